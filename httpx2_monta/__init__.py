@@ -1,0 +1,39 @@
+"""Monta auth for httpx2: ``httpx2.Client(auth=MontaAuth("client-id", "client-secret"))``."""
+
+try:
+    import httpx2  # noqa: F401
+except ImportError as error:
+    raise ImportError("httpx2_monta needs httpx2: pip install 'monta-auth[httpx2]'") from error
+
+from monta_auth import (
+    PARTNER_API,
+    PARTNER_SANDBOX_API,
+    PUBLIC_API,
+    ConfigurationError,
+    InvalidCredentialsError,
+    InvalidTokenResponseError,
+    MontaAuthError,
+    RateLimitError,
+    RefreshPolicy,
+    TokenEndpointError,
+    TokenSet,
+    TokenSource,
+)
+
+from ._auth import MontaAuth
+
+__all__ = [
+    "PARTNER_API",
+    "PARTNER_SANDBOX_API",
+    "PUBLIC_API",
+    "ConfigurationError",
+    "InvalidCredentialsError",
+    "InvalidTokenResponseError",
+    "MontaAuth",
+    "MontaAuthError",
+    "RateLimitError",
+    "RefreshPolicy",
+    "TokenEndpointError",
+    "TokenSet",
+    "TokenSource",
+]

@@ -1,0 +1,39 @@
+"""Monta auth for httpx: ``httpx.Client(auth=MontaAuth("client-id", "client-secret"))``."""
+
+try:
+    import httpx  # noqa: F401
+except ImportError as error:
+    raise ImportError("httpx_monta needs httpx: pip install 'monta-auth[httpx]'") from error
+
+from monta_auth import (
+    PARTNER_API,
+    PARTNER_SANDBOX_API,
+    PUBLIC_API,
+    ConfigurationError,
+    InvalidCredentialsError,
+    InvalidTokenResponseError,
+    MontaAuthError,
+    RateLimitError,
+    RefreshPolicy,
+    TokenEndpointError,
+    TokenSet,
+    TokenSource,
+)
+
+from ._auth import MontaAuth
+
+__all__ = [
+    "PARTNER_API",
+    "PARTNER_SANDBOX_API",
+    "PUBLIC_API",
+    "ConfigurationError",
+    "InvalidCredentialsError",
+    "InvalidTokenResponseError",
+    "MontaAuth",
+    "MontaAuthError",
+    "RateLimitError",
+    "RefreshPolicy",
+    "TokenEndpointError",
+    "TokenSet",
+    "TokenSource",
+]

@@ -1,0 +1,70 @@
+"""`MontaAuth` for httpx. Translates and drives; every decision is the core's."""
+
+from __future__ import annotations
+
+import httpx
+
+import monta_auth
+from monta_auth._errors import error_classes
+from monta_auth._httpx_auth import HttpxAuth
+from monta_auth._library import Library
+
+
+class _MontaAuthError(monta_auth.MontaAuthError, httpx.RequestError):
+    pass
+
+
+class _InvalidCredentialsError(monta_auth.InvalidCredentialsError, httpx.RequestError):
+    pass
+
+
+class _TokenEndpointError(monta_auth.TokenEndpointError, httpx.RequestError):
+    pass
+
+
+class _RateLimitError(monta_auth.RateLimitError, _TokenEndpointError):
+    pass
+
+
+class _InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, _TokenEndpointError):
+    pass
+
+
+class MontaAuth(HttpxAuth[httpx.Client, httpx.AsyncClient], httpx.Auth):
+    """Monta auth for httpx: pass it as ``auth=`` to a client or to a request.
+
+    Args:
+        client_id: default: the environment variable ``MONTA_CLIENT_ID``.
+        client_secret: default: ``MONTA_CLIENT_SECRET``. A callable is asked at every mint; it
+            may be a coroutine function where only async clients use it, as may `on_token`.
+        base_url: of the API, with ``/api/v1``; default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
+        allowed_origins: further origins (URLs) that may get the token.
+        token: a pair to start from; see `TokenSet`.
+        store: where to keep the pair beside memory; see `monta_auth.stores`.
+        on_token: called with each new pair, once it is in use.
+        policy: how early to renew and how long to try; see `RefreshPolicy`.
+        source: share the `TokenSource` of another object, in place of all the above but
+            `allowed_origins`.
+        client: a ``Client`` or ``AsyncClient`` that makes the token calls of requests of its
+            kind, without its own auth; default: they go through the client that carries the
+            request, where its event hooks see them.
+
+    Objects with equal base URL, credentials and policy share one token in this process. A pickle
+    holds the settings, literal credentials included, and no token.
+
+    Raises:
+        ConfigurationError: the arguments cannot work. Requests raise errors that are both a
+            `MontaAuthError` and a ``httpx.RequestError``; a network failure of a token call
+            raises httpx's own exception.
+    """
+
+    _library = Library(
+        httpx,
+        error_classes(
+            _MontaAuthError,
+            _InvalidCredentialsError,
+            _TokenEndpointError,
+            _RateLimitError,
+            _InvalidTokenResponseError,
+        ),
+    )

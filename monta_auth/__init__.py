@@ -1,0 +1,39 @@
+"""Access tokens for the Monta EV-charging API: fetched, renewed, shared, replaced after a 401.
+
+This is the core, which imports no HTTP library. Use it through `requests_monta`, `httpx_monta`
+or `httpx2_monta`.
+"""
+
+from ._errors import (
+    ConfigurationError,
+    InvalidCredentialsError,
+    InvalidTokenResponseError,
+    MontaAuthError,
+    RateLimitError,
+    TokenEndpointError,
+    TokenStoreError,
+)
+from ._origin import PARTNER_API, PARTNER_SANDBOX_API, PUBLIC_API
+from ._policy import Clock, RefreshPolicy
+from ._source import Status, TokenSource
+from ._tokens import TokenSet
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PARTNER_API",
+    "PARTNER_SANDBOX_API",
+    "PUBLIC_API",
+    "Clock",
+    "ConfigurationError",
+    "InvalidCredentialsError",
+    "InvalidTokenResponseError",
+    "MontaAuthError",
+    "RateLimitError",
+    "RefreshPolicy",
+    "Status",
+    "TokenEndpointError",
+    "TokenSet",
+    "TokenSource",
+    "TokenStoreError",
+]

@@ -1,0 +1,128 @@
+"""The errors that users meet, and the private one that carries a network failure.
+
+    MontaAuthError
+    ├── ConfigurationError (also a ValueError)
+    ├── InvalidCredentialsError
+    ├── TokenEndpointError
+    │   ├── RateLimitError
+    │   └── InvalidTokenResponseError
+    └── TokenStoreError
+
+No text quotes a secret, a token or a reply's body. An instance is raised once and never shared:
+whoever keeps a failure keeps a template and raises ``copy.copy`` of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+
+class MontaAuthError(Exception):
+    """Base of all errors of this package.
+
+    What an adapter raises is also an error of its HTTP library (``requests.RequestException``,
+    ``httpx.RequestError``), so either family may be caught.
+
+    Args:
+        text: what happened and what to do about it.
+        status: HTTP status of the reply, or None if there was none.
+        error_code: Monta's ``errorCode``, such as ``"CONSUMER_NOT_FOUND"``.
+        message: Monta's ``message``, cut to 300 characters, with secrets taken out.
+        request_id: the reply's ``request-id`` header; Monta's support can look it up.
+        retry_after: seconds to wait before another try, where the server said so.
+        retryable: whether the same call may succeed later without a change of settings.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int | None = None,
+        error_code: str | None = None,
+        message: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.error_code = error_code
+        self.message = message
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.retryable = retryable
+
+
+class ConfigurationError(MontaAuthError, ValueError):
+    """The settings cannot work. It is no HTTP library's error: retrying is pointless."""
+
+
+class InvalidCredentialsError(MontaAuthError):
+    """``/auth/token`` answered 401: it does not know this client id and secret.
+
+    Nothing else raises it: a 401 of any other endpoint never means wrong credentials.
+    """
+
+
+class TokenEndpointError(MontaAuthError):
+    """An auth endpoint answered with something other than a token pair."""
+
+
+class RateLimitError(TokenEndpointError):
+    """The auth endpoint asks to wait (429, or a 5xx with ``Retry-After``); see ``retry_after``."""
+
+
+class InvalidTokenResponseError(TokenEndpointError):
+    """The reply had a good status but no usable token pair in it."""
+
+
+class TokenStoreError(MontaAuthError):
+    """A token store cannot be used as it is configured."""
+
+
+FailureKind = Literal["timeout", "connect", "other"]
+
+
+class TransportFailure(Exception):
+    """A token call that brought no reply: a value between a driver, the core and an adapter.
+
+    Users never see it: an adapter turns it into an exception of its own library.
+
+    Args:
+        text: what the library said.
+        kind: ``timeout``, ``connect`` (no connection came about) or ``other``.
+        sent: whether the request may have reached the server. A refresh token that was
+            possibly sent must be taken for spent.
+        library_class: the library's exception class, for callers of the same library.
+    """
+
+    retry_after: float | None = None
+
+    def __init__(
+        self,
+        text: str,
+        kind: FailureKind = "other",
+        sent: bool = True,
+        library_class: type[Exception] | None = None,
+    ) -> None:
+        super().__init__(text, kind, sent, library_class)
+        self.text = text
+        self.kind = kind
+        self.sent = sent
+        self.library_class = library_class
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Failure = MontaAuthError | TransportFailure
+
+
+def recast(error: MontaAuthError, kind: type[MontaAuthError]) -> MontaAuthError:
+    """Return a new instance of `kind` that says and carries what `error` does."""
+    return kind(str(error), **vars(error))
+
+
+def error_classes(*kinds: type[MontaAuthError]) -> dict[type[MontaAuthError], type[MontaAuthError]]:
+    """Map each of our errors to the adapter's class that derives from it first."""
+    return {kind.__mro__[1]: kind for kind in kinds}

@@ -1,0 +1,241 @@
+"""What httpx and httpx2 call the same things: requests, failures and bodies of either library.
+
+Generic over the library's module, which an adapter hands in together with its error classes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+from ._drive import Raised
+from ._effects import Send
+from ._errors import Failure, MontaAuthError, TokenEndpointError, TransportFailure, recast
+from ._wire import Reply
+
+#: Key in a request's extensions by which a token call and its redirects are known.
+_MARK = "monta_auth.token_call"
+
+
+class Library:
+    """httpx or httpx2.
+
+    Args:
+        module: the library itself.
+        errors: for each of our errors the class that is also the library's `RequestError`.
+    """
+
+    def __init__(
+        self, module: Any, errors: Mapping[type[MontaAuthError], type[MontaAuthError]]
+    ) -> None:
+        self.module = module
+        self.byte_stream = module.ByteStream
+        self._errors = errors
+        self._token_call = _token_call_class(module)
+        self._never_sent = (module.ConnectError, module.ConnectTimeout, module.PoolTimeout)
+        self._not_connected = (module.ProxyError, module.UnsupportedProtocol)
+
+    def token_call(self, effect: Send, like: Any) -> Any:
+        """Return the library's request for a token call.
+
+        Args:
+            like: the request that caused it, or a client, for its timeout and its user agent; a
+                request that a flow yields has neither of its own.
+        """
+        if isinstance(like, self.module.Request):
+            timeout = like.extensions.get("timeout") or {}
+        else:
+            timeout = like.timeout.as_dict()
+        within = {}
+        for name in ("connect", "read", "write", "pool"):
+            seconds = timeout.get(name)
+            within[name] = effect.timeout if seconds is None else min(seconds, effect.timeout)
+        return self._token_call(effect.request, within, like.headers.get("User-Agent"))
+
+    def outcome(self, result: Any, call: Any) -> Reply | Raised:
+        """Return what a token call came to, and empty both sides of the exchange.
+
+        Args:
+            result: the response, read; or the exception that came in its place.
+        """
+        response = result
+        try:
+            if isinstance(result, Exception):
+                response = getattr(result, "response", None)
+                if not isinstance(response, self.module.Response):
+                    return Raised(self.failure(result, call) or self.transport_failure(result))
+                # A hook of the client raised for the status.
+            if response.request is not call:
+                return Raised(_redirected())
+            body = response.content if response.is_stream_consumed else b""
+            return Reply(response.status_code, response.headers, body)
+        finally:
+            self.wipe(call)
+            # The library's own frames keep it as part of the history.
+            for name, empty in (("_content", b""), ("_text", "")):
+                if hasattr(response, name):
+                    setattr(response, name, empty)
+
+    def wipe(self, call: Any) -> None:
+        call.stream.body = b""
+
+    def failure(self, error: BaseException | None, call: Any) -> Failure | None:
+        """Return what the core learns of an exception, or None if it is not this token call's."""
+        if isinstance(error, MontaAuthError):
+            return error.with_traceback(None)
+        cause = getattr(error, "_request", None)
+        if cause is None or cause.extensions.get(_MARK) is not call.extensions[_MARK]:
+            return None
+        if isinstance(error, self.module.RequestError):
+            return self.transport_failure(error)
+        name = type(error).__qualname__
+        return TransportFailure(f"the token call failed: an event hook raised {name}")
+
+    def transport_failure(self, error: Any) -> TransportFailure:
+        module = self.module
+        is_ours = isinstance(error, module.RequestError)
+        text = str(error) if is_ours else ""
+        text = f"the token call failed: {text or type(error).__qualname__}"
+        kind = next((c for c in type(error).__mro__ if hasattr(module, c.__name__)), None)
+        if kind is None or not is_ours:
+            return TransportFailure(text)
+        sent = not isinstance(error, self._never_sent + self._not_connected)
+        if isinstance(error, module.TimeoutException):
+            return TransportFailure(text, "timeout", sent, kind)
+        if not sent:
+            text += "; MontaAuth(client=...) makes the token calls with that client's TLS and proxy"
+            return TransportFailure(text, "connect", False, kind)
+        return TransportFailure(text, "other", True, kind)
+
+    def error(self, error: MontaAuthError | TransportFailure, request: Any) -> Exception:
+        """Return what a caller of the library gets for a failure of the core."""
+        module = self.module
+        new: Exception
+        if isinstance(error, TransportFailure):
+            kind = error.library_class
+            if kind is None or not issubclass(kind, module.RequestError):
+                kind = {
+                    "timeout": module.ReadTimeout,
+                    "connect": module.ConnectError,
+                    "other": module.NetworkError,
+                }[error.kind]
+            new = kind(error.text)
+        else:
+            new = recast(error, self._errors.get(type(error), type(error)))
+        if isinstance(new, module.RequestError) and request is not None:
+            # Raised in a flow, it passes by where the library would do this.
+            request.headers.pop("Authorization", None)
+            new.request = request
+        return new
+
+    def rewinder(self, stream: Any) -> Callable[[], bool] | None:
+        """Return a function that readies the body for a second sending, or None if that is not
+        possible. Called before the first sending: files are sent again from where they stood.
+        """
+        fields = getattr(stream, "fields", None)
+        if fields is not None and hasattr(stream, "boundary"):
+            # Multipart. The library itself sets the files back to their start when it sends.
+            files = [field.file for field in fields if hasattr(field, "file")]
+            ok = all(isinstance(f, str | bytes) or _is_seekable(f) for f in files)
+            return as_it_is if ok else None
+        # There is no public way to the object that the user gave as content.
+        content: Any = getattr(stream, "_stream", None)
+        if hasattr(content, "read"):
+            return _seeker(content)
+        if hasattr(content, "aread"):
+            return None
+        for ask in (iter, aiter):
+            try:
+                return None if ask(content) is content else as_it_is
+            except TypeError:
+                continue
+        return None
+
+
+def as_it_is() -> bool:
+    return True
+
+
+def _is_seekable(file: Any) -> bool:
+    try:
+        return bool(file.seekable())
+    except AttributeError:
+        return hasattr(file, "seek")
+    except ValueError:
+        return False
+
+
+def _seeker(file: Any) -> Callable[[], bool] | None:
+    try:
+        start = file.tell()
+    except (AttributeError, OSError, ValueError):
+        return None
+
+    def rewind() -> bool:
+        try:
+            file.seek(start)
+        except (AttributeError, OSError, ValueError, io.UnsupportedOperation):
+            return False
+        return True
+
+    return rewind
+
+
+def _redirected() -> TokenEndpointError:
+    return TokenEndpointError(
+        "the token endpoint redirects, which is not followed with a secret in hand"
+    )
+
+
+def _token_call_class(module: Any) -> Any:
+    """Make the library's classes for a token call: a request whose body can be sent once."""
+
+    class OneShot(module.SyncByteStream, module.AsyncByteStream):  # type: ignore[misc]
+        """The body of a token call. A redirect with 307 or 308 would send it on elsewhere."""
+
+        def __init__(self, body: bytes) -> None:
+            self.body = body
+            self._is_sent = False
+
+        def _take(self) -> bytes:
+            if self._is_sent:
+                raise _redirected()
+            self._is_sent = True
+            return self.body
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield self._take()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield self._take()
+
+    class TokenCall(module.Request):  # type: ignore[misc]
+        """Reading it (as logging hooks do) must not exchange its stream for one that repeats."""
+
+        def __init__(self, call: Any, timeout: Mapping[str, float], user_agent: str | None) -> None:
+            url = module.URL(call.url)
+            headers = {"Host": url.netloc.decode("ascii"), **call.headers}
+            headers["Content-Length"] = str(len(call.body))
+            if user_agent is not None:
+                headers["User-Agent"] = user_agent
+            super().__init__(
+                "POST",
+                url,
+                headers=headers,
+                stream=OneShot(call.body),
+                extensions={"timeout": dict(timeout), _MARK: object()},
+            )
+
+        @property
+        def content(self) -> bytes:
+            body: bytes = self.stream.body
+            return body
+
+        def read(self) -> bytes:
+            return self.content
+
+        async def aread(self) -> bytes:
+            return self.content
+
+    return TokenCall

@@ -1,0 +1,79 @@
+"""The emulator as a command: ``python -m monta_auth emulator``."""
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+
+from ._app import logger
+from ._emulator import Emulator
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m monta_auth emulator",
+        description="Serve a local Monta for tests, on 127.0.0.1, until Ctrl-C.",
+        epilog="The client secret is taken from MONTA_CLIENT_SECRET, or made up and printed.",
+    )
+    option = parser.add_argument
+    option("--client-id", help="made up unless given")
+    option("--port", type=int, default=0, help="a free one unless given")
+    option("--partner", action="store_true", help="speak the partner dialect")
+    option("--access-lifetime", type=float, default=3600.0, metavar="SECONDS")
+    option(
+        "--refresh-lifetime",
+        type=float,
+        metavar="SECONDS",
+        help="30 days unless given, partner 24 h",
+    )
+    option(
+        "--clock-offset",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how far the server's clock is ahead",
+    )
+    option("--latency", type=float, default=0.0, metavar="SECONDS", help="before each answer")
+    option("--quota", type=int, metavar="CALLS", help="in each window; no limit unless given")
+    option("--quota-window", type=float, default=60.0, metavar="SECONDS")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments (``sys.argv`` unless given); return the exit status: 0, or 1 with a message
+    on standard error if the port cannot be had."""
+    options = vars(_parser().parse_args(argv))
+    given = os.environ.get("MONTA_CLIENT_SECRET") or None
+    monta = Emulator(client_secret=given, **options)
+    try:
+        monta.start()
+    except OSError as error:
+        print(f"cannot listen on port {monta.port}: {error.strerror}", file=sys.stderr)
+        return 1
+
+    print(monta.base_url)
+    print(f"export MONTA_BASE_URL={shlex.quote(monta.base_url)}")
+    print(f"export MONTA_CLIENT_ID={shlex.quote(monta.client_id)}")
+    if given is None:
+        print(f"export MONTA_CLIENT_SECRET={monta.client_secret}")
+    else:
+        print("# MONTA_CLIENT_SECRET: as you have set it")
+    sys.stdout.flush()
+
+    handler = logging.StreamHandler(sys.stdout)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        while True:
+            time.sleep(60)
+            monta.clear()  # nobody reads the calls here
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        monta.stop()

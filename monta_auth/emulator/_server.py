@@ -1,0 +1,107 @@
+"""One thread that serves an ASGI application on a loopback socket until it is told to stop.
+
+It uses uvicorn's HTTP protocol on an event loop of its own, not uvicorn.Server: that one polls ten times a second,
+waits for open connections when it stops, and logs to the user's root logger. This one starts and stops within
+milliseconds and says nothing.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import threading
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from ._app import HANG_UP
+
+
+def require_loopback(host: str) -> None:
+    with contextlib.suppress(ValueError):
+        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return
+    raise ValueError(f"the emulator listens on loopback addresses only, not on {host!r}")
+
+
+class _Protocol(H11Protocol):
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        # Not by Config(access_log=False): that one edits a logger of the whole process.
+        self.access_log = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # asyncio does this only for sockets that name their protocol, which accepted ones do not; without it each reply
+        # on a kept connection waits 40 ms for the client's acknowledgement.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.app_state = {**self.app_state, HANG_UP: transport.close}
+
+
+class Server:
+    """Serves from construction until `stop`.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        require_loopback(host)
+        self._app = app
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family)
+        self.port: int = self._socket.getsockname()[1]
+        self._config = Config(
+            self._serve,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            proxy_headers=False,
+            # Seconds; long, so that no client meets a connection that closes just as it sends.
+            timeout_keep_alive=600,
+        )
+        self._config.load()
+        # Where the user logs everything, uvicorn has wrapped the application in a logger of headers, the bearer's too.
+        self._config.loaded_app = self._serve
+        self._ready = threading.Event()
+        self._thread = threading.Thread(
+            target=asyncio.run, args=(self._main(),), name="monta-emulator", daemon=True
+        )
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._done.set)
+        # A synchronous route of the user's may still block; a daemon thread may be left behind.
+        self._thread.join(timeout=5.0)
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._done = asyncio.Event()
+        state = ServerState()
+        server = await self._loop.create_server(
+            lambda: _Protocol(
+                config=self._config, server_state=state, app_state={}, _loop=self._loop
+            ),
+            sock=self._socket,
+        )
+        self._ready.set()
+        await self._done.wait()
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        # One turn of the loop tells the calls in flight that they are disconnected: uvicorn logs none of them then.
+        await asyncio.sleep(0)
+        for task in list(state.tasks):
+            task.cancel()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Only stopping cancels a call, and uvicorn would log that as an error of the application.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._app(scope, receive, send)

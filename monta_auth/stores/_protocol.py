@@ -1,0 +1,36 @@
+"""What a place must offer to keep the pair in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from .._tokens import TokenSet
+
+#: Seconds that a lease lives. Less than a request's deadline, so that whoever waits behind a
+#: process that died gets its turn.
+LEASE_SECONDS = 8.0
+
+
+class Lease(Protocol):
+    """The right to renew the stored pair. It expires by itself and works from any thread."""
+
+    def release(self) -> None | Awaitable[None]:
+        """Give it back; harmless when it has expired or was given back."""
+
+
+class Store(Protocol):
+    """Keeps one pair for one client id at one base URL.
+
+    The methods may be coroutine functions; the object then works with async clients only.
+    What a method raises never fails a request: it is logged once, and the pair lives in memory.
+    """
+
+    def load(self) -> TokenSet | None | Awaitable[TokenSet | None]:
+        """Return the stored pair, or None."""
+
+    def try_lock(self, seconds: float) -> Lease | None | Awaitable[Lease | None]:
+        """Return a lease that expires after `seconds`, or None at once if another holds it."""
+
+    def save(self, pair: TokenSet | None, lease: Lease) -> None | Awaitable[None]:
+        """Store the pair, or delete the stored one for None."""

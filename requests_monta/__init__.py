@@ -1,0 +1,41 @@
+"""Monta auth for requests: ``requests.get(url, auth=MontaAuth("client-id", "client-secret"))``."""
+
+try:
+    import requests  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "requests_monta needs requests: pip install 'monta-auth[requests]'"
+    ) from error
+
+from monta_auth import (
+    PARTNER_API,
+    PARTNER_SANDBOX_API,
+    PUBLIC_API,
+    ConfigurationError,
+    InvalidCredentialsError,
+    InvalidTokenResponseError,
+    MontaAuthError,
+    RateLimitError,
+    RefreshPolicy,
+    TokenEndpointError,
+    TokenSet,
+    TokenSource,
+)
+
+from ._auth import MontaAuth
+
+__all__ = [
+    "PARTNER_API",
+    "PARTNER_SANDBOX_API",
+    "PUBLIC_API",
+    "ConfigurationError",
+    "InvalidCredentialsError",
+    "InvalidTokenResponseError",
+    "MontaAuth",
+    "MontaAuthError",
+    "RateLimitError",
+    "RefreshPolicy",
+    "TokenEndpointError",
+    "TokenSet",
+    "TokenSource",
+]

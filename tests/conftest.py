@@ -1,0 +1,57 @@
+"""What holds for each test: no environment of the developer's, no shared tokens, no network."""
+
+import ipaddress
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from monta_auth import _registry
+
+
+class NetworkBlockedError(RuntimeError):
+    """Not an OSError: nothing that handles a network failure may handle this one."""
+
+
+def _require_loopback(host: str | bytes | None) -> None:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name is None or name == "localhost":
+        return
+    try:
+        if ipaddress.ip_address(name).is_loopback:
+            return
+    except ValueError:  # a name, which would be looked up
+        pass
+    raise NetworkBlockedError(f"a test wants to reach {host!r}, outside this machine")
+
+
+def _block_network(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        _require_loopback(arguments[0])
+    elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        address = arguments[1]
+        if isinstance(address, tuple):  # not a Unix socket's path, nor none
+            _require_loopback(address[0])
+
+
+# An audit hook sees every thread and every library, lookups of names too, whatever was imported
+# or patched before. It stays for the life of the process.
+sys.addaudithook(_block_network)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the developer's credentials nor a proxy reach a test."""
+    for name in list(os.environ):
+        if name.upper().startswith("MONTA_") or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_shared() -> Iterator[None]:
+    """No test finds a token that another one left behind."""
+    _registry.forget_shared_sources()
+    yield
+    _registry.forget_shared_sources()

@@ -1,0 +1,149 @@
+"""Client id and secret: where they come from, what is refused, and that no text shows them."""
+
+from collections.abc import Callable
+
+import pytest
+
+from monta_auth import ConfigurationError
+from monta_auth._credentials import Credentials, checked_secret, find_credentials, missing
+
+SECRET = "s3cr3t-0f-the-client"
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MONTA_CLIENT_ID", raising=False)
+    monkeypatch.delenv("MONTA_CLIENT_SECRET", raising=False)
+
+
+def ask() -> str:
+    return SECRET
+
+
+async def aask() -> str:
+    return SECRET
+
+
+def test_given_credentials_are_kept_as_they_are() -> None:
+    credentials = Credentials("id", SECRET)
+    assert (credentials.client_id, credentials.secret) == ("id", SECRET)
+    assert credentials.literal_secret == SECRET
+
+
+@pytest.mark.parametrize("secret", [ask, aask], ids=["function", "coroutine function"])
+def test_a_callable_secret_is_kept_and_not_called(secret: object) -> None:
+    credentials = Credentials("id", secret)  # type: ignore[arg-type]
+    assert credentials.secret is secret
+    assert credentials.literal_secret is None
+
+
+@pytest.mark.parametrize("secret", [SECRET, ask], ids=["literal", "callable"])
+def test_the_repr_shows_the_id_and_no_secret(secret: str) -> None:
+    shown = repr(Credentials("client-7", secret))
+    assert "client-7" in shown
+    assert SECRET not in shown
+    assert "ask" not in shown
+
+
+UNUSABLE = [
+    pytest.param("", "is empty", id="empty"),
+    pytest.param(" s3cr3t", "white space", id="leading space"),
+    pytest.param("s3cr3t\n", "white space", id="trailing newline"),
+    pytest.param("s3cr3t\u00a0", "white space", id="no-break space"),
+    pytest.param(" ", "white space", id="nothing but space"),
+    pytest.param(b"s3cr3t", "not bytes", id="bytes"),
+    pytest.param(7, "not int", id="number"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), UNUSABLE)
+def test_an_unusable_value_is_refused_without_quoting_it(value: object, text: str) -> None:
+    """A secret copied with white space is the commonest mistake; the text names both sources."""
+    makers: list[tuple[str, Callable[[], object]]] = [
+        ("client_id", lambda: Credentials(value, SECRET)),  # type: ignore[arg-type]
+        ("client_secret", lambda: Credentials("id", value)),  # type: ignore[arg-type]
+        ("client_secret", lambda: checked_secret(value)),
+    ]
+    for argument, make in makers:
+        with pytest.raises(ConfigurationError, match=text) as caught:
+            make()
+        assert argument in str(caught.value)
+        assert "s3cr3t" not in str(caught.value)
+        assert not caught.value.retryable
+
+
+def test_a_client_id_cannot_be_a_callable() -> None:
+    with pytest.raises(ConfigurationError, match="not function"):
+        Credentials(ask, SECRET)  # type: ignore[arg-type]
+
+
+def test_white_space_inside_is_no_business_of_ours() -> None:
+    assert checked_secret("two words") == "two words"
+
+
+def test_a_digest_tells_ids_and_secrets_apart_and_shows_neither() -> None:
+    digests = {
+        Credentials(client, SECRET).digest(secret)
+        for client in ("a", "b")
+        for secret in ("x", "y", "bx")
+    }
+    assert len(digests) == 6
+    assert all(len(digest) == 64 for digest in digests)
+    assert Credentials("a", ask).digest("x") == Credentials("a", "z").digest("x")
+
+
+def test_nothing_anywhere_is_none() -> None:
+    """Only the caller knows whether a token or a store makes up for it."""
+    assert find_credentials(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "expected"),
+    [
+        pytest.param(("a", "x"), {}, ("a", "x"), id="arguments"),
+        pytest.param((None, None), {"ID": "e", "SECRET": "y"}, ("e", "y"), id="environment"),
+        pytest.param(("a", "x"), {"ID": "e", "SECRET": "y"}, ("a", "x"), id="arguments first"),
+        pytest.param(("a", None), {"ID": "e", "SECRET": "y"}, ("a", "y"), id="id given"),
+        pytest.param((None, "x"), {"ID": "e", "SECRET": "y"}, ("e", "x"), id="secret given"),
+    ],
+)
+def test_arguments_come_before_the_environment(
+    arguments: tuple[str | None, str | None],
+    environment: dict[str, str],
+    expected: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(f"MONTA_CLIENT_{name}", value)
+    found = find_credentials(*arguments)
+    assert found is not None
+    assert (found.client_id, found.secret) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lacking"),
+    [
+        pytest.param(("id", None), ("client_secret", "MONTA_CLIENT_SECRET"), id="no secret"),
+        pytest.param((None, SECRET), ("client_id", "MONTA_CLIENT_ID"), id="no id"),
+        pytest.param((None, ask), ("client_id", "MONTA_CLIENT_ID"), id="no id, callable"),
+    ],
+)
+def test_half_a_pair_of_credentials_names_the_other_half(
+    arguments: tuple[str | None, str | None], lacking: tuple[str, str]
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        find_credentials(*arguments)
+    assert str(caught.value) == missing(*lacking)
+    assert all(name in str(caught.value) for name in lacking)
+
+
+@pytest.mark.parametrize("name", ["MONTA_CLIENT_ID", "MONTA_CLIENT_SECRET"])
+def test_an_empty_variable_is_named_and_not_taken_for_absent(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty value is what a deployment gets from a secret that was not filled in."""
+    monkeypatch.setenv("MONTA_CLIENT_ID", "id")
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", SECRET)
+    monkeypatch.setenv(name, "")
+    with pytest.raises(ConfigurationError, match=f"set {name}"):
+        find_credentials(None, None)

@@ -1,0 +1,202 @@
+"""The error tree, and that every error survives a pickle and a copy with all its data."""
+
+import copy
+import inspect
+import pickle
+import re
+from collections.abc import Callable
+
+import pytest
+
+from monta_auth import (
+    ConfigurationError,
+    InvalidCredentialsError,
+    InvalidTokenResponseError,
+    MontaAuthError,
+    RateLimitError,
+    TokenEndpointError,
+    TokenStoreError,
+    _errors,
+)
+from monta_auth._errors import (
+    Failure,
+    FailureKind,
+    TransportFailure,
+    error_classes,
+    recast,
+)
+
+CLASSES = [
+    MontaAuthError,
+    ConfigurationError,
+    InvalidCredentialsError,
+    TokenEndpointError,
+    RateLimitError,
+    InvalidTokenResponseError,
+    TokenStoreError,
+]
+FIELDS = {
+    "status": 429,
+    "error_code": "CONSUMER_NOT_FOUND",
+    "message": "Consumer not found",
+    "request_id": "7a2c0f9e-0000-4000-8000-000000000000",
+    "retry_after": 2.5,
+    "retryable": True,
+}
+
+
+def through_pickle(error: BaseException) -> BaseException:
+    restored = pickle.loads(pickle.dumps(error))
+    assert isinstance(restored, BaseException)
+    return restored
+
+
+def raised_and_copied(error: BaseException) -> BaseException:
+    """Copy it as the source does: after it was raised, out of a template."""
+    try:
+        raise error from KeyError("cause")
+    except type(error) as caught:
+        return copy.copy(caught)
+
+
+TRANSPORTS = [
+    pytest.param(through_pickle, id="pickle"),
+    pytest.param(copy.copy, id="copy"),
+    pytest.param(copy.deepcopy, id="deepcopy"),
+    pytest.param(raised_and_copied, id="copy of a raised one"),
+]
+Transport = Callable[[BaseException], BaseException]
+
+
+def test_the_tree_drawn_in_the_module_is_the_tree_of_classes() -> None:
+    drawn: dict[str, str] = {}
+    above: list[tuple[int, str]] = []
+    for line in inspect.getdoc(_errors).splitlines():  # type: ignore[union-attr]
+        if match := re.fullmatch(r"([ │├└─]*)(\w+Error)\b.*", line):
+            depth, name = len(match[1]), match[2]
+            while above and above[-1][0] >= depth:
+                above.pop()
+            drawn[name] = above[-1][1] if above else "Exception"
+            above.append((depth, name))
+
+    assert drawn == {cls.__name__: cls.__bases__[0].__name__ for cls in CLASSES}
+
+
+def test_the_list_of_this_file_names_every_class() -> None:
+    found = [
+        cls
+        for cls in vars(_errors).values()
+        if inspect.isclass(cls) and issubclass(cls, MontaAuthError)
+    ]
+    assert found == CLASSES
+
+
+def test_only_configuration_errors_are_value_errors() -> None:
+    """`except ValueError` must not swallow an outage."""
+    assert [cls for cls in CLASSES if issubclass(cls, ValueError)] == [ConfigurationError]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_error_keeps_its_text_and_every_field(
+    cls: type[MontaAuthError], transport: Transport
+) -> None:
+    error = cls("what happened", **FIELDS)  # type: ignore[arg-type]
+
+    other = transport(error)
+
+    assert type(other) is cls
+    assert other is not error
+    assert str(other) == "what happened"
+    assert vars(other) == FIELDS
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_field_that_is_not_given_says_nothing(cls: type[MontaAuthError]) -> None:
+    assert vars(cls("text")) == {
+        "status": None,
+        "error_code": None,
+        "message": None,
+        "request_id": None,
+        "retry_after": None,
+        "retryable": False,
+    }
+
+
+def test_a_copy_brings_no_traceback_and_no_cause() -> None:
+    """Two callers that get copies of one failure must not share (or leak) their frames."""
+    other = raised_and_copied(RateLimitError("wait", retry_after=1.0))
+    assert other.__traceback__ is None
+    assert other.__cause__ is None
+    assert other.__context__ is None
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("kind", ["timeout", "connect", "other"])
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_transport_failure_keeps_all_it_knows(
+    kind: FailureKind, sent: bool, transport: Transport
+) -> None:
+    failure = TransportFailure("no route to host", kind, sent, ConnectionError)
+
+    other = transport(failure)
+
+    assert type(other) is TransportFailure
+    assert other is not failure
+    assert str(other) == "no route to host"
+    assert (other.text, other.kind, other.sent) == ("no route to host", kind, sent)
+    assert other.library_class is ConnectionError
+    assert other.retry_after is None
+
+
+def test_a_transport_failure_is_taken_for_sent_unless_somebody_knows_better() -> None:
+    """A refresh token that may be spent must not be tried again."""
+    failure = TransportFailure("it broke")
+    assert (failure.kind, failure.sent, failure.library_class) == ("other", True, None)
+
+
+def test_a_transport_failure_is_no_error_of_this_package() -> None:
+    """Users meet their library's class alone for a network failure."""
+    assert not issubclass(TransportFailure, MontaAuthError)
+    assert isinstance(TransportFailure("x"), Failure)
+    assert isinstance(MontaAuthError("x"), Failure)
+
+
+class LibraryError(Exception):
+    """Stands for `requests.RequestException` or `httpx.RequestError`."""
+
+
+class TheirRateLimitError(RateLimitError, LibraryError):
+    pass
+
+
+class TheirStoreError(TokenStoreError, LibraryError):
+    pass
+
+
+def test_an_adapters_classes_are_found_by_ours() -> None:
+    assert error_classes(TheirRateLimitError, TheirStoreError) == {
+        RateLimitError: TheirRateLimitError,
+        TokenStoreError: TheirStoreError,
+    }
+
+
+def test_an_error_cast_into_an_adapters_class_says_and_carries_the_same() -> None:
+    error = RateLimitError("what happened", **FIELDS)  # type: ignore[arg-type]
+
+    other = recast(error, TheirRateLimitError)
+
+    assert type(other) is TheirRateLimitError
+    assert isinstance(other, LibraryError)
+    assert str(other) == "what happened"
+    assert vars(other) == FIELDS
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_adapters_error_keeps_its_fields_too(transport: Transport) -> None:
+    error = TheirRateLimitError("what happened", **FIELDS)  # type: ignore[arg-type]
+
+    other = transport(error)
+
+    assert type(other) is TheirRateLimitError
+    assert vars(other) == FIELDS

@@ -1,0 +1,124 @@
+"""A renewal in flight: nobody who waits for it is lost, whichever way it ends."""
+
+import threading
+
+import pytest
+
+from monta_auth import RateLimitError
+from monta_auth._flight import LEASE, Flight
+
+
+def new_flight() -> Flight:
+    return Flight(leader=threading.get_ident(), now=1000.0)
+
+
+def test_a_new_flight_is_under_way_and_knows_its_leader() -> None:
+    flight = new_flight()
+    assert not flight.over
+    assert flight.failure is None
+    assert flight.refreshing is None
+    assert flight.reason == ""
+    assert flight.leader == threading.get_ident()
+    assert flight.touched == 1000.0
+
+
+@pytest.mark.parametrize("failure", [None, RateLimitError("wait")], ids=["pair", "failure"])
+def test_the_end_wakes_everybody_and_tells_why(failure: RateLimitError | None) -> None:
+    flight = new_flight()
+    woken: list[str] = []
+    assert flight.add(lambda: woken.append("first"))
+    assert flight.add(lambda: woken.append("second"))
+    assert woken == []
+
+    flight.finish(failure)
+
+    assert woken == ["first", "second"]
+    assert flight.over
+    assert flight.failure is failure
+
+
+def test_whoever_wakes_up_finds_the_flight_over_and_its_failure_set() -> None:
+    flight = new_flight()
+    failure = RateLimitError("wait")
+    seen: list[tuple[bool, object]] = []
+    flight.add(lambda: seen.append((flight.over, flight.failure)))
+    flight.finish(failure)
+    assert seen == [(True, failure)]
+
+
+def test_who_comes_too_late_is_told_not_to_wait() -> None:
+    flight = new_flight()
+    flight.finish()
+    assert flight.add(lambda: None) is False
+
+
+def test_the_first_end_counts() -> None:
+    """A leader that lost its flight must not put its failure in the place of the outcome."""
+    flight = new_flight()
+    flight.finish()
+    flight.finish(RateLimitError("too late"))
+    assert flight.failure is None
+    assert flight.over
+
+
+def test_ending_twice_wakes_who_came_between() -> None:
+    """One woken twice does not mind; one never woken would hang."""
+    flight = new_flight()
+    woken: list[int] = []
+    flight.finish()
+    flight.add(lambda: woken.append(1))
+    flight.finish()
+    assert woken == [1]
+
+
+def test_who_registers_while_others_are_being_woken_is_woken_too() -> None:
+    flight = new_flight()
+    woken: list[str] = []
+
+    def wake() -> None:
+        woken.append("first")
+        assert flight.add(lambda: woken.append("second")) is False
+
+    flight.add(wake)
+    flight.finish()
+    assert woken == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "over"),
+    [
+        pytest.param(0.0, False, id="at once"),
+        pytest.param(LEASE, False, id="to the second"),
+        pytest.param(LEASE + 0.001, True, id="after it"),
+    ],
+)
+def test_the_lease_runs_from_the_last_sign_of_life(seconds: float, over: bool) -> None:
+    flight = new_flight()
+    flight.touched = 2000.0
+    assert flight.lease_is_over(2000.0 + seconds) is over
+
+
+def test_threads_that_register_during_the_end_are_told_or_woken() -> None:
+    """The race that would hang a request: registered, not woken, and not told either."""
+    for _ in range(50):
+        flight = new_flight()
+        start = threading.Barrier(5)
+        lost: list[bool] = []
+
+        def wait(
+            flight: Flight = flight, start: threading.Barrier = start, lost: list[bool] = lost
+        ) -> None:
+            woken = threading.Event()
+            start.wait(10)
+            if flight.add(woken.set) and not woken.wait(10):
+                lost.append(True)
+
+        threads = [threading.Thread(target=wait) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        start.wait(10)
+        flight.finish()
+        for thread in threads:
+            thread.join(10)
+        assert lost == []
+        assert not any(thread.is_alive() for thread in threads)

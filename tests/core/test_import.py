@@ -1,0 +1,127 @@
+"""What `import monta_auth` brings along, and what it offers."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import monta_auth
+
+ROOT = Path(monta_auth.__file__).parent.parent
+FORBIDDEN = [
+    "requests",
+    "httpx",
+    "httpx2",
+    "urllib3",
+    "trio",
+    "anyio",
+    "asyncio",
+    "starlette",
+    "uvicorn",
+]
+
+
+def in_a_fresh_interpreter(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["monta_auth", "monta_auth._registry", "monta_auth.stores"],
+)
+def test_the_core_loads_no_http_library_and_no_event_loop(what: str) -> None:
+    """A core that imports no HTTP library cannot decide for one; and it starts fast."""
+    code = f"import sys; old = set(sys.modules); import {what}; print(*set(sys.modules) - old)"
+    loaded = in_a_fresh_interpreter(code).split()
+    assert "monta_auth._source" in loaded or what == "monta_auth.stores"
+    assert not set(loaded) & set(FORBIDDEN)
+
+
+@pytest.mark.parametrize("module", FORBIDDEN)
+def test_the_core_loads_without_it(module: str) -> None:
+    """Not even in a `try`: what is blocked here is what a user may not have installed."""
+    code = f"import sys; sys.modules[{module!r}] = None; import monta_auth; print('fine')"
+    assert in_a_fresh_interpreter(code) == "fine\n"
+
+
+def order(name: str) -> tuple[bool, str]:
+    """Constants first, then the rest by the alphabet: the order that ruff (RUF022) keeps."""
+    return not name.isupper(), name
+
+
+def test_all_is_sorted_and_names_nothing_twice() -> None:
+    assert monta_auth.__all__ == sorted(set(monta_auth.__all__), key=order)
+
+
+def test_all_is_what_the_package_shows() -> None:
+    """A name that came in by accident becomes somebody's import."""
+    shown = [
+        name
+        for name, value in vars(monta_auth).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    ]
+    assert sorted(shown, key=order) == monta_auth.__all__
+
+
+def test_modules_are_private_unless_the_design_names_them() -> None:
+    code = (
+        "import monta_auth, types; "
+        "print(*[n for n, v in vars(monta_auth).items() if isinstance(v, types.ModuleType)])"
+    )
+    public = [name for name in in_a_fresh_interpreter(code).split() if not name.startswith("_")]
+    assert public == ["stores"]
+
+
+def test_the_version_is_one() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", monta_auth.__version__)
+
+
+def test_the_package_is_typed() -> None:
+    assert (ROOT / "monta_auth" / "py.typed").is_file()
+
+
+ROOMS = [
+    "_errors",
+    "_credentials",
+    "_origin",
+    "_tokens",
+    "_wire",
+    "_policy",
+    "_held",
+    "_flight",
+    "_effects",
+]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_uses_no_room_that_uses_it(room: str) -> None:
+    """Data passes one way; whoever closes a circle finds out here."""
+
+    def used_by(name: str) -> set[str]:
+        tree = ast.parse((ROOT / "monta_auth" / f"{name}.py").read_text("utf-8"))
+        return {
+            node.module
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module
+        }
+
+    seen: set[str] = set()
+    todo = used_by(room)
+    while todo:
+        name = todo.pop()
+        assert name != room
+        seen.add(name)
+        todo |= used_by(name) - seen
+    assert not seen & {"_source", "_renewal", "_drive", "_registry"}

@@ -1,0 +1,114 @@
+"""The store in memory: one lease at a time, and only its holder may save."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from monta_auth import RefreshPolicy, TokenSet
+from monta_auth.stores import Lease, MemoryStore, Store, _protocol
+
+PAIR = TokenSet("access-1", "refresh-1", datetime(2025, 8, 6, 10, tzinfo=UTC))
+OTHER = TokenSet("access-2", "refresh-2", datetime(2025, 8, 6, 11, tzinfo=UTC))
+
+
+class Hand:
+    """A clock that is turned by hand."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def store(clock: Hand) -> MemoryStore:
+    return MemoryStore(monotonic=clock)
+
+
+def test_it_is_a_store_and_its_lease_a_lease(store: MemoryStore) -> None:
+    as_store: Store = store
+    lease: Lease | None = store.try_lock(8.0)
+    assert as_store.load() is None
+    assert lease is not None
+
+
+def test_a_store_without_arguments_runs_on_the_monotonic_clock() -> None:
+    store = MemoryStore()
+    assert store.try_lock(1e9) is not None
+    assert store.try_lock(1e9) is None
+
+
+def test_what_was_saved_is_loaded_and_none_deletes(store: MemoryStore) -> None:
+    lease = store.try_lock(8.0)
+    store.save(PAIR, lease)
+    assert store.load() is PAIR
+    store.save(None, lease)
+    assert store.load() is None
+
+
+def test_nobody_gets_a_lease_while_another_holds_it(store: MemoryStore, clock: Hand) -> None:
+    assert store.try_lock(8.0) is not None
+    clock.now += 7.9
+    assert store.try_lock(8.0) is None
+
+
+def test_a_lease_expires_by_itself(store: MemoryStore, clock: Hand) -> None:
+    """A holder that was cancelled cannot always give its lease back."""
+    lost = store.try_lock(8.0)
+    clock.now += 8.0
+    assert store.try_lock(8.0) is not None
+    assert lost is not None
+
+
+def test_who_lost_the_lease_does_not_overwrite_the_successor(
+    store: MemoryStore, clock: Hand
+) -> None:
+    """The pair of the late holder is the older one: its refresh token is spent."""
+    late = store.try_lock(8.0)
+    clock.now += 8.0
+    successor = store.try_lock(8.0)
+    store.save(OTHER, successor)
+
+    store.save(PAIR, late)
+    store.save(None, late)
+
+    assert store.load() is OTHER
+
+
+def test_a_lease_that_was_given_back_is_free_for_the_next(store: MemoryStore) -> None:
+    lease = store.try_lock(8.0)
+    assert lease is not None
+    lease.release()
+    store.save(PAIR, lease)
+    assert store.load() is None
+    assert store.try_lock(8.0) is not None
+
+
+def test_releasing_twice_or_late_takes_nothing_from_the_successor(
+    store: MemoryStore, clock: Hand
+) -> None:
+    late = store.try_lock(8.0)
+    assert late is not None
+    clock.now += 8.0
+    successor = store.try_lock(8.0)
+    late.release()
+    late.release()
+    assert store.try_lock(8.0) is None
+    store.save(PAIR, successor)
+    assert store.load() is PAIR
+
+
+def test_the_repr_shows_no_token(store: MemoryStore) -> None:
+    assert repr(store) == "MemoryStore(empty)"
+    store.save(PAIR, store.try_lock(8.0))
+    assert repr(store) == "MemoryStore(a pair)"
+
+
+def test_leases_are_shorter_than_a_requests_deadline() -> None:
+    """Whoever waits behind a process that died gets its turn within its own deadline."""
+    assert RefreshPolicy().deadline > _protocol.LEASE_SECONDS

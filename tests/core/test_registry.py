@@ -1,0 +1,235 @@
+"""Which auth objects share one source, and for how long."""
+
+import gc
+import importlib.util
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from monta_auth import PARTNER_API, PUBLIC_API, ConfigurationError, RefreshPolicy, TokenSource
+from monta_auth import _registry as registry
+from monta_auth._registry import KEPT, forget_shared_sources, shared_source
+
+
+@pytest.fixture(autouse=True)
+def empty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("MONTA_CLIENT_ID", "MONTA_CLIENT_SECRET", "MONTA_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    forget_shared_sources()
+    yield
+    forget_shared_sources()
+
+
+def source(
+    client: str | None = "id",
+    secret: str | None = "s3cr3t",
+    base_url: str | None = None,
+    policy: RefreshPolicy | None = None,
+) -> TokenSource:
+    return shared_source(client, secret, base_url=base_url, policy=policy)
+
+
+def test_equal_settings_share_one_source() -> None:
+    """`requests.get(url, auth=MontaAuth(...))` in a loop must not mint at every turn."""
+    assert source() is source()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"base_url": PUBLIC_API}, id="the default base URL"),
+        pytest.param({"base_url": PUBLIC_API + "/"}, id="a slash at its end"),
+        pytest.param({"policy": RefreshPolicy()}, id="the default policy"),
+        pytest.param({"policy": RefreshPolicy(advisory=300)}, id="an equal policy"),
+    ],
+)
+def test_a_default_is_equal_to_what_it_stands_for(other: dict[str, object]) -> None:
+    assert source(**other) is source()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"client": "another"}, id="client id"),
+        pytest.param({"secret": "another"}, id="secret"),
+        pytest.param({"base_url": PARTNER_API}, id="base URL"),
+        pytest.param({"policy": RefreshPolicy(pause=1)}, id="policy"),
+    ],
+)
+def test_other_settings_have_a_source_of_their_own(other: dict[str, object]) -> None:
+    """One account's token sent for another's request is the worst that can happen here."""
+    assert source(**other) is not source()  # type: ignore[arg-type]
+    assert source(**other) is source(**other)  # type: ignore[arg-type]
+
+
+def test_credentials_of_the_environment_share_with_the_same_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MONTA_CLIENT_ID", "id")
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "s3cr3t")
+    monkeypatch.setenv("MONTA_BASE_URL", PARTNER_API)
+    assert source(None, None) is source("id", "s3cr3t", PARTNER_API)
+
+
+def test_a_changed_environment_is_another_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is what the variables hold, not that they were asked."""
+    monkeypatch.setenv("MONTA_CLIENT_ID", "id")
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "s3cr3t")
+    first = source(None, None)
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "rotated")
+    assert source(None, None) is not first
+
+
+def test_a_callable_secret_shares_with_nobody() -> None:
+    def ask() -> str:
+        return "s3cr3t"
+
+    first = shared_source("id", ask)  # type: ignore[arg-type]
+    assert shared_source("id", ask) is not first  # type: ignore[arg-type]
+    assert len(registry._recent) == 0
+
+
+def test_the_registry_holds_no_secret_in_its_keys() -> None:
+    kept = source()
+    assert "s3cr3t" not in repr(list(registry._recent)) + repr(list(registry._alive.keys()))
+    assert list(registry._alive.values()) == [kept]
+
+
+@pytest.mark.parametrize(
+    ("client", "secret", "base_url", "text"),
+    [
+        pytest.param(None, None, None, "client_id and client_secret", id="nothing"),
+        pytest.param("id", None, None, "client_secret", id="no secret"),
+        pytest.param(None, "s3cr3t", None, "client_id", id="no id"),
+        pytest.param("id", "s3cr3t ", None, "white space", id="white space"),
+        pytest.param("id", "s3cr3t", "x.example", "base_url", id="base URL"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_and_not_kept(
+    client: str | None, secret: str | None, base_url: str | None, text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        source(client, secret, base_url)
+    assert len(registry._alive) == 0
+    assert len(registry._recent) == 0
+
+
+def test_what_is_no_policy_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="RefreshPolicy"):
+        source(policy="fast")  # type: ignore[arg-type]
+
+
+def test_the_last_few_sources_live_on_without_an_auth_object() -> None:
+    first = weakref.ref(source("client-0"))
+    for number in range(1, KEPT):
+        source(f"client-{number}")
+    gc.collect()
+    assert first() is source("client-0")
+
+
+def test_older_ones_go() -> None:
+    """A service that mints for each of its customers must not keep all of them for ever."""
+    first = weakref.ref(source("client-0"))
+    for number in range(1, KEPT + 1):
+        source(f"client-{number}")
+    gc.collect()
+    assert first() is None
+    assert len(registry._recent) == KEPT
+    assert len(registry._alive) == KEPT
+
+
+def test_use_keeps_a_source_among_the_last_few() -> None:
+    first = weakref.ref(source("client-0"))
+    for number in range(1, 2 * KEPT):
+        source(f"client-{number}")
+        source("client-0")
+    gc.collect()
+    assert first() is source("client-0")
+
+
+def test_one_that_is_still_in_use_is_shared_however_old() -> None:
+    in_use = source("client-0")
+    for number in range(1, 2 * KEPT):
+        source(f"client-{number}")
+    assert source("client-0") is in_use
+
+
+def test_forgetting_shares_nothing_with_earlier_objects() -> None:
+    """The pytest plugin empties the registry between tests."""
+    first = source()
+    forget_shared_sources()
+    assert source() is not first
+    assert len(registry._alive) == 1
+
+
+def test_threads_that_start_together_get_one_source() -> None:
+    start = threading.Barrier(8)
+    got: list[TokenSource] = []
+
+    def make() -> None:
+        start.wait(10)
+        got.append(source())
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(got) == 8
+    assert len(set(map(id, got))) == 1
+
+
+# --- processes
+
+
+def test_a_child_gets_a_mutex_of_its_own() -> None:
+    """A thread that held the parent's at the moment of the fork is not in the child."""
+    before = registry._mutex
+    try:
+        registry._after_fork_in_child()
+        assert registry._mutex is not before
+        assert source() is source()
+    finally:
+        registry._mutex = before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_can_use_the_registry_while_the_parent_holds_its_mutex() -> None:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with registry._mutex:
+            held.set()
+            done.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(10)
+        child = os.fork()
+        if child == 0:  # pragma: no cover - another process
+            free = registry._mutex.acquire(timeout=5)
+            os._exit(0 if free and source() is source() else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        done.set()
+        holder.join(10)
+
+
+def test_the_module_loads_where_there_is_no_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no `os.register_at_fork`."""
+    monkeypatch.delattr(os, "register_at_fork", raising=False)
+    assert registry.__file__ is not None
+    name = "monta_auth._registry_without_fork"
+    spec = importlib.util.spec_from_file_location(name, registry.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.shared_source("id", "s3cr3t") is not None
+    assert name not in sys.modules

@@ -1,0 +1,40 @@
+"""Calls that most tests make, through requests."""
+
+from typing import Any
+
+import requests
+
+from monta_auth.emulator import Emulator
+
+
+def token_body(monta: Emulator) -> dict[str, str]:
+    return {"clientId": monta.client_id, "clientSecret": monta.client_secret}
+
+
+def mint(monta: Emulator) -> requests.Response:
+    return requests.post(monta.base_url + "/auth/token", json=token_body(monta), timeout=5)
+
+
+def pair(monta: Emulator) -> dict[str, Any]:
+    reply = mint(monta)
+    assert reply.status_code == 200
+    body: dict[str, Any] = reply.json()
+    return body
+
+
+def renew(monta: Emulator, token: str) -> requests.Response:
+    return requests.post(monta.base_url + "/auth/refresh", json={"refreshToken": token}, timeout=5)
+
+
+def get(monta: Emulator, path: str, token: str) -> requests.Response:
+    return requests.get(
+        monta.base_url + path, headers={"Authorization": f"Bearer {token}"}, timeout=5
+    )
+
+
+def envelope(reply: requests.Response) -> tuple[int, str, str]:
+    """Status, its name, and the error code; the body must have the five keys and no white space."""
+    body = reply.json()
+    assert list(body) == ["status", "message", "readableMessage", "errorCode", "context"]
+    assert b'": ' not in reply.content
+    return reply.status_code, body["status"], body["errorCode"]

@@ -1,0 +1,219 @@
+"""The server's life, the application without a server, and the command."""
+
+import asyncio
+import importlib
+import logging
+import socket
+import sys
+import threading
+import time
+
+import httpx
+import pytest
+import requests
+import trio
+from starlette.types import Message, Scope
+
+from monta_auth import emulator
+from monta_auth.emulator import Emulator, Fault, _serve
+
+from .helpers import mint, pair, token_body
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.com", ""])
+def test_only_loopback_addresses_are_accepted(host: str) -> None:
+    with pytest.raises(ValueError, match="loopback"):
+        Emulator(host=host)
+
+
+def test_a_host_set_later_is_checked_as_well() -> None:
+    monta = Emulator()
+    monta.host = "0.0.0.0"
+    with pytest.raises(ValueError, match="loopback"):
+        monta.start()
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+def test_ipv6_loopback_is_bracketed() -> None:
+    assert Emulator(host="::1", port=8000).base_url == "http://[::1]:8000/api/v1"
+
+
+def test_credentials_are_random_unless_given() -> None:
+    one, two = Emulator(), Emulator(client_id="id", client_secret="secret")
+    assert len({one.client_id, one.client_secret, Emulator().client_id}) == 3
+    assert (two.client_id, two.client_secret) == ("id", "secret")
+
+
+def test_the_server_comes_back_at_the_same_url_with_its_tokens() -> None:
+    """An outage: refused connections, then everything as before."""
+    monta = Emulator()
+    assert monta.base_url == "http://127.0.0.1/api/v1"
+    monta.start()
+    url = monta.base_url
+    token = pair(monta)["refreshToken"]
+    with pytest.raises(RuntimeError):
+        monta.start()
+    monta.stop()
+    monta.stop()
+    with pytest.raises(requests.ConnectionError):
+        mint(monta)
+    monta.start()
+    assert monta.base_url == url
+    assert (
+        requests.post(url + "/auth/refresh", json={"refreshToken": token}, timeout=5).status_code
+        == 200
+    )
+    monta.stop()
+
+
+def test_a_taken_port_is_an_oserror() -> None:
+    with Emulator() as monta, pytest.raises(OSError, match=r"."):
+        Emulator(port=monta.port).start()
+
+
+def test_stopping_is_quick_and_quiet_whatever_is_open(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    failures: list[Exception] = []
+
+    def wait_in_vain(url: str) -> None:
+        try:
+            requests.post(url + "/auth/token", json={}, timeout=5)
+        except requests.ConnectionError as error:
+            failures.append(error)
+
+    with requests.Session() as idle:
+        monta = Emulator()
+        monta.start()
+        idle.post(monta.base_url + "/auth/token", json=token_body(monta), timeout=5)
+        monta.inject(Fault(delay=60.0))
+        thread = threading.Thread(target=wait_in_vain, args=(monta.base_url,))
+        thread.start()
+        while monta.count() < 2:
+            time.sleep(0.001)
+        began = time.perf_counter()
+        monta.stop()
+        assert time.perf_counter() - began < 0.2
+        thread.join()
+
+    assert len(failures) == 1
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+    assert not [thread for thread in threading.enumerate() if thread.name == "monta-emulator"]
+
+
+def test_calls_on_a_kept_connection_do_not_wait_for_acknowledgements() -> None:
+    """Headers and body are two writes: without TCP_NODELAY twenty calls take 0.8 s."""
+    with Emulator() as monta, requests.Session() as session:
+        began = time.perf_counter()
+        for _ in range(20):
+            session.post(monta.base_url + "/auth/token", json=token_body(monta), timeout=5)
+        assert time.perf_counter() - began < 0.4
+
+
+async def _through_asgi(monta: Emulator) -> None:
+    transport = httpx.ASGITransport(monta.app)
+    async with httpx.AsyncClient(transport=transport, base_url=monta.base_url) as client:
+        reply = await client.post("/auth/token", json=token_body(monta))
+        headers = {"Authorization": f"Bearer {reply.json()['accessToken']}"}
+        assert (await client.get("/charges", headers=headers)).status_code == 200
+        assert (
+            await client.post("/charges", headers=headers, json={"chargePointId": 101})
+        ).status_code == 201
+        for fault in (Fault(close=True), Fault(truncate=True), Fault(close=True, delay=0.001)):
+            monta.inject(fault, path="/charges")
+            with pytest.raises(ConnectionResetError):
+                await client.get("/charges", headers=headers)
+    assert [call.status for call in monta.calls] == [200, 200, 201, None, 200, None]
+
+
+def test_the_app_needs_no_server_under_asyncio() -> None:
+    asyncio.run(_through_asgi(Emulator()))
+
+
+def test_the_app_needs_no_server_under_trio() -> None:
+    trio.run(_through_asgi, Emulator())
+
+
+async def _call_by_hand(monta: Emulator, scope: Scope, *messages: str) -> list[str]:
+    waiting = [{"type": name} for name in messages]
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        return dict(waiting.pop(0))
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    await monta.app(scope, receive, send)
+    return sent
+
+
+def test_the_app_has_a_lifespan_for_servers_that_insist() -> None:
+    sent = asyncio.run(
+        _call_by_hand(Emulator(), {"type": "lifespan"}, "lifespan.startup", "lifespan.shutdown")
+    )
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_a_client_that_leaves_while_it_sends_does_no_harm() -> None:
+    monta = Emulator()
+    scope: Scope = {"type": "http", "method": "POST", "path": "/api/v1/auth/token", "headers": []}
+    asyncio.run(_call_by_hand(monta, scope, "http.disconnect"))
+    assert [call.status for call in monta.calls] == [400]
+
+
+@pytest.mark.parametrize("name", ["starlette", "uvicorn"])
+def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=r"pip install 'monta-auth\[emulator\]'"):
+        importlib.reload(emulator)
+
+
+class Visitor:
+    """Stands for the time that the command waits: makes one call, then presses Ctrl-C a minute later."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+        self.shown = ""
+
+    def sleep(self, seconds: float) -> None:
+        if self.shown:
+            raise KeyboardInterrupt
+        self.shown = self.capsys.readouterr().out
+        requests.get(self.shown.splitlines()[0] + "/charges?key=hidden", timeout=5)
+
+
+def test_the_command_prints_shell_lines_and_requests(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MONTA_CLIENT_SECRET", raising=False)
+    visitor = Visitor(capsys)
+    monkeypatch.setattr(_serve, "time", visitor)
+    assert _serve.main(["--client-id", "it's me", "--quota", "5"]) == 0
+
+    url, *exports = visitor.shown.splitlines()
+    assert exports[:2] == [
+        f"export MONTA_BASE_URL={url}",
+        """export MONTA_CLIENT_ID='it'"'"'s me'""",
+    ]
+    assert exports[2].startswith("export MONTA_CLIENT_SECRET=")
+    assert capsys.readouterr().out.startswith("GET /charges 401 ")
+
+
+def test_the_command_never_prints_a_secret_that_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "given-secret")
+    visitor = Visitor(capsys)
+    monkeypatch.setattr(_serve, "time", visitor)
+    assert _serve.main(["--partner"]) == 0
+    captured = capsys.readouterr()
+    assert "given-secret" not in visitor.shown + captured.out + captured.err
+    assert "export MONTA_CLIENT_ID=" in visitor.shown
+
+
+def test_the_command_fails_plainly_on_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
+    with Emulator() as monta:
+        assert _serve.main(["--port", str(monta.port)]) == 1
+    assert "cannot listen" in capsys.readouterr().err
