@@ -1,7 +1,9 @@
 """Monta auth for httpx2: ``httpx2.Client(auth=MontaAuth("client-id", "client-secret"))``."""
 
+import importlib
+
 try:
-    import httpx2  # noqa: F401
+    importlib.import_module("httpx2")
 except ImportError as error:
     raise ImportError("httpx2_monta needs httpx2: pip install 'monta-auth[httpx2]'") from error
 

@@ -1,7 +1,9 @@
 """Monta auth for httpx: ``httpx.Client(auth=MontaAuth("client-id", "client-secret"))``."""
 
+import importlib
+
 try:
-    import httpx  # noqa: F401
+    importlib.import_module("httpx")
 except ImportError as error:
     raise ImportError("httpx_monta needs httpx: pip install 'monta-auth[httpx]'") from error
 

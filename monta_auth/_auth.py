@@ -54,7 +54,7 @@ class BaseAuth:
         }
         self._base_url = base_url
         self._allowed_origins = (
-            allowed_origins if isinstance(allowed_origins, str) else tuple(allowed_origins)
+            allowed_origins if isinstance(allowed_origins, str) else tuple(allowed_origins or ())
         )
         self._connect()
 

@@ -48,6 +48,7 @@ class _Flow:
         "_done",
         "_header",
         "_is_calling",
+        "_replies",
         "_request",
         "_rewind",
         "_steps",
@@ -80,6 +81,7 @@ class _Flow:
     def _begin(self, steps: Generator[Any, Any, None]) -> None:
         self._steps = steps
         self._calls: list[Any] = []
+        self._replies: list[Any] = []
         self._is_calling = False
 
     def _first(self) -> Generator[Any, Any, None]:
@@ -130,6 +132,7 @@ class _Flow:
         if not self._is_calling:
             return result
         self._is_calling = False
+        self._replies.append(result)
         return self._auth._library.outcome(result, self._calls[-1])
 
     def _finish(self, response: Any) -> None:
@@ -140,16 +143,25 @@ class _Flow:
 
     def _raise(self, failure: MontaAuthError | TransportFailure) -> NoReturn:
         self._done = True
+        self._wipe()
         raise self._auth._library.error(failure, self._request)
+
+    def _wipe(self) -> None:
+        # The library's frames hold the replies as its history, and a traceback holds the frames.
+        for reply in self._replies:
+            self._auth._library.wipe_response(reply)
 
     def _end(self, cause: BaseException | None) -> Exception | None:
         """End the flow because something was raised; return what to raise in its place."""
         self._done = True
         steps, library = self._steps, self._auth._library
-        if steps is None or not self._is_calling:
+        if steps is None:
             self.hear(cause)
-            if steps is not None:
-                steps.close()
+            return None
+        self._wipe()
+        if not self._is_calling:
+            self.hear(cause)
+            steps.close()
             return None
         call = self._calls[-1]
         library.wipe(call)

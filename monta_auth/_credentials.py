@@ -76,4 +76,8 @@ def _checked(value: object, argument: str, variable: str) -> str:
             f"{argument} has white space at an edge, as after copying: remove it "
             f"(argument {argument} or environment variable {variable})"
         )
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{argument} is no valid text (in {variable}?)") from None
     return value

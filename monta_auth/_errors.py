@@ -69,7 +69,7 @@ class TokenEndpointError(MontaAuthError):
 
 
 class RateLimitError(TokenEndpointError):
-    """The auth endpoint asks to wait (429, or a 5xx with ``Retry-After``); see ``retry_after``."""
+    """The auth endpoint asks to wait: 429, or a 5xx with a longer pause; see `retry_after`."""
 
 
 class InvalidTokenResponseError(TokenEndpointError):
@@ -120,7 +120,15 @@ Failure = MontaAuthError | TransportFailure
 
 def recast(error: MontaAuthError, kind: type[MontaAuthError]) -> MontaAuthError:
     """Return a new instance of `kind` that says and carries what `error` does."""
-    return kind(str(error), **vars(error))
+    return kind(
+        str(error),
+        status=error.status,
+        error_code=error.error_code,
+        message=error.message,
+        request_id=error.request_id,
+        retry_after=error.retry_after,
+        retryable=error.retryable,
+    )
 
 
 def error_classes(*kinds: type[MontaAuthError]) -> dict[type[MontaAuthError], type[MontaAuthError]]:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from ._errors import Failure
 
-#: Seconds since the leader's last effect after which a flight is taken from it. Above any
-#: deadline in use, so only a leader that nobody drives any more loses its flight by it.
+#: Seconds since the leader's last effect after which a flight is taken from it. No deadline is
+#: longer (`RefreshPolicy` sees to that), so only a leader that nobody drives any more loses it.
 LEASE = 60.0
 
 
@@ -54,4 +54,7 @@ class Flight:
             self.failure = failure
             self.over = True
         for wake in self._wakers:
-            wake()
+            try:
+                wake()
+            except Exception:  # noqa: S112 - one waiter that is gone must not cost the others
+                continue

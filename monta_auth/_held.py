@@ -70,7 +70,8 @@ class Held:
         self.header: BearerHeader = bearer(pair.access_token)
         self.born = born
         self.expires = born + life
-        advisory = min(policy.advisory + jitter * ADVISORY_JITTER, full_life * ADVISORY_SHARE)
+        spread = jitter * ADVISORY_JITTER if policy.advisory else 0.0
+        advisory = min(policy.advisory + spread, full_life * ADVISORY_SHARE)
         mandatory = min(policy.mandatory, full_life * MANDATORY_SHARE)
         self.mandatory_at = self.expires - mandatory
         self.advisory_at = self.expires - max(advisory, mandatory)

@@ -33,8 +33,13 @@ class Library:
         self.byte_stream = module.ByteStream
         self._errors = errors
         self._token_call = _token_call_class(module)
-        self._never_sent = (module.ConnectError, module.ConnectTimeout, module.PoolTimeout)
-        self._not_connected = (module.ProxyError, module.UnsupportedProtocol)
+        self._never_sent = (
+            module.ConnectError,
+            module.ConnectTimeout,
+            module.PoolTimeout,
+            module.ProxyError,
+            module.UnsupportedProtocol,
+        )
 
     def token_call(self, effect: Send, like: Any) -> Any:
         """Return the library's request for a token call.
@@ -43,23 +48,22 @@ class Library:
             like: the request that caused it, or a client, for its timeout and its user agent; a
                 request that a flow yields has neither of its own.
         """
-        if isinstance(like, self.module.Request):
-            timeout = like.extensions.get("timeout") or {}
-        else:
-            timeout = like.timeout.as_dict()
-        within = {}
+        is_request = isinstance(like, self.module.Request)
+        given = like.extensions.get("timeout", {}) if is_request else like.timeout.as_dict()
+        timeout: dict[str, float | None] = dict(given)
+        within: dict[str, float] = {}
         for name in ("connect", "read", "write", "pool"):
             seconds = timeout.get(name)
             within[name] = effect.timeout if seconds is None else min(seconds, effect.timeout)
         return self._token_call(effect.request, within, like.headers.get("User-Agent"))
 
     def outcome(self, result: Any, call: Any) -> Reply | Raised:
-        """Return what a token call came to, and empty both sides of the exchange.
+        """Return what a token call came to, and empty its request.
 
         Args:
             result: the response, read; or the exception that came in its place.
         """
-        response = result
+        response: Any = result
         try:
             if isinstance(result, Exception):
                 response = getattr(result, "response", None)
@@ -72,13 +76,15 @@ class Library:
             return Reply(response.status_code, response.headers, body)
         finally:
             self.wipe(call)
-            # The library's own frames keep it as part of the history.
-            for name, empty in (("_content", b""), ("_text", "")):
-                if hasattr(response, name):
-                    setattr(response, name, empty)
 
     def wipe(self, call: Any) -> None:
         call.stream.body = b""
+
+    def wipe_response(self, response: Any) -> None:
+        """Empty a response that the library's own frames hold on to when something fails."""
+        for name, empty in (("_content", b""), ("_text", "")):
+            if hasattr(response, name):
+                setattr(response, name, empty)
 
     def failure(self, error: BaseException | None, call: Any) -> Failure | None:
         """Return what the core learns of an exception, or None if it is not this token call's."""
@@ -94,24 +100,21 @@ class Library:
 
     def transport_failure(self, error: Any) -> TransportFailure:
         module = self.module
-        is_ours = isinstance(error, module.RequestError)
-        text = str(error) if is_ours else ""
-        text = f"the token call failed: {text or type(error).__qualname__}"
-        kind = next((c for c in type(error).__mro__ if hasattr(module, c.__name__)), None)
-        if kind is None or not is_ours:
-            return TransportFailure(text)
-        sent = not isinstance(error, self._never_sent + self._not_connected)
+        if not isinstance(error, module.RequestError):
+            return TransportFailure(f"the token call failed: {type(error).__qualname__}")
+        text = f"the token call failed: {error or type(error).__qualname__}"
+        kind = next(c for c in type(error).__mro__ if getattr(module, c.__name__, None) is c)
+        sent = not isinstance(error, self._never_sent)
         if isinstance(error, module.TimeoutException):
             return TransportFailure(text, "timeout", sent, kind)
-        if not sent:
+        if isinstance(error, module.ProxyError) or "SSL" in text or "certificate" in text:
             text += "; MontaAuth(client=...) makes the token calls with that client's TLS and proxy"
-            return TransportFailure(text, "connect", False, kind)
-        return TransportFailure(text, "other", True, kind)
+        return TransportFailure(text, "other" if sent else "connect", sent, kind)
 
     def error(self, error: MontaAuthError | TransportFailure, request: Any) -> Exception:
         """Return what a caller of the library gets for a failure of the core."""
         module = self.module
-        new: Exception
+        new: Any
         if isinstance(error, TransportFailure):
             kind = error.library_class
             if kind is None or not issubclass(kind, module.RequestError):
@@ -127,7 +130,8 @@ class Library:
             # Raised in a flow, it passes by where the library would do this.
             request.headers.pop("Authorization", None)
             new.request = request
-        return new
+        result: Exception = new
+        return result
 
     def rewinder(self, stream: Any) -> Callable[[], bool] | None:
         """Return a function that readies the body for a second sending, or None if that is not
@@ -219,7 +223,7 @@ def _token_call_class(module: Any) -> Any:
             headers["Content-Length"] = str(len(call.body))
             if user_agent is not None:
                 headers["User-Agent"] = user_agent
-            super().__init__(
+            super().__init__(  # pyright: ignore[reportUnknownMemberType]
                 "POST",
                 url,
                 headers=headers,

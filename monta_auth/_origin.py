@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import re
 from collections.abc import Iterable
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,12 +26,17 @@ PARTNER_SANDBOX_API = "https://partner-api.sandbox.monta.com/api/v1"
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _WARNED_AT_MOST = 64
+#: Names and addresses that every library reads alike. Others (with "%", "\\", or beyond ASCII)
+#: they turn into different hosts.
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 
 Origin = tuple[str, str, int]
 
 
 def clean_base_url(value: str | None) -> str:
-    """Return the base URL without a slash at its end: the argument, the environment or `PUBLIC_API`.
+    """Return the base URL without a slash at its end: the argument, else that of the environment.
+
+    Without either it is `PUBLIC_API`.
 
     Raises:
         ConfigurationError: it is no absolute http(s) URL, is http to a host that is not
@@ -43,12 +49,13 @@ def clean_base_url(value: str | None) -> str:
         if value is None:
             return PUBLIC_API
     split = _split(value, name)
-    if split.query or split.fragment or "@" in split.netloc:
+    if "?" in value or "#" in value or "@" in split.netloc:
         raise ConfigurationError(
             f"{name} must not have a user, a query or a fragment; it should look like {PUBLIC_API}"
         )
     _checked_origin(split, name)
-    return value.rstrip("/")
+    root = f"{split.scheme.lower()}://{split.netloc.lower()}"
+    return root + split.path.rstrip("/")
 
 
 class Origins:
@@ -90,7 +97,10 @@ class Origins:
         if len(self._warned) >= _WARNED_AT_MOST:
             return
         self._warned.add(origin)
-        name = origin if isinstance(origin, str) else "{}://{}:{}".format(*origin)
+        name = origin
+        if not isinstance(origin, str):
+            scheme, host, port = origin
+            name = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         logger.warning(
             "a request to %s goes out without the Monta token: it is not the origin of base_url; "
             "name it in allowed_origins if it should carry the token",
@@ -110,11 +120,15 @@ def _split(url: str, name: str) -> SplitResult:
         raise ConfigurationError(
             f"{name} must start with https:// and a host; expected one like {PUBLIC_API}"
         )
+    if not _HOST.fullmatch(split.hostname) or "\\" in split.netloc:
+        raise ConfigurationError(
+            f"{name} has an unusual host name; write an international one in its xn-- form"
+        )
     return split
 
 
 def _checked_origin(split: SplitResult, name: str) -> Origin:
-    scheme, host, port = origin = _origin(split)
+    scheme, host, _ = origin = _origin(split)
     if scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(
             f"{name} must be https: over http://{host} the token and the secret could be read on "
@@ -127,7 +141,9 @@ def _origin_of(url: str) -> Origin | str:
     """The origin of a URL, or a word that is no origin for one that cannot be read."""
     try:
         split = urlsplit(url)
-        if split.hostname and split.scheme.lower() in _DEFAULT_PORTS and "\\" not in split.netloc:
+        is_http = split.scheme.lower() in _DEFAULT_PORTS
+        is_plain = url.isprintable() and "\\" not in split.netloc
+        if is_http and is_plain and _HOST.fullmatch(split.hostname or ""):
             return _origin(split)
     except ValueError:
         pass
@@ -136,15 +152,8 @@ def _origin_of(url: str) -> Origin | str:
 
 def _origin(split: SplitResult) -> Origin:
     scheme = split.scheme.lower()
-    host = (split.hostname or "").lower()
-    if not host.isascii():
-        # HTTP libraries show us the ASCII form of an international host name.
-        try:
-            host = host.encode("idna").decode("ascii")
-        except UnicodeError:
-            raise ConfigurationError(f"the host name {host!r} cannot be encoded") from None
     port = split.port
-    return scheme, host, _DEFAULT_PORTS[scheme] if port is None else port
+    return scheme, split.hostname or "", _DEFAULT_PORTS[scheme] if port is None else port
 
 
 def _is_loopback(host: str) -> bool:

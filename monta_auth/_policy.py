@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import random
+import random as chance
 import time
 from collections.abc import Callable
 
 from ._errors import ConfigurationError
+from ._flight import LEASE
 from ._frozen import Frozen
 
 
@@ -87,8 +88,10 @@ class RefreshPolicy(Frozen):
             raise ConfigurationError("RefreshPolicy: mandatory must not exceed advisory")
         if self.attempts < 1 or self.attempts != int(self.attempts):
             raise ConfigurationError("RefreshPolicy: attempts must be a whole number from 1 on")
-        if self.deadline == 0:
-            raise ConfigurationError("RefreshPolicy: deadline must be above 0 s")
+        if not 0 < self.deadline <= LEASE:
+            raise ConfigurationError(
+                f"RefreshPolicy: deadline must be above 0 and up to {LEASE:g} s"
+            )
 
 
 ADVISORY_SHARE = 0.20
@@ -112,7 +115,7 @@ class Clock:
         self,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
-        random: Callable[[], float] = random.random,
+        random: Callable[[], float] = chance.random,
     ) -> None:
         self.monotonic = monotonic
         self.wall = wall
@@ -122,6 +125,6 @@ class Clock:
 SYSTEM_CLOCK = Clock()
 
 
-def backoff(step: int, first: float, longest: float, chance: float) -> float:
+def backoff(step: int, first: float, longest: float, luck: float) -> float:
     """Seconds of the pause number `step` (from 0): doubling, plus up to a quarter of jitter."""
-    return min(first * 2.0 ** min(step, 16), longest) * (1.0 + chance / 4.0)
+    return min(first * 2.0 ** min(step, 16), longest) * (1.0 + luck / 4.0)

@@ -40,8 +40,9 @@ def shared_source(
         ConfigurationError: as `TokenSource`.
     """
     credentials = find_credentials(client_id, client_secret)
-    if credentials is None or credentials.literal_secret is None:
-        # Nothing to share: it explains itself what is missing.
+    is_sound = policy is None or isinstance(policy, RefreshPolicy)
+    if credentials is None or credentials.literal_secret is None or not is_sound:
+        # Nothing to share, or it explains itself what is wrong.
         return TokenSource(client_id, client_secret, base_url=base_url, policy=policy)
     key = (
         clean_base_url(base_url),

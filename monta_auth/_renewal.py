@@ -23,6 +23,7 @@ from ._errors import (
     MontaAuthError,
     RateLimitError,
     TransportFailure,
+    recast,
 )
 from ._flight import Flight
 from ._held import Held, Phase, hold_new, hold_old
@@ -37,6 +38,7 @@ from ._wire import (
     read_pair,
     read_refusal,
     refresh_request,
+    request_id,
 )
 from .stores._protocol import LEASE_SECONDS, Lease, Store
 
@@ -131,7 +133,8 @@ class Renewal:
         self.flight = flight
         self.held = held
         self.kind = "none"
-        self.last_reply: Reply | None = None
+        self.status: int | None = None
+        self.request_id: str | None = None
         self.store_error: str | None = None
         self._base_url = base_url
         self._credentials = credentials
@@ -241,7 +244,7 @@ class Renewal:
                 if not failure.sent:
                     self.flight.refreshing = None
                 raise
-            self.last_reply = reply
+            self.status, self.request_id = reply.status, request_id(reply, request)
             if 200 <= reply.status < 300:
                 return reply
             self.flight.refreshing = None
@@ -293,7 +296,6 @@ class Renewal:
 
     def _consult_store(self) -> Steps:
         """Take what others left there, or else the lease; return whether a pair was adopted."""
-        assert self._store is not None
         while True:
             if self._memory.clear_store:
                 yield from self._delete_stored()
@@ -301,8 +303,8 @@ class Renewal:
                 return True
             if self._lease is not None or self._store is None:
                 return False
-            self._lease = yield from self._ask_store(self._store.try_lock, LEASE_SECONDS)
-            if self._lease is not None or self._store is None:
+            self._lease = yield from self._ask_store("try_lock", LEASE_SECONDS)
+            if self._lease is not None:
                 continue  # look once more: it may have been renewed just before we got the lease
             now = self._clock.monotonic()
             if self.held is not None and self.held.phase(now) is Phase.ADVISORY:
@@ -317,8 +319,7 @@ class Renewal:
 
     def _adopt_stored(self) -> Steps:
         """Take over the stored pair if it is newer; return whether that ends the renewal."""
-        assert self._store is not None
-        stored = yield from self._ask_store(self._store.load)
+        stored = yield from self._ask_store("load")
         if not isinstance(stored, TokenSet) or bearer(stored.access_token) in self._memory.headers:
             return False
         if self.held is not None and stored.access_expires_at <= self.held.pair.access_expires_at:
@@ -338,13 +339,13 @@ class Renewal:
         return True
 
     def _delete_stored(self) -> Steps:
-        if self._lease is not None and self._store is not None:
-            yield from self._ask_store(self._store.save, None, self._lease)
+        if self._lease is not None:
+            yield from self._ask_store("save", None, self._lease)
             self._memory.clear_store = False
 
     def save(self, pair: TokenSet) -> Steps:
-        if self._store is not None and self._lease is not None:
-            yield from self._ask_store(self._store.save, pair, self._lease)
+        if self._lease is not None:
+            yield from self._ask_store("save", pair, self._lease)
 
     def release(self) -> Steps:
         if self._lease is not None:
@@ -355,9 +356,12 @@ class Renewal:
                 # It expires by itself.
                 logger.debug("releasing the token store's lease raised %s", type(error).__name__)
 
-    def _ask_store(self, function: Any, *args: Any) -> Steps:
+    def _ask_store(self, method: str, *args: Any) -> Steps:
+        """Return what the store's method does; None once the store has failed in this renewal."""
+        if self._store is None:
+            return None
         try:
-            return (yield from self._do(Call(function, *args)))
+            return (yield from self._do(Call(getattr(self._store, method), *args)))
         except Superseded:
             raise
         except Exception as error:
@@ -366,16 +370,6 @@ class Renewal:
             return None
 
 
-def _come_back_later(error: MontaAuthError) -> RateLimitError:
+def _come_back_later(error: MontaAuthError) -> MontaAuthError:
     """The server named a pause that no request should wait for: the caller decides."""
-    if isinstance(error, RateLimitError):
-        return error
-    return RateLimitError(
-        str(error),
-        status=error.status,
-        error_code=error.error_code,
-        message=error.message,
-        request_id=error.request_id,
-        retry_after=error.retry_after,
-        retryable=True,
-    )
+    return recast(error, RateLimitError)

@@ -186,7 +186,7 @@ class TokenSource:
             ours: the header that the caller had from `fresh` or `acquire`.
             origins: where this caller's token may go; default: the origin of the base URL.
         """
-        if status != 401 or ours is None or sent != ours:
+        if status != 401 or sent is None or sent != ours:
             return False
         if not (self.origins if origins is None else origins).allows(url):
             return False
@@ -360,15 +360,14 @@ class TokenSource:
         self._store_is_down = renewal.store_error is not None
         if not logger.isEnabledFor(level):
             return
-        reply = renewal.last_reply
         logger.log(
             level,
             "renewal reason=%s kind=%s outcome=%s status=%s request-id=%s duration=%.3fs token=%s",
             renewal.flight.reason,
             renewal.kind,
             outcome,
-            reply.status if reply is not None else None,
-            reply.headers.get("request-id") if reply is not None else None,
+            renewal.status,
+            renewal.request_id,
             self.monotonic() - started,
             fingerprint(held.pair.access_token) if held is not None else None,
         )

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, SupportsIndex
+from typing import Any, Self, SupportsIndex
 
 from ._errors import ConfigurationError
 from ._frozen import Frozen
@@ -136,6 +136,12 @@ class BearerHeader(str):
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[str], tuple[str]]:
         return str, ("Bearer [redacted]",)
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         """Return its ASCII bytes; every encoding that headers are sent in agrees on those."""
         return self._encoded
@@ -143,6 +149,12 @@ class BearerHeader(str):
 
 class _BearerBytes(bytes):
     __slots__ = ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def __repr__(self) -> str:
         return "b'Bearer [redacted]'"
@@ -168,9 +180,12 @@ def _checked_token(value: object, name: str) -> str:
 
 
 def _checked_date(value: object, name: str) -> datetime:
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ConfigurationError(f"TokenSet: {name} must be a datetime with a time zone")
-    return value.astimezone(UTC)
+    try:
+        if isinstance(value, datetime) and value.utcoffset() is not None:
+            return value.astimezone(UTC)
+    except OverflowError:
+        pass
+    raise ConfigurationError(f"TokenSet: {name} must be a datetime with a time zone")
 
 
 def fingerprint(token: str) -> str:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ._errors import (
     InvalidCredentialsError,
@@ -153,6 +153,10 @@ def read_refusal(reply: Reply, request: TokenRequest, host: str) -> InvalidCrede
     )
 
 
+def request_id(reply: Reply, request: TokenRequest) -> str | None:
+    return _word(reply.headers.get("request-id"), request)
+
+
 def is_worth_a_retry(status: int) -> bool:
     """Whether a status speaks of the moment and not of what was asked."""
     return status in (408, 425, 429) or status >= 500
@@ -168,9 +172,8 @@ def wait_hint(reply: Reply, wall: float, data: Mapping[str, Any] | None = None) 
     if data is None:
         data = _json_object(reply)
     if reply.status == 429:
-        context = data.get("context")
-        limit = context.get("rateLimitResponse") if isinstance(context, dict) else None
-        hint = _seconds(limit.get("resetsIn") if isinstance(limit, dict) else None)
+        limit = _object(_object(data.get("context")).get("rateLimitResponse"))
+        hint = _seconds(limit.get("resetsIn"))
         if hint is None:
             hint = _seconds(reply.headers.get("ratelimit-resetsin"))
         if hint is not None:
@@ -204,7 +207,8 @@ def _http_date(value: str | None) -> datetime | None:
         return None
     try:
         date = parsedate_to_datetime(value)
-        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+        return date if 1970 <= date.year < 9000 else None  # room for sums
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
@@ -221,10 +225,14 @@ def _seconds(value: object) -> float | None:
 
 def _json_object(reply: Reply) -> dict[str, Any]:
     try:
-        data = json.loads(reply.body)
+        return _object(json.loads(reply.body))
     except (ValueError, RecursionError):
         return {}
-    return data if isinstance(data, dict) else {}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """The JSON object that this is, or an empty one."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
 def _fields(reply: Reply, data: Mapping[str, Any], request: TokenRequest) -> dict[str, Any]:
@@ -232,7 +240,7 @@ def _fields(reply: Reply, data: Mapping[str, Any], request: TokenRequest) -> dic
         "status": reply.status,
         "error_code": _word(data.get("errorCode"), request),
         "message": _word(data.get("message"), request),
-        "request_id": _word(reply.headers.get("request-id"), request),
+        "request_id": request_id(reply, request),
     }
 
 
@@ -248,6 +256,7 @@ def _word(value: object, request: TokenRequest) -> str | None:
     """A server's word as it may stand in an error: printable, short, without our secrets."""
     if not isinstance(value, str) or not value:
         return None
+    value = "".join(c if c.isprintable() else " " for c in value)
     for secret in request.secrets:
         value = value.replace(secret, "[redacted]")
-    return "".join(c if c.isprintable() else " " for c in value)[:300]
+    return value[:300]

@@ -1,7 +1,9 @@
 """Monta auth for requests: ``requests.get(url, auth=MontaAuth("client-id", "client-secret"))``."""
 
+import importlib
+
 try:
-    import requests  # noqa: F401
+    importlib.import_module("requests")
 except ImportError as error:
     raise ImportError(
         "requests_monta needs requests: pip install 'monta-auth[requests]'"

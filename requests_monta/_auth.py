@@ -141,7 +141,7 @@ class MontaAuth(BaseAuth, AuthBase):
         prepared = session.prepare_request(request)
         request.data = b""
         try:
-            settings = session.merge_environment_settings(prepared.url, {}, False, None, None)
+            settings = session.merge_environment_settings(call.url, {}, False, None, None)
             response = session.send(
                 prepared,
                 timeout=_within(self._timeout, effect.timeout),
@@ -196,8 +196,12 @@ class _Resend:
         refused = response.request
         if response.status_code != 401 or hasattr(refused, _RESENT):
             return response
+        connection = getattr(response, "connection", None)
+        if connection is None:
+            return response  # out of a cache: it says nothing about the token of today
         auth = self._auth
         sent = refused.headers.get("Authorization")
+        sent = sent if isinstance(sent, str) else None
         if not auth.source.refuse(401, refused.url or "", sent, self.held.header, auth._origins):
             return response
         again = refused.copy()
@@ -209,18 +213,18 @@ class _Resend:
             pass
         response.close()
         held = auth._run(auth.source.obtain(), _harmless(refused))
-        jar = again._cookies  # type: ignore[attr-defined]
-        extract_cookies_to_jar(jar, refused, response.raw)  # type: ignore[no-untyped-call]
-        again.headers.pop("Cookie", None)
-        again.prepare_cookies(jar)
+        jar = again._cookies
+        if jar is not None:
+            extract_cookies_to_jar(jar, refused, response.raw)
+            again.prepare_cookies(jar)
         again.headers["Authorization"] = held.header
         setattr(again, _RESENT, True)
         # A redirect of the answer is built from the request that the session knows.
         refused.headers["Authorization"] = held.header
         hooks = refused.hooks["response"]
-        hooks[hooks.index(self)] = _Resend(auth, held)
+        hooks[:] = [_Resend(auth, held) if hook is self else hook for hook in hooks]
         started = time.perf_counter()
-        answer: requests.Response = response.connection.send(again, **kwargs)
+        answer: requests.Response = connection.send(again, **kwargs)
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)
         answer.history.append(response)
         answer.request = again

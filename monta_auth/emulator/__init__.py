@@ -1,8 +1,8 @@
 """A local Monta to test your own code against: no account, no network, no waiting.
 
-It speaks both dialects of the API (public and partner), keeps real token state, and misbehaves when it is told to.
-It is an emulator built from public documents and observations, not one of Monta's own environments: what is unknown
-about Monta is marked so in the docstrings.
+It speaks both dialects of the API (public and partner), keeps real token state, and misbehaves when
+it is told to. It is an emulator built from public documents and observations, not one of Monta's
+own environments: what is unknown about Monta is marked so in the docstrings.
 
     >>> from monta_auth.emulator import Emulator
     >>> import requests

@@ -1,7 +1,8 @@
 """The ASGI application: HTTP in, `State` asked, HTTP out; and the acting out of faults.
 
-A call is carried out first and delayed then, so that a client that gives up waiting meets a server that went on, as in
-life. Waiting is done with anyio, because httpx.ASGITransport runs an application under asyncio and under trio.
+A call is carried out first and delayed then, so that a client that gives up waiting meets a server
+that went on, as in life. Waiting is done with anyio, because httpx.ASGITransport runs an
+application under asyncio and under trio.
 """
 
 import logging

@@ -15,42 +15,47 @@ from ._state import Call, Fault, State
 
 
 class Emulator:
-    """A Monta of your own, in this process. As a context manager it serves HTTP; `app` works without any server.
+    """A Monta of your own, in this process. As a context manager it serves HTTP; `app` works
+    without any server.
 
         with Emulator(partner=True, quota=100) as monta:
             client = httpx.Client(base_url=monta.base_url)
 
         monta = Emulator()
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(monta.app), base_url=monta.base_url)
+        transport = httpx.ASGITransport(monta.app)
+        client = httpx.AsyncClient(transport=transport, base_url=monta.base_url)
 
-    It answers ``POST /auth/token`` and ``POST /auth/refresh``, and to a bearer of their tokens ``GET /auth/me``
-    (partner: ``/consumers/me`` too), ``/charge-points``, ``/charges``, ``/wallet-transactions`` (pages from 0), single
-    records by id, and ``POST /charges``. Anything without a valid token is a 401, even if the path does not exist.
-    A refresh token works once; renewing or minting leaves older access tokens alive (what Monta does there is
-    unknown). All arguments are attributes too and may be changed while it runs, from any thread.
+    It answers ``POST /auth/token`` and ``POST /auth/refresh``, and to a bearer of their tokens
+    ``GET /auth/me`` (partner: ``/consumers/me`` too), ``/charge-points``, ``/charges``,
+    ``/wallet-transactions`` (pages from 0), single records by id, and ``POST /charges``. Anything
+    without a valid token is a 401, even if the path does not exist. A refresh token works once;
+    renewing or minting leaves older access tokens alive (what Monta does there is unknown). All
+    arguments are attributes too and may be changed while it runs, from any thread.
 
     Args:
-        client_id, client_secret: the credential to use; random unless given. A new ``client_secret`` leaves tokens
-            alive (what Monta does is unknown).
+        client_id, client_secret: the credential to use; random unless given. A new
+            ``client_secret`` leaves tokens alive (what Monta does is unknown).
         credentials: further accepted pairs, client id to secret. A removed pair's tokens die.
-        partner: speak the partner dialect: no ``applicationId`` and ``userId``, error codes CONSUMER_NOT_FOUND and
-            INVALID_ACCESS_TOKEN, RateLimit headers when there is a quota, 24 h refresh tokens.
+        partner: speak the partner dialect: no ``applicationId`` and ``userId``, error codes
+            CONSUMER_NOT_FOUND and INVALID_ACCESS_TOKEN, RateLimit headers when there is a quota, 24
+            h refresh tokens.
         access_lifetime: seconds that an access token lives. Source: 1 h (API reference, both APIs).
         refresh_lifetime: seconds; None means 30 days, partner 24 h (API references of the two).
-        clock_offset: seconds that the server's clock is ahead of ``time``: it shows in the dates of bodies and in the
-            ``Date`` header, and tokens expire by it.
+        clock_offset: seconds that the server's clock is ahead of ``time``: it shows in the dates of
+            bodies and in the ``Date`` header, and tokens expire by it.
         latency: seconds before each answer; the call has taken effect already.
-        quota: calls that a credential has in each window, auth calls included; None means no limit. Over it: 429.
-            Monta's own are 10 in 60 s (public, seen by third parties) and 1000 in 600 s (partner integration notes).
-            Whether Monta counts auth calls is unknown.
+        quota: calls that a credential has in each window, auth calls included; None means no limit.
+            Over it: 429. Monta's own are 10 in 60 s (public, seen by third parties) and 1000 in 600
+            s (partner integration notes). Whether Monta counts auth calls is unknown.
         quota_window: seconds; a window opens with the first call in it.
         send_date: whether replies carry a ``Date`` header.
-        routes: Starlette routes below ``/api/v1``, behind the same token check; they come before the built-in ones.
-            ``request.state.client_id`` says who calls. A reply is collected whole before it is sent.
+        routes: Starlette routes below ``/api/v1``, behind the same token check; they come before
+            the built-in ones. ``request.state.client_id`` says who calls. A reply is collected
+            whole before it is sent.
         time: the clock, Unix seconds.
         host: a loopback address.
-        port: 0 means a free one; from the first start on, the one in use, so that after ``stop()``, ``start()`` the
-            server is back at the same ``base_url``.
+        port: 0 means a free one; from the first start on, the one in use, so that after ``stop()``,
+            ``start()`` the server is back at the same ``base_url``.
 
     Raises:
         ValueError: ``host`` is not a loopback address.
@@ -97,7 +102,10 @@ class Emulator:
 
     @property
     def app(self) -> ASGIApp:
-        """The ASGI application, for ``httpx.ASGITransport``. A fault that closes raises ConnectionResetError there."""
+        """The ASGI application, for ``httpx.ASGITransport``.
+
+        A fault that closes the connection raises ConnectionResetError there.
+        """
         return self._app
 
     @property
@@ -119,7 +127,7 @@ class Emulator:
         self.port = self._server.port
 
     def stop(self) -> None:
-        """Close all connections, at once, and end the thread. Tokens and calls stay. Does nothing if it is stopped."""
+        """Close all connections, at once, and end the thread. Tokens and calls stay."""
         server, self._server = self._server, None
         if server is not None:
             server.stop()
@@ -149,12 +157,14 @@ class Emulator:
         self._state.revoke_refresh_tokens()
 
     def inject(self, fault: Fault, times: int = 1, path: str | None = None) -> None:
-        """Let the next ``times`` matching calls have this fault. Faults queue up in the order they came.
+        """Let the next ``times`` matching calls have this fault. Faults queue up in the order they
+        came.
 
         Args:
             fault: what goes wrong.
             times: how many calls it meets.
-            path: relative to ``/api/v1``, such as ``"/charge-points"``; None means both auth endpoints.
+            path: relative to ``/api/v1``, such as ``"/charge-points"``; None means both auth
+                endpoints.
 
         Raises:
             ValueError: ``times`` is below 1, or ``path`` does not begin with a slash.

@@ -1,11 +1,13 @@
-"""The data behind the token: a few dozen believable records, the same in every process, and how they are paged.
+"""The data behind the token: a few dozen believable records, the same in every process, and how
+they are paged.
 
-No clock, no state, no HTTP. Field names and values are those of the API reference; the stations are invented.
+No clock, no state, no HTTP. Field names and values are those of the API reference; the stations are
+invented.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 Record = dict[str, object]
 
@@ -19,7 +21,7 @@ _MODELS = (("Easee", "Home", 22.0), ("Zaptec", "Pro", 22.0), ("Alpitronic", "HYC
 _POINT_STATES = ("available", "busy-charging", "available", "busy-non-charging", "disconnected")
 _CCS, _TYPE2 = {"identifier": "ccs", "name": "CCS"}, {"identifier": "type2", "name": "Type 2"}
 _DKK = {"identifier": "dkk", "name": "Danish krone", "decimals": 2}
-_START = datetime(2025, 1, 6, 7, 30)
+_START = datetime(2025, 1, 6, 7, 30, tzinfo=UTC)
 
 
 def _date(moment: datetime) -> str:
@@ -111,13 +113,14 @@ def wallet_transactions() -> list[Record]:
 
 
 def page(rows: Sequence[Record], query: Mapping[str, str]) -> Record:
-    """One page of a list: ``{"data": [...], "meta": {...}}``; ``chargePointId`` and ``state`` filter it first.
+    """One page of a list: ``{"data": [...], "meta": {...}}``; ``chargePointId`` and ``state``
+    filter it first.
 
     Raises:
         ValueError: ``page`` or ``perPage`` is not a number, or out of range.
 
-    Source: pages are counted from 0 (partner changelog, 2022-09-16); ten records a page unless ``perPage`` says
-        otherwise, a hundred at most (API reference).
+    Source: pages are counted from 0 (partner changelog, 2022-09-16); ten records a page unless
+        ``perPage`` says otherwise, a hundred at most (API reference).
     """
     number, size = int(query.get("page", "0")), int(query.get("perPage", "10"))
     if number < 0 or not 1 <= size <= 100:

@@ -43,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with these arguments (``sys.argv`` unless given); return the exit status: 0, or 1 with a message
+    """Run the command with these arguments (``sys.argv`` unless given); return the exit status: 0,
+    or 1 with a message
     on standard error if the port cannot be had."""
     options = vars(_parser().parse_args(argv))
     given = os.environ.get("MONTA_CLIENT_SECRET") or None

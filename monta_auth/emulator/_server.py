@@ -1,8 +1,8 @@
 """One thread that serves an ASGI application on a loopback socket until it is told to stop.
 
-It uses uvicorn's HTTP protocol on an event loop of its own, not uvicorn.Server: that one polls ten times a second,
-waits for open connections when it stops, and logs to the user's root logger. This one starts and stops within
-milliseconds and says nothing.
+It uses uvicorn's HTTP protocol on an event loop of its own, not uvicorn.Server: that one polls ten
+times a second, waits for open connections when it stops, and logs to the user's root logger. This
+one starts and stops within milliseconds and says nothing.
 """
 
 import asyncio
@@ -35,8 +35,8 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio does this only for sockets that name their protocol, which accepted ones do not; without it each reply
-        # on a kept connection waits 40 ms for the client's acknowledgement.
+        # asyncio does this only for sockets that name their protocol, which accepted ones do not;
+        # without it each reply on a kept connection waits 40 ms for the client's acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.app_state = {**self.app_state, HANG_UP: transport.close}
 
@@ -66,7 +66,8 @@ class Server:
             timeout_keep_alive=600,
         )
         self._config.load()
-        # Where the user logs everything, uvicorn has wrapped the application in a logger of headers, the bearer's too.
+        # Where the user logs everything, uvicorn has wrapped the application in a logger of
+        # headers, the bearer's too.
         self._config.loaded_app = self._serve
         self._ready = threading.Event()
         self._thread = threading.Thread(
@@ -95,7 +96,8 @@ class Server:
         server.close()
         for connection in list(state.connections):
             connection.transport.abort()
-        # One turn of the loop tells the calls in flight that they are disconnected: uvicorn logs none of them then.
+        # One turn of the loop tells the calls in flight that they are disconnected: uvicorn logs
+        # none of them then.
         await asyncio.sleep(0)
         for task in list(state.tasks):
             task.cancel()

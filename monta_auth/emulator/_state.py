@@ -1,7 +1,9 @@
-"""What the emulator knows and decides: tokens, quota, error envelopes, faults that wait, calls that were made.
+"""What the emulator knows and decides: tokens, quota, error envelopes, faults that wait, calls that
+were made.
 
-No web framework, no clock: the time of a call is an argument, in Unix seconds. Every public method of `State` takes
-the one lock, so it may be called from the server and from any number of test threads.
+No web framework, no clock: the time of a call is an argument, in Unix seconds. Every public method
+of `State` takes the one lock, so it may be called from the server and from any number of test
+threads.
 """
 
 import json
@@ -43,10 +45,12 @@ class Call:
 
     Attributes:
         method: such as ``"POST"``.
-        path: relative to ``/api/v1``, such as ``"/auth/token"``; a call outside of it shows as ``"../../elsewhere"``.
+        path: relative to ``/api/v1``, such as ``"/auth/token"``; a call outside of it shows as
+            ``"../../elsewhere"``.
         status: the status of the reply, or None if the connection was closed without one.
         at: when it was carried out, aware UTC, by the emulator's clock.
-        client_id: whose call it was, or None if that is not known (wrong token, malformed body, a fault).
+        client_id: whose call it was, or None if that is not known (wrong token, malformed body, a
+            fault).
     """
 
     method: str
@@ -60,23 +64,28 @@ class Call:
 class Fault:
     """What goes wrong with a call: give it to `Emulator.inject`.
 
-    Without ``after`` and ``truncate``, a fault with a status, a body or ``close`` stands in front of the API: no token
-    is made or used up and no quota is spent.
+    Without ``after`` and ``truncate``, a fault with a status, a body or ``close`` stands in front
+    of the API: no token is made or used up and no quota is spent.
 
     Args:
-        status: the status of the reply; without a body it comes with an error envelope like Monta's. 200 is allowed:
-            Monta was seen to send an envelope with it (observed in a production log, 2024-10).
-        body: sent as it is (text as UTF-8), with status 200 unless told otherwise; name its type in ``headers``.
+        status: the status of the reply; without a body it comes with an error envelope like
+            Monta's. 200 is allowed: Monta was seen to send an envelope with it (observed in a
+            production log, 2024-10).
+        body: sent as it is (text as UTF-8), with status 200 unless told otherwise; name its type in
+            ``headers``.
         headers: added to the reply, in place of headers of the same name.
         close: the connection is closed without any reply.
-        truncate: the call is carried out, but the connection closes in the middle of the reply's body.
-        delay: seconds between carrying out the call and answering. Alone, it gives the normal reply, late.
-        after: the call is carried out first, whatever happens to its reply: with ``close`` or a 502 this is the
-            unknown outcome, in which a refresh token is used up but its successor never arrives.
+        truncate: the call is carried out, but the connection closes in the middle of the reply's
+            body.
+        delay: seconds between carrying out the call and answering. Alone, it gives the normal
+            reply, late.
+        after: the call is carried out first, whatever happens to its reply: with ``close`` or a 502
+            this is the unknown outcome, in which a refresh token is used up but its successor never
+            arrives.
 
     Raises:
-        ValueError: ``close`` together with any part of a reply, a status outside 200 to 599, or a delay that is
-            negative or endless.
+        ValueError: ``close`` together with any part of a reply, a status outside 200 to 599, or a
+            delay that is negative or endless.
     """
 
     status: int | None = None
@@ -143,7 +152,8 @@ def envelope(
     context: object = None,
     headers: Headers = (),
 ) -> Reply:
-    """An error in Monta's form: five keys, ``status`` a name (observed in a production log, 2024-10).
+    """An error in Monta's form: five keys, ``status`` a name (observed in a production log,
+    2024-10).
 
     ``errorCode`` is UNKNOWN wherever no source names Monta's own.
     """
@@ -164,9 +174,10 @@ def envelope(
 
 
 def date(moment: float) -> str:
-    """ISO 8601 in UTC, nine fractional digits as in production (observed in a production log, 2025-08)."""
+    """ISO 8601 in UTC with nine fractional digits (observed in a production log, 2025-08)."""
     seconds = math.floor(moment)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{int((moment - seconds) * 1e9):09d}Z"
+    whole = datetime.fromtimestamp(seconds, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{int((moment - seconds) * 1e9):09d}Z"
 
 
 def _json_object(body: bytes) -> dict[str, object] | None:
@@ -329,7 +340,7 @@ class State:
         }
 
     def limit_headers(self, client_id: str | None, now: float) -> Headers:
-        """The partner API's RateLimit headers; the public API sends none (observed in production logs, 2025-08)."""
+        """The RateLimit headers of the partner API; the public one sends none (logs of 2025-08)."""
         quota = self._settings.quota
         if client_id is None or quota is None or not self._settings.partner:
             return ()

@@ -18,7 +18,7 @@ class MemoryStore:
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self._pair: TokenSet | None = None
         self._lease: _MemoryLease | None = None
 
@@ -36,7 +36,7 @@ class MemoryStore:
     def save(self, pair: TokenSet | None, lease: object) -> None:
         with self._mutex:
             # A holder that lost its lease must not overwrite the pair of its successor.
-            if lease is self._lease:
+            if lease is not None and lease is self._lease:
                 self._pair = pair
 
     def release(self, lease: _MemoryLease) -> None:

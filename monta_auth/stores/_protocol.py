@@ -15,7 +15,7 @@ LEASE_SECONDS = 8.0
 class Lease(Protocol):
     """The right to renew the stored pair. It expires by itself and works from any thread."""
 
-    def release(self) -> None | Awaitable[None]:
+    def release(self) -> Awaitable[None] | None:
         """Give it back; harmless when it has expired or was given back."""
 
 
@@ -26,11 +26,11 @@ class Store(Protocol):
     What a method raises never fails a request: it is logged once, and the pair lives in memory.
     """
 
-    def load(self) -> TokenSet | None | Awaitable[TokenSet | None]:
+    def load(self) -> TokenSet | Awaitable[TokenSet | None] | None:
         """Return the stored pair, or None."""
 
-    def try_lock(self, seconds: float) -> Lease | None | Awaitable[Lease | None]:
+    def try_lock(self, seconds: float) -> Lease | Awaitable[Lease | None] | None:
         """Return a lease that expires after `seconds`, or None at once if another holds it."""
 
-    def save(self, pair: TokenSet | None, lease: Lease) -> None | Awaitable[None]:
+    def save(self, pair: TokenSet | None, lease: Lease) -> Awaitable[None] | None:
         """Store the pair, or delete the stored one for None."""

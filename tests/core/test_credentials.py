@@ -147,3 +147,11 @@ def test_an_empty_variable_is_named_and_not_taken_for_absent(
     monkeypatch.setenv(name, "")
     with pytest.raises(ConfigurationError, match=f"set {name}"):
         find_credentials(None, None)
+
+
+def test_a_secret_that_is_no_text_is_refused_without_being_shown() -> None:
+    """An environment variable with bytes that are not UTF-8 arrives like this."""
+    with pytest.raises(ConfigurationError) as caught:
+        Credentials("id", "s3cr\udce9t")
+    assert "s3cr" not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -200,3 +200,9 @@ def test_an_adapters_error_keeps_its_fields_too(transport: Transport) -> None:
 
     assert type(other) is TheirRateLimitError
     assert vars(other) == FIELDS
+
+
+def test_a_noted_error_can_be_recast() -> None:
+    error = RateLimitError("wait", retry_after=3.0)
+    error.add_note("seen at night")
+    assert recast(error, RateLimitError).retry_after == 3.0

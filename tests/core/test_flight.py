@@ -122,3 +122,11 @@ def test_threads_that_register_during_the_end_are_told_or_woken() -> None:
             thread.join(10)
         assert lost == []
         assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_waiter_that_cannot_be_woken_does_not_cost_the_others() -> None:
+    flight, woken = Flight(1, 0.0), list[str]()
+    flight.add(lambda: 1 / 0)
+    flight.add(lambda: woken.append("woken"))
+    flight.finish()
+    assert woken == ["woken"]

@@ -112,3 +112,9 @@ def test_the_repr_shows_no_token(store: MemoryStore) -> None:
 def test_leases_are_shorter_than_a_requests_deadline() -> None:
     """Whoever waits behind a process that died gets its turn within its own deadline."""
     assert RefreshPolicy().deadline > _protocol.LEASE_SECONDS
+
+
+def test_nothing_is_saved_without_a_lease() -> None:
+    store = MemoryStore()
+    store.save(PAIR, None)
+    assert store.load() is None

@@ -72,7 +72,12 @@ def test_slashes_at_the_end_go(slashes: str) -> None:
         pytest.param("https://@x.example", id="empty user"),
         pytest.param("https://x.example?a=b", id="query"),
         pytest.param("https://x.example/#a", id="fragment"),
-        pytest.param("https://" + "ü" * 80 + ".example", id="host too long for IDNA"),
+        pytest.param("https://bücher.example", id="host beyond ASCII"),
+        pytest.param("https://evil.example\\.x.example/api", id="backslash in the host"),
+        pytest.param("https://x%2eevil.example", id="percent in the host"),
+        pytest.param("https://x.example/api?", id="empty query"),
+        pytest.param("https://x.example/api#", id="empty fragment"),
+        pytest.param("https://x.example/api/?", id="slash and empty query"),
         pytest.param(b"https://x.example", id="bytes"),
         pytest.param(7, id="number"),
     ],
@@ -102,7 +107,7 @@ NOT_LOOPBACK = [
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_plain_http_is_for_loopback(host: str) -> None:
     url = f"http://{host}/api"
-    assert clean_base_url(url) == url
+    assert clean_base_url(url) == url.lower()
     assert Origins("https://x.example", [url]).allows(url + "/charges")
 
 
@@ -205,9 +210,7 @@ def test_nothing_else_is_allowed(url: str) -> None:
         pytest.param("http://localhost:80", "http://localhost/a", id="port 80"),
         pytest.param("http://[::1]:8000/api", "http://[::1]:8000/a", id="IPv6"),
         pytest.param("http://[::1]/api", "http://[::1]:80/a", id="IPv6, default port"),
-        pytest.param("https://bücher.example", "https://xn--bcher-kva.example/a", id="IDNA"),
-        pytest.param("https://xn--bcher-kva.example", "https://bücher.example/a", id="IDNA back"),
-        pytest.param("https://BÜCHER.example", "https://xn--bcher-kva.example/a", id="IDNA upper"),
+        pytest.param("https://xn--bcher-kva.example", "https://xn--bcher-kva.example/a", id="IDNA"),
     ],
 )
 def test_a_base_url_may_be_spelt_in_any_way_itself(base_url: str, url: str) -> None:
@@ -281,7 +284,7 @@ def test_what_goes_on_after_the_host_is_another_host(rest: str) -> None:
 
 # --- as others read it
 
-MORE = ["https://bücher.example:8443", "http://[::1]:8000", "http://127.0.0.1"]
+MORE = ["https://xn--bcher-kva.example:8443", "http://[::1]:8000", "http://127.0.0.1"]
 ORIGINS = [Origins(base, MORE) for base in (PUBLIC_API, "https://public-api.monta.com")]
 ALLOWED: set[Origin] = {
     MONTA,
@@ -359,7 +362,7 @@ def mutated(draw: st.DrawFn) -> str:
         st.sampled_from(
             [
                 "https://public-api.monta.com/api/v1/charges",
-                "https://bücher.example:8443/x",
+                "https://xn--bcher-kva.example:8443/x",
                 "http://[::1]:8000/x",
                 "http://127.0.0.1/x",
             ]
@@ -467,3 +470,15 @@ def test_warnings_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     for number in range(200):
         origins.warn_about(f"https://host-{number}.example/")
     assert len(warned(caplog)) == 64
+
+
+@pytest.mark.parametrize("url", ["https://x%2eevil.example", "https://b\u00fccher.example"])
+def test_an_allowed_origin_that_libraries_read_differently_is_refused(url: str) -> None:
+    """IDNA has two versions, and requests decodes a percent sign: name the host as it is sent."""
+    with pytest.raises(ConfigurationError, match="xn--"):
+        Origins(PUBLIC_API, [url])
+
+
+def test_base_urls_that_differ_in_case_are_one() -> None:
+    """They are part of the key by which auth objects share a token."""
+    assert clean_base_url("HTTPS://X.example/API/") == "https://x.example/API"

@@ -136,3 +136,8 @@ def test_jitter_only_adds_and_at_most_a_quarter(step: int, first: float, chance:
     plain = backoff(step, first, 300.0, 0.0)
     assert plain <= backoff(step, first, 300.0, chance) <= plain * 1.25
     assert first <= plain <= 300.0
+
+
+def test_a_deadline_ends_before_a_flight_is_taken_from_its_leader() -> None:
+    with pytest.raises(ConfigurationError, match="deadline"):
+        RefreshPolicy(deadline=61)

@@ -233,3 +233,8 @@ def test_the_module_loads_where_there_is_no_fork(monkeypatch: pytest.MonkeyPatch
     spec.loader.exec_module(module)
     assert module.shared_source("id", "s3cr3t") is not None
     assert name not in sys.modules
+
+
+def test_a_policy_of_the_wrong_type_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="policy"):
+        shared_source("id", "secret", policy={"advisory": 60})  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import json
 import pickle
 import pprint
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
 import httpx
 import pytest
@@ -442,3 +442,30 @@ def test_what_is_no_date_is_none(value: object) -> None:
 def test_any_value_is_an_aware_utc_date_or_none(value: object) -> None:
     found = parse_date(value)
     assert found is None or found.tzinfo is UTC
+
+
+def test_a_copy_of_a_header_still_carries_the_token() -> None:
+    """A deep copy of a prepared request is sent; only a pickle leaves the process."""
+    header = bearer("abc")
+    assert copy.copy(header) == header
+    assert copy.deepcopy(header).encode() == b"Bearer abc"
+    assert copy.copy(header.encode()) == copy.deepcopy(header.encode()) == b"Bearer abc"
+
+
+class _NoZone(tzinfo):
+    def utcoffset(self, dt: datetime | None) -> None:
+        return None
+
+    dst = tzname = utcoffset
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        pytest.param(datetime.max.replace(tzinfo=timezone(-timedelta(hours=5))), id="overflow"),
+        pytest.param(datetime(2026, 1, 1, tzinfo=_NoZone()), id="a zone that does not know"),
+    ],
+)
+def test_a_date_that_is_no_moment_is_refused(date: datetime) -> None:
+    with pytest.raises(ConfigurationError, match="time zone"):
+        TokenSet("a", None, date)

@@ -558,3 +558,15 @@ def test_a_secret_is_taken_out_before_the_text_is_cut() -> None:
     """Cut first, and the head of the secret would stay."""
     error = read_error(reply(400, {"message": "x" * 290 + SECRET}), MINT, WALL)
     assert error.message == "x" * 290 + "[redacted]"
+
+
+def test_a_date_at_the_end_of_time_is_no_date() -> None:
+    reply = Reply(200, {"Date": "Fri, 31 Dec 9999 23:59:59 GMT"}, b'{"accessToken":"a"}')
+    pair = read_pair(reply, mint_request("https://x.example", "id", "secret"), 0.0)
+    assert pair.issued_at == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_a_secret_is_found_in_a_message_after_that_was_cleaned() -> None:
+    request = mint_request("https://x.example", "id", "s3cr3t value")
+    error = read_error(Reply(400, {}, b'{"message":"bad s3cr3t\\nvalue"}'), request, 0.0)
+    assert "s3cr3t" not in str(error)

@@ -1,4 +1,4 @@
-"""Faults: what the client sees, what the server did, and that nothing is said about it in the logs."""
+"""Faults: what the client sees, what the server did, and that no log speaks of it."""
 
 import logging
 import time

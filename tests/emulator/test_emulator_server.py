@@ -171,7 +171,7 @@ def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch, n
 
 
 class Visitor:
-    """Stands for the time that the command waits: makes one call, then presses Ctrl-C a minute later."""
+    """Stands for the time that the command waits: makes one call, presses Ctrl-C a minute later."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys
