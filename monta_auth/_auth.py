@@ -12,7 +12,7 @@ from ._policy import RefreshPolicy
 from ._registry import shared_source
 from ._source import OnToken, Status, TokenSource
 from ._tokens import TokenSet
-from .stores._protocol import Store
+from .stores._protocol import Bindable, Store
 
 
 class BaseAuth:
@@ -35,7 +35,7 @@ class BaseAuth:
         base_url: str | None = None,
         allowed_origins: Iterable[str] = (),
         token: TokenSet | None = None,
-        store: Store | None = None,
+        store: Store | Bindable | None = None,
         on_token: OnToken | None = None,
         policy: RefreshPolicy | None = None,
         source: TokenSource | None = None,

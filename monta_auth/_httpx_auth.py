@@ -16,7 +16,7 @@ from ._policy import RefreshPolicy
 from ._source import OnToken, TokenSource
 from ._tokens import BearerHeader, TokenSet
 from ._wire import Reply
-from .stores._protocol import Store
+from .stores._protocol import Bindable, Store
 
 ClientT = TypeVar("ClientT")
 AsyncClientT = TypeVar("AsyncClientT")
@@ -38,7 +38,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
         base_url: str | None = None,
         allowed_origins: Iterable[str] = (),
         token: TokenSet | None = None,
-        store: Store | None = None,
+        store: Store | Bindable | None = None,
         on_token: OnToken | None = None,
         policy: RefreshPolicy | None = None,
         source: TokenSource | None = None,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Generator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,8 @@ logger = logging.getLogger("monta_auth")
 
 #: Pause between two looks at a store's lock, in seconds; half of it is jitter.
 _POLL = 0.1
+
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 Steps = Generator[Effect, Any, Any]
 
@@ -320,7 +323,12 @@ class Renewal:
     def _adopt_stored(self) -> Steps:
         """Take over the stored pair if it is newer; return whether that ends the renewal."""
         stored = yield from self._ask_store("load")
-        if not isinstance(stored, TokenSet) or bearer(stored.access_token) in self._memory.headers:
+        if not isinstance(stored, TokenSet):
+            return False
+        if bearer(stored.access_token) in self._memory.headers:
+            if self._lease is not None and stored.access_expires_at > _LONG_AGO:
+                # Mark it, so that nobody else takes it for good if we get no further.
+                yield from self._ask_store("save", without_access(stored), self._lease)
             return False
         if self.held is not None and stored.access_expires_at <= self.held.pair.access_expires_at:
             return False
@@ -368,6 +376,11 @@ class Renewal:
             self._store = None
             self.store_error = type(error).__qualname__
             return None
+
+
+def without_access(pair: TokenSet) -> TokenSet:
+    """The pair as it is stored once its access token was refused: expired long ago."""
+    return pair.__replace__(access_expires_at=_LONG_AGO, issued_at=None)
 
 
 def _come_back_later(error: MontaAuthError) -> MontaAuthError:

@@ -20,10 +20,10 @@ from ._frozen import Frozen
 from ._held import Held, Nothing, hold_old
 from ._origin import Origins, clean_base_url
 from ._policy import SYSTEM_CLOCK, Clock, RefreshPolicy
-from ._renewal import Renewal, Superseded
+from ._renewal import Renewal, Superseded, without_access
 from ._state import State
 from ._tokens import BearerHeader, TokenSet, bearer, fingerprint
-from .stores._protocol import LEASE_SECONDS, Store
+from .stores._protocol import LEASE_SECONDS, Bindable, Store
 
 logger = logging.getLogger("monta_auth")
 
@@ -96,7 +96,7 @@ class TokenSource:
         *,
         base_url: str | None = None,
         token: TokenSet | None = None,
-        store: Store | None = None,
+        store: Store | Bindable | None = None,
         on_token: OnToken | None = None,
         policy: RefreshPolicy | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -125,7 +125,12 @@ class TokenSource:
                 missing("client_id and client_secret", "MONTA_CLIENT_ID and MONTA_CLIENT_SECRET")
             )
         self.policy = policy if policy is not None else RefreshPolicy()
-        self._store = store
+        self._store: Store | None
+        if isinstance(store, Bindable):
+            client = self.credentials.client_id if self.credentials is not None else None
+            self._store = store.bind(self.base_url, client)
+        else:
+            self._store = store
         self._on_token = on_token
         self._clock = clock
         self.monotonic = clock.monotonic
@@ -400,9 +405,7 @@ class TokenSource:
             else:
                 pair = yield Call(self._store.load)
                 if isinstance(pair, TokenSet) and bearer(pair.access_token) == header:
-                    expired = datetime.fromtimestamp(0, UTC)
-                    pair = pair.__replace__(access_expires_at=expired, issued_at=None)
-                    yield Call(self._store.save, pair, lease)
+                    yield Call(self._store.save, without_access(pair), lease)
             yield Call(lease.release)
         except Exception as error:
             logger.warning("the token store raised %s", type(error).__qualname__)

@@ -22,7 +22,7 @@ from monta_auth._errors import TransportFailure
 from monta_auth._held import NOTHING, Held, Nothing
 from monta_auth._source import OnToken
 from monta_auth._wire import Reply
-from monta_auth.stores import Store
+from monta_auth.stores import Bindable, Store
 
 from ._errors import library_error, transport_failure
 
@@ -66,7 +66,7 @@ class MontaAuth(BaseAuth, AuthBase):
         base_url: str | None = None,
         allowed_origins: Iterable[str] = (),
         token: TokenSet | None = None,
-        store: Store | None = None,
+        store: Store | Bindable | None = None,
         on_token: OnToken | None = None,
         policy: RefreshPolicy | None = None,
         source: TokenSource | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .._tokens import TokenSet
 
@@ -17,6 +17,19 @@ class Lease(Protocol):
 
     def release(self) -> Awaitable[None] | None:
         """Give it back; harmless when it has expired or was given back."""
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """A place for the pairs of many clients: it gives each of them a `Store` of its own."""
+
+    def bind(self, base_url: str, client_id: str | None) -> Store:
+        """Return the store of this client at this base URL; no other pair ever comes out of it.
+
+        Args:
+            base_url: without a slash at its end.
+            client_id: None where only a token pair is used, without credentials.
+        """
 
 
 class Store(Protocol):
