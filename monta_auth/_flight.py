@@ -48,11 +48,14 @@ class Flight:
         self._wakers.append(wake)
         return not self.over
 
-    def finish(self, failure: Failure | None = None) -> None:
-        """End the flight and wake everybody who waits for it."""
+    def end(self, failure: Failure | None = None) -> None:
+        """Mark the flight as over; `wake` those who wait once the source's mutex is given back."""
         if not self.over:
             self.failure = failure
             self.over = True
+
+    def wake(self) -> None:
+        """Wake everybody who waits; harmless when done twice."""
         for wake in self._wakers:
             try:
                 wake()

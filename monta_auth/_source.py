@@ -138,6 +138,8 @@ class TokenSource:
         self._only_async = self._find_async()
         self._state = State(self.policy, clock)
         self._store_is_down = False
+        # Pairs that on_token was not called with yet: a leader may be cancelled before it is.
+        self._unannounced: list[TokenSet] = []
         if token is not None:
             self._state.hold(
                 hold_old(
@@ -217,6 +219,8 @@ class TokenSource:
             now = self.monotonic()
             mine = Flight(threading.get_ident(), now)
             try:
+                if joined is not None and now >= deadline:
+                    return self._usable_or_late(joined)
                 verdict = self._state.decide(now, mine, joined, blocking)
                 if isinstance(verdict, Held):
                     return verdict
@@ -227,21 +231,26 @@ class TokenSource:
                     installed = yield from self._lead(mine, deadline)
                     if installed is not None and installed.refused_by is None:
                         return installed
-                elif now < deadline:
-                    yield Wait(verdict, deadline - now)
-                elif (held := self._state.usable(now)) is not None:
-                    return held
                 else:
-                    raise TransportFailure(
-                        f"no token within {self.policy.deadline:g} s: a renewal is under way, but "
-                        "did not end in time",
-                        "timeout",
-                        sent=False,
-                    )
+                    yield Wait(verdict, deadline - now)
             finally:
                 # An interrupt may strike anywhere, also just after the flight began.
                 if not mine.over:
                     self._state.abandon(mine)
+
+    def _usable_or_late(self, joined: Flight) -> Held:
+        """The end of a caller whose time is up: the token if it lives, or else why there is none."""
+        held = self._state.usable(self.monotonic())
+        if held is not None:
+            return held
+        if joined.failure is not None:
+            raise copy.copy(joined.failure)
+        raise TransportFailure(
+            f"no token within {self.policy.deadline:g} s: a renewal is under way, but it did not "
+            "end in time",
+            "timeout",
+            sent=False,
+        )
 
     def invalidate(self) -> None:
         """Drop the access token: the next request renews. What is remembered of failures stays."""
@@ -322,6 +331,8 @@ class TokenSource:
                 # Also when we are cancelled here: the pair is in our hands.
                 if state.install(flight, new, renewal.kind):
                     installed = new
+                    if renewal.obtained and self._on_token is not None:
+                        self._unannounced.append(new.pair)
         except Superseded:
             pass
         except (MontaAuthError, TransportFailure) as error:
@@ -333,9 +344,9 @@ class TokenSource:
                 state.abandon(flight)
             self._record(renewal, started, installed, failure, was_down)
         yield from renewal.release()
-        if installed is not None and renewal.obtained and self._on_token is not None:
+        while self._unannounced and (on_token := self._on_token) is not None:
             try:
-                yield Call(self._on_token, installed.pair)
+                yield Call(on_token, self._unannounced.pop(0))
             except Exception as error:
                 logger.warning("on_token raised %s; the pair is in use", type(error).__qualname__)
         return installed
@@ -367,11 +378,13 @@ class TokenSource:
             return
         logger.log(
             level,
-            "renewal reason=%s kind=%s outcome=%s status=%s request-id=%s duration=%.3fs token=%s",
+            "renewal reason=%s kind=%s outcome=%s status=%s errorCode=%s request-id=%s "
+            "duration=%.3fs token=%s",
             renewal.flight.reason,
             renewal.kind,
             outcome,
             renewal.status,
+            failure.error_code if isinstance(failure, MontaAuthError) else None,
             renewal.request_id,
             self.monotonic() - started,
             fingerprint(held.pair.access_token) if held is not None else None,

@@ -1,8 +1,8 @@
 """What a source knows, and what it decides by it.
 
 One short mutex guards it, never held over an effect. It is re-entrant: a finaliser or a signal
-handler may come in anywhere. Flights that end here are returned or finished after the mutex is
-given back, since waking somebody runs foreign code.
+handler may come in anywhere. Who waits for a flight that ends here is woken after the mutex is
+given back, since waking runs foreign code.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class State:
                 mine.reason = (held.refused_by if held else "start") or phase.name.lower()
                 self._flight = mine
         if ended is not None:
-            ended.finish()
+            ended.wake()
         return verdict
 
     def _verdict(self, now: float, phase: Phase, joined: Flight | None) -> Verdict | None:
@@ -119,6 +119,7 @@ class State:
             if self._flight is not flight:
                 return False
             self._flight = None
+            flight.end()
             self.hold(held)
             self.failure = None
             self.failures_in_a_row = 0
@@ -126,7 +127,7 @@ class State:
                 self._pause_until = now + self._policy.pause
             self.counts[kind] += 1
             self.last_renewal = self._clock.wall()
-        flight.finish()
+        flight.wake()
         return True
 
     def hold(self, held: Held) -> None:
@@ -141,7 +142,7 @@ class State:
         now = self._clock.monotonic()
         with self._mutex:
             if self._flight is flight:
-                self._retire(flight, now)
+                self._retire(flight, now, failure)
                 if held is not None and held is not self.held:
                     self.hold(held)
                 delay = backoff(self.failures_in_a_row, 0.5, 5.0, self._clock.random())
@@ -152,7 +153,7 @@ class State:
                 self.counts["failure"] += 1
                 self._failure_until = now + delay
                 self._pause_until = self._rest_until = now + max(delay, self._policy.pause)
-        flight.finish(failure)
+        flight.wake()
 
     def abandon(self, flight: Flight) -> None:
         """End a flight that brought neither a pair nor a failure: one of its waiters leads next."""
@@ -160,10 +161,11 @@ class State:
         with self._mutex:
             if self._flight is flight:
                 self._retire(flight, now)
-        flight.finish()
+        flight.wake()
 
-    def _retire(self, flight: Flight, now: float) -> None:
+    def _retire(self, flight: Flight, now: float, failure: Failure | None = None) -> None:
         self._flight = None
+        flight.end(failure)
         self._pause_until = now + self._policy.pause
         if flight.refreshing is not None:
             self.memory.spent_refresh_tokens.add(flight.refreshing)
@@ -219,7 +221,7 @@ class State:
             self._failure_until = self._rest_until = self._pause_until = _NEVER
             self.memory.credentials.clear()
         if ended is not None:
-            ended.finish()
+            ended.wake()
 
     def _drop(self, held: Held, why: str) -> None:
         held.refused_by = why

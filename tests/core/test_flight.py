@@ -5,7 +5,13 @@ import threading
 import pytest
 
 from monta_auth import RateLimitError
+from monta_auth._errors import Failure
 from monta_auth._flight import LEASE, Flight
+
+
+def finish(flight: Flight, failure: Failure | None = None) -> None:
+    flight.end(failure)
+    flight.wake()
 
 
 def new_flight() -> Flight:
@@ -30,7 +36,7 @@ def test_the_end_wakes_everybody_and_tells_why(failure: RateLimitError | None) -
     assert flight.add(lambda: woken.append("second"))
     assert woken == []
 
-    flight.finish(failure)
+    finish(flight, failure)
 
     assert woken == ["first", "second"]
     assert flight.over
@@ -42,21 +48,21 @@ def test_whoever_wakes_up_finds_the_flight_over_and_its_failure_set() -> None:
     failure = RateLimitError("wait")
     seen: list[tuple[bool, object]] = []
     flight.add(lambda: seen.append((flight.over, flight.failure)))
-    flight.finish(failure)
+    finish(flight, failure)
     assert seen == [(True, failure)]
 
 
 def test_who_comes_too_late_is_told_not_to_wait() -> None:
     flight = new_flight()
-    flight.finish()
+    finish(flight)
     assert flight.add(lambda: None) is False
 
 
 def test_the_first_end_counts() -> None:
     """A leader that lost its flight must not put its failure in the place of the outcome."""
     flight = new_flight()
-    flight.finish()
-    flight.finish(RateLimitError("too late"))
+    finish(flight)
+    finish(flight, RateLimitError("too late"))
     assert flight.failure is None
     assert flight.over
 
@@ -65,9 +71,9 @@ def test_ending_twice_wakes_who_came_between() -> None:
     """One woken twice does not mind; one never woken would hang."""
     flight = new_flight()
     woken: list[int] = []
-    flight.finish()
+    finish(flight)
     flight.add(lambda: woken.append(1))
-    flight.finish()
+    finish(flight)
     assert woken == [1]
 
 
@@ -80,7 +86,7 @@ def test_who_registers_while_others_are_being_woken_is_woken_too() -> None:
         assert flight.add(lambda: woken.append("second")) is False
 
     flight.add(wake)
-    flight.finish()
+    finish(flight)
     assert woken == ["first", "second"]
 
 
@@ -117,7 +123,7 @@ def test_threads_that_register_during_the_end_are_told_or_woken() -> None:
         for thread in threads:
             thread.start()
         start.wait(10)
-        flight.finish()
+        finish(flight)
         for thread in threads:
             thread.join(10)
         assert lost == []
@@ -128,5 +134,5 @@ def test_a_waiter_that_cannot_be_woken_does_not_cost_the_others() -> None:
     flight, woken = Flight(1, 0.0), list[str]()
     flight.add(lambda: 1 / 0)
     flight.add(lambda: woken.append("woken"))
-    flight.finish()
+    finish(flight)
     assert woken == ["woken"]

@@ -1,0 +1,1298 @@
+"""The source's three verbs, flow by flow and step by step: who renews, who waits, who goes on."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from monta_auth import (
+    ConfigurationError,
+    InvalidCredentialsError,
+    InvalidTokenResponseError,
+    MontaAuthError,
+    RateLimitError,
+    RefreshPolicy,
+    TokenEndpointError,
+    TokenSource,
+)
+from monta_auth._effects import Send, Wait
+from monta_auth._errors import TransportFailure
+from monta_auth._flight import LEASE
+from monta_auth._origin import Origins
+
+from ..simulation.flows import (
+    ID,
+    SECRET,
+    URL,
+    Caller,
+    Hands,
+    error_reply,
+    hold,
+    make_source,
+    no_answer,
+    no_connection,
+    pair,
+    pair_reply,
+    refuse,
+)
+
+# Moments in the life of a pair of one hour, in seconds from its birth (no jitter).
+FRESH, ADVISORY, MANDATORY, DEAD = 100.0, 3400.0, 3580.0, 3700.0
+
+
+@pytest.fixture
+def hands() -> Hands:
+    return Hands()
+
+
+@pytest.fixture
+def source(hands: Hands) -> TokenSource:
+    """One that holds nothing yet."""
+    return make_source(hands)
+
+
+@pytest.fixture
+def holder(hands: Hands) -> TokenSource:
+    """One that holds pair 1, just born."""
+    source = make_source(hands)
+    hold(hands, source)
+    return source
+
+
+# --- fresh and acquire
+
+
+def test_a_cold_start_mints_with_the_credentials(hands: Hands, source: TokenSource) -> None:
+    assert source.fresh() is None
+    caller = Caller(source)
+    assert caller.wants == "mint"
+    assert caller.body == {"clientId": ID, "clientSecret": SECRET}
+    assert caller.effect.timeout == 10.0
+    caller.resume(pair_reply(hands, 1))
+    assert caller.token == "access-1"
+    assert source.fresh() == "Bearer access-1"
+
+
+def test_while_a_token_is_fresh_nothing_is_asked_of_anybody(
+    hands: Hands, holder: TokenSource
+) -> None:
+    hands.advance(3299)
+    assert holder.fresh() == "Bearer access-1"
+    assert Caller(holder).wants == "done"
+
+
+def test_the_hot_path_ends_where_the_advisory_window_begins(
+    hands: Hands, holder: TokenSource
+) -> None:
+    hands.advance(3300)
+    assert holder.fresh() is None
+
+
+def test_each_source_spreads_its_window_by_its_own_chance(hands: Hands) -> None:
+    hands.chance = 0.5
+    source = make_source(hands)
+    hold(hands, source)
+    hands.advance(3269)
+    assert source.fresh() is not None
+    hands.advance(1)
+    assert source.fresh() is None
+
+
+def test_a_given_pair_is_used_and_then_refreshed(hands: Hands) -> None:
+    source = make_source(hands, token=pair(hands, 1))
+    assert source.fresh() == "Bearer access-1"
+    hands.advance(ADVISORY)
+    caller = Caller(source)
+    assert caller.wants == "refresh"
+    assert caller.body == {"refreshToken": "refresh-1"}
+
+
+@pytest.mark.parametrize("blocking", [True, False], ids=["sync", "async"])
+@pytest.mark.parametrize("flying", [False, True], ids=["no flight", "a flight"])
+@pytest.mark.parametrize(
+    ("moment", "alone", "behind"),
+    [
+        pytest.param(FRESH, "done", "done", id="fresh"),
+        pytest.param(ADVISORY, "refresh", "done", id="advisory"),
+        pytest.param(MANDATORY, "refresh", "wait", id="mandatory"),
+        pytest.param(DEAD, "refresh", "wait", id="expired"),
+    ],
+)
+def test_what_a_caller_does_depends_on_the_window_and_on_whether_somebody_renews(
+    hands: Hands,
+    holder: TokenSource,
+    moment: float,
+    alone: str,
+    behind: str,
+    flying: bool,
+    blocking: bool,
+) -> None:
+    hands.advance(moment)
+    leader = Leader(holder, thread=1) if flying else None
+    caller = Caller(holder, blocking=blocking)
+    assert caller.wants == (behind if leader is not None else alone)
+
+
+class Leader(Caller):
+    """A flow that pretends to be led by another thread."""
+
+    def __init__(self, source: TokenSource, thread: int) -> None:
+        super().__init__(source)
+        flight = source._state._flight
+        if flight is not None:
+            flight.leader = thread
+
+
+@pytest.mark.parametrize("phase", ["start", "mandatory", "expired", "401"])
+def test_however_many_ask_one_leads_and_all_take_its_pair(hands: Hands, phase: str) -> None:
+    source = make_source(hands)
+    if phase != "start":
+        hold(hands, source)
+        hands.advance({"mandatory": MANDATORY, "expired": DEAD}.get(phase, 0.0))
+    if phase == "401":
+        assert refuse(source)
+    callers = [Caller(source) for _ in range(50)]
+    assert [caller.wants for caller in callers[1:]] == ["wait"] * 49
+    callers[0].resume(pair_reply(hands, 2))
+    for caller in callers[1:]:
+        caller.resume(None)
+    assert {caller.token for caller in callers} == {"access-2"}
+
+
+def test_a_waiter_waits_no_longer_than_its_own_deadline(hands: Hands, source: TokenSource) -> None:
+    _leader = Caller(source)
+    hands.advance(3)
+    late = Caller(source)
+    assert late.effect.seconds == 10.0
+    hands.advance(4)
+    late.resume(None)  # woken by nothing
+    assert late.wants == "wait"
+    assert late.effect.seconds == 6.0
+
+
+def test_a_waiter_whose_time_is_up_gets_a_timeout_of_its_library(
+    hands: Hands, source: TokenSource
+) -> None:
+    _leader = Caller(source)
+    waiter = Caller(source)
+    hands.advance(10)
+    waiter.resume(None)
+    assert isinstance(waiter.error, TransportFailure)
+    assert waiter.error.kind == "timeout"
+    assert waiter.error.library_class is None
+
+
+def test_a_waiter_whose_time_is_up_goes_on_with_a_token_that_lives(
+    hands: Hands, holder: TokenSource
+) -> None:
+    hands.advance(MANDATORY)
+    _leader = Caller(holder)
+    waiter = Caller(holder)
+    hands.advance(10)
+    assert waiter.resume(None).token == "access-1"
+
+
+# --- how a failed renewal reaches callers
+
+
+def fail_503(caller: Caller) -> None:
+    while caller.wants != "failed" and caller.wants != "done":
+        caller.resume(error_reply(503) if isinstance(caller.effect, Send) else None)
+
+
+OUTCOMES: dict[str, Callable[[Caller], object]] = {
+    "cancelled": lambda caller: caller.close(),
+    "no connection": lambda caller: caller.resume(no_connection()),
+    "no answer": lambda caller: caller.resume(no_answer()),
+    "503": fail_503,
+    "429": lambda caller: caller.resume(error_reply(429, headers={"Retry-After": "30"})),
+    "garbage": lambda caller: caller.resume(error_reply(200)),
+}
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_in_the_advisory_window_a_failing_renewal_disturbs_nobody(
+    hands: Hands, holder: TokenSource, outcome: str
+) -> None:
+    """Neither the leader nor anybody else; and whatever ended it starts a pause."""
+    hands.advance(ADVISORY)
+    leader = Caller(holder)
+    OUTCOMES[outcome](leader)
+    if outcome != "cancelled":
+        assert leader.token == "access-1"
+    pause = 30.0 if outcome == "429" else 10.0
+    hands.advance(pause - 0.01)
+    assert Caller(holder).token == "access-1"
+    hands.advance(0.01)
+    assert Caller(holder).wants in ("refresh", "mint")
+
+
+@pytest.mark.parametrize("outcome", [o for o in OUTCOMES if o != "cancelled"])
+def test_in_the_mandatory_window_all_wait_and_go_on_when_the_renewal_fails(
+    hands: Hands, holder: TokenSource, outcome: str
+) -> None:
+    hands.advance(MANDATORY)
+    leader, waiter = Caller(holder), Caller(holder)
+    assert waiter.wants == "wait"
+    OUTCOMES[outcome](leader)
+    assert leader.token == "access-1"
+    assert waiter.resume(None).token == "access-1"
+    # And no caller after them makes the next try before a pause.
+    assert Caller(holder).token == "access-1"
+    hands.advance(9.99)
+    assert Caller(holder).token == "access-1"
+
+
+def test_in_the_mandatory_window_the_next_try_comes_after_the_pause(
+    hands: Hands, holder: TokenSource
+) -> None:
+    hands.advance(MANDATORY)
+    Caller(holder).resume(no_answer())
+    hands.advance(10)
+    assert Caller(holder).wants == "mint"
+
+
+def test_in_the_mandatory_window_a_waiter_replaces_a_cancelled_leader_at_once(
+    hands: Hands, holder: TokenSource
+) -> None:
+    hands.advance(MANDATORY)
+    leader, waiter = Caller(holder), Caller(holder)
+    leader.close()
+    assert waiter.resume(None).wants == "mint"
+
+
+@pytest.mark.parametrize("moment", [pytest.param(DEAD, id="expired"), pytest.param(0, id="401")])
+@pytest.mark.parametrize("outcome", [o for o in OUTCOMES if o != "cancelled"])
+def test_only_without_a_living_token_a_failure_reaches_callers(
+    hands: Hands, holder: TokenSource, outcome: str, moment: float
+) -> None:
+    hands.advance(moment)
+    if not moment:
+        assert refuse(holder)
+    leader, waiter = Caller(holder), Caller(holder)
+    OUTCOMES[outcome](leader)
+    waiter.resume(None)
+    later = Caller(holder)
+    errors = [leader.error, waiter.error, later.error]
+    assert all(isinstance(error, MontaAuthError | TransportFailure) for error in errors)
+    assert len({str(error) for error in errors}) == 1
+    assert len({type(error) for error in errors}) == 1
+
+
+def test_each_caller_gets_its_own_copy_of_a_failure(hands: Hands, source: TokenSource) -> None:
+    """One traceback grown by a hundred threads, or a note added by one of them, is shared pain."""
+    callers = [Caller(source) for _ in range(4)]
+    thrown = no_answer()
+    callers[0].resume(thrown)
+    for caller in callers[1:]:
+        caller.resume(None)
+    callers.append(Caller(source))
+    errors = [caller.error for caller in callers]
+    assert len({id(error) for error in [*errors, thrown]}) == 6
+    for error in errors:
+        assert error is not None
+        assert error.__context__ is None
+        assert error.__cause__ is None
+
+
+def test_a_waiter_takes_only_the_failure_from_a_flight_and_the_token_from_the_source(
+    hands: Hands, holder: TokenSource
+) -> None:
+    """Between the flight's end and its turn, the pair may have been refused already."""
+    assert refuse(holder)
+    leader, waiter = Caller(holder), Caller(holder)
+    leader.resume(pair_reply(hands, 2))
+    assert refuse(holder, 2)
+    assert waiter.resume(None).wants == "refresh"
+    assert waiter.body == {"refreshToken": "refresh-2"}
+
+
+def test_a_failed_advisory_renewal_never_hands_back_a_token_refused_meanwhile(
+    hands: Hands, holder: TokenSource
+) -> None:
+    hands.advance(ADVISORY)
+    leader = Caller(holder)
+    assert refuse(holder)
+    leader.resume(no_answer())
+    assert isinstance(leader.error, TransportFailure)
+
+
+def test_a_token_refused_between_its_installation_and_its_return_is_not_returned(
+    hands: Hands,
+) -> None:
+    source = make_source(hands, on_token=lambda new: None)
+    caller = Caller(source).resume(pair_reply(hands, 1))
+    assert caller.wants == "call <lambda>"
+    assert refuse(source)
+    caller.call()
+    assert caller.wants == "refresh"
+    assert caller.resume(pair_reply(hands, 2)).call().token == "access-2"
+
+
+# --- the memory of failures
+
+
+def test_a_failure_is_remembered_for_a_time_that_doubles_to_five_seconds(
+    hands: Hands, source: TokenSource
+) -> None:
+    for seconds in [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]:
+        caller = Caller(source)
+        assert caller.wants == "mint"
+        caller.resume(no_connection())
+        hands.advance(seconds - 0.001)
+        assert str(Caller(source).error) == "connection refused"
+        hands.advance(0.001)
+
+
+def test_the_time_has_jitter(hands: Hands, source: TokenSource) -> None:
+    hands.chance = 0.8
+    Caller(source).resume(no_connection())
+    hands.advance(0.599)
+    assert Caller(source).wants == "failed"
+    hands.advance(0.001)
+    assert Caller(source).wants == "mint"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        pytest.param({"Retry-After": "30"}, 30.0, id="Retry-After"),
+        pytest.param({"RateLimit-ResetsIn": "42"}, 42.0, id="resetsIn"),
+        pytest.param({"Retry-After": "3600"}, 60.0, id="60 s at most"),
+    ],
+)
+def test_a_pause_that_the_server_named_is_kept(
+    hands: Hands, source: TokenSource, headers: dict[str, str], seconds: float
+) -> None:
+    Caller(source).resume(error_reply(429, headers=headers))
+    hands.advance(seconds - 0.01)
+    assert isinstance(Caller(source).error, RateLimitError)
+    hands.advance(0.01)
+    assert Caller(source).wants == "mint"
+
+
+def test_a_success_ends_the_memory_and_the_doubling(hands: Hands, source: TokenSource) -> None:
+    for _ in range(3):
+        Caller(source).resume(no_connection())
+        hands.advance(5)
+    hold(hands, source)
+    assert source.status().last_failure is None
+    assert refuse(source)
+    Caller(source).resume(no_connection())
+    hands.advance(0.5)
+    assert Caller(source).wants == "refresh"
+
+
+def test_after_a_success_a_refusal_renews_even_within_the_old_pause(
+    hands: Hands, source: TokenSource
+) -> None:
+    leader, other = Caller(source), Caller(source)
+    leader.resume(no_connection())
+    assert other.resume(None).wants == "failed"
+    hands.advance(0.5)
+    hold(hands, source)
+    assert refuse(source)
+    assert Caller(source).wants == "refresh"
+
+
+def test_refused_credentials_are_remembered_by_value_doubling_to_five_minutes(
+    hands: Hands, source: TokenSource
+) -> None:
+    for seconds in [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0]:
+        caller = Caller(source)
+        assert caller.wants == "mint"
+        caller.resume(error_reply(401))
+        assert isinstance(caller.error, InvalidCredentialsError)
+        hands.advance(seconds - 0.01)
+        # The general memory may have ended before: then the credentials' own speaks.
+        assert isinstance(Caller(source).error, InvalidCredentialsError)
+        # The general memory of that last, remembered refusal is over before the next round.
+        hands.advance(0.01)
+        caller = Caller(source)
+        if caller.wants == "failed":
+            assert isinstance(caller.error, InvalidCredentialsError)
+            hands.advance(5.0)
+
+
+def test_wrong_credentials_asked_a_thousand_times_in_five_seconds_cost_one_call(
+    hands: Hands, source: TokenSource
+) -> None:
+    Caller(source).resume(error_reply(401))
+    for _ in range(999):
+        hands.advance(4.9 / 999)
+        assert isinstance(Caller(source).error, InvalidCredentialsError)
+
+
+def test_the_text_of_refused_credentials_names_the_host(source: TokenSource) -> None:
+    caller = Caller(source).resume(error_reply(401))
+    assert "public-api.monta.com" in str(caller.error)
+    assert SECRET not in repr(caller.error)
+
+
+# --- whoever leads is replaced
+
+
+def test_a_flight_whose_leader_nobody_drives_any_more_is_taken_over(
+    hands: Hands, source: TokenSource
+) -> None:
+    _leader = Caller(source)
+    hands.advance(LEASE)
+    assert Caller(source).wants == "wait"
+    hands.advance(0.01)
+    assert Caller(source).wants == "mint"
+
+
+def test_the_lease_runs_from_the_leaders_last_effect(hands: Hands, source: TokenSource) -> None:
+    leader = Caller(source)
+    hands.advance(6)
+    assert leader.resume(error_reply(503)).wants == "sleep"
+    hands.advance(LEASE - 5)
+    assert Caller(source).wants == "wait"
+
+
+def test_a_superseded_leader_installs_nothing_and_takes_the_newer_pair(
+    hands: Hands, source: TokenSource
+) -> None:
+    old = Caller(source)
+    hands.advance(LEASE + 1)
+    hold(hands, source, 2)
+    old.resume(pair_reply(hands, 1))
+    assert old.token == "access-2"
+    assert source.fresh() == "Bearer access-2"
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        pytest.param(no_answer(), id="no answer"),
+        pytest.param(error_reply(503), id="503"),
+        pytest.param(error_reply(401), id="401"),
+        pytest.param(MontaAuthError("redirected"), id="an error of ours"),
+    ],
+)
+def test_a_superseded_leaders_failure_disturbs_nobody(
+    hands: Hands, source: TokenSource, outcome: object
+) -> None:
+    old = Caller(source)
+    hands.advance(LEASE + 1)
+    new = Caller(source)
+    hands.advance(-LEASE)  # its own deadline shall not be what stops it
+    assert old.resume(outcome).wants == "wait"
+    new.resume(pair_reply(hands, 2))
+    assert old.resume(None).token == "access-2"
+    assert source.status().failures == 0
+
+
+def test_a_superseded_leaders_refresh_token_counts_as_spent(
+    hands: Hands, holder: TokenSource
+) -> None:
+    assert refuse(holder)
+    _leader = Caller(holder)
+    hands.advance(LEASE + 1)
+    assert Caller(holder).wants == "mint"
+
+
+def test_in_the_advisory_window_a_flight_that_ran_out_starts_a_pause(
+    hands: Hands, holder: TokenSource
+) -> None:
+    hands.advance(3301)
+    _leader = Caller(holder)
+    hands.advance(LEASE + 1)
+    assert Caller(holder).token == "access-1"
+    hands.advance(9.99)
+    assert Caller(holder).token == "access-1"
+    hands.advance(0.01)
+    assert Caller(holder).wants == "mint"
+
+
+def test_a_sync_caller_in_the_leaders_thread_takes_the_flight_over(
+    hands: Hands, holder: TokenSource
+) -> None:
+    """A sync client inside a coroutine would else wait for its own loop."""
+    assert refuse(holder)
+    task, other = Caller(holder), Caller(holder)
+    sync = Caller(holder, blocking=True)
+    assert sync.wants == "mint"  # the refresh token is on the wire
+    assert other.resume(None).wants == "wait"
+    sync.resume(pair_reply(hands, 2))
+    assert sync.token == "access-2"
+    assert task.resume(pair_reply(hands, 3)).token == "access-2"
+    assert other.resume(None).token == "access-2"
+
+
+@pytest.mark.parametrize("moment", [ADVISORY, MANDATORY])
+def test_a_sync_caller_leaves_an_advisory_renewal_of_its_thread_alone(
+    hands: Hands, holder: TokenSource, moment: float
+) -> None:
+    hands.advance(moment)
+    _leader = Caller(holder)
+    sync = Caller(holder, blocking=True)
+    assert sync.wants == ("done" if moment == ADVISORY else "mint")
+
+
+def test_a_cancelled_waiter_disturbs_nobody(hands: Hands, source: TokenSource) -> None:
+    leader, waiter, other = Caller(source), Caller(source), Caller(source)
+    waiter.close()
+    leader.resume(pair_reply(hands, 1))
+    assert other.resume(None).token == "access-1"
+
+
+def test_a_leader_that_is_garbage_collected_is_replaced(hands: Hands, source: TokenSource) -> None:
+    leader = Caller(source)
+    waiter = Caller(source)
+    del leader
+    assert waiter.resume(None).wants == "mint"
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, OSError])
+def test_a_leader_stopped_by_any_exception_is_replaced(
+    hands: Hands, source: TokenSource, kind: type[BaseException]
+) -> None:
+    leader, waiter = Caller(source), Caller(source)
+    with pytest.raises(kind):
+        leader.flow.throw(kind())
+    assert waiter.resume(None).wants == "mint"
+
+
+def test_an_interrupt_just_after_the_flight_began_leaves_no_flight_behind(
+    hands: Hands, source: TokenSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide = source._state.decide
+
+    def interrupted(*args: Any) -> object:
+        decide(*args)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source._state, "decide", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Caller(source)
+    assert Caller(source).wants == "mint"
+
+
+class Leaky:
+    """A mutex which lets a test do something in the moment after it is given back."""
+
+    def __init__(self, mutex: Any) -> None:
+        self.mutex = mutex
+        self.then: list[Callable[[], object]] = []
+
+    def __enter__(self) -> None:
+        self.mutex.__enter__()
+
+    def __exit__(self, *args: object) -> None:
+        self.mutex.__exit__(*args)
+        if self.then:
+            self.then.pop()()
+
+
+def test_a_leader_that_comes_back_while_it_is_being_replaced_fails_nobody(
+    hands: Hands, source: TokenSource
+) -> None:
+    """Two threads: one has just taken the flight away, and has woken nobody yet."""
+    leader, waiter = Caller(source), Caller(source)
+    mutex: Any = Leaky(source._state._mutex)
+    source._state._mutex = mutex
+    mutex.then.append(lambda: leader.resume(no_answer()))
+    successor = Caller(source, blocking=True)
+    assert successor.wants == "mint"
+    assert waiter.resume(None).wants != "failed"
+    assert leader.wants == "wait"
+
+
+# --- the deadline
+
+
+def test_a_call_may_take_what_is_left_of_the_deadline(hands: Hands, source: TokenSource) -> None:
+    caller = Caller(source)
+    hands.advance(4)
+    caller.resume(error_reply(503))
+    hands.advance(caller.sleep)
+    assert caller.resume(None).effect.timeout == 5.5
+
+
+def test_a_policy_sets_the_deadline(hands: Hands) -> None:
+    source = make_source(hands, policy=RefreshPolicy(deadline=2.5))
+    leader = Caller(source)
+    assert leader.effect.timeout == 2.5
+    assert Caller(source).effect.seconds == 2.5
+
+
+def test_no_call_is_made_when_no_time_is_left(hands: Hands) -> None:
+    def slow() -> str:
+        hands.advance(10)
+        return SECRET
+
+    caller = Caller(make_source(hands, client_secret=slow)).call()
+    assert isinstance(caller.error, TransportFailure)
+    assert caller.error.kind == "timeout"
+    assert not caller.error.sent
+
+
+def test_a_waiter_whose_time_is_up_when_it_is_woken_does_not_lead_others_into_failure(
+    hands: Hands, source: TokenSource
+) -> None:
+    """It could make no call, and those who wait for it have time left."""
+    leader, old = Caller(source), Caller(source)
+    hands.advance(9)
+    young = Caller(source)
+    hands.advance(1)
+    leader.close()
+    assert old.resume(None).wants == "failed"
+    assert young.resume(None).wants == "mint"
+
+
+# --- refuse
+
+
+@pytest.mark.parametrize(
+    ("status", "url", "sent", "ours"),
+    [
+        pytest.param(403, URL, "Bearer access-1", "Bearer access-1", id="another status"),
+        pytest.param(200, URL, "Bearer access-1", "Bearer access-1", id="a good status"),
+        pytest.param(401, URL, "Bearer other", "Bearer access-1", id="the user's own header"),
+        pytest.param(401, URL, None, "Bearer access-1", id="no header, as after a redirect"),
+        pytest.param(401, URL, "Bearer access-1", None, id="we gave none"),
+        pytest.param(401, URL, None, None, id="nobody gave one"),
+        pytest.param(
+            401, "https://evil.test/api/v1/x", "Bearer access-1", "Bearer access-1", id="foreign"
+        ),
+    ],
+)
+def test_what_is_no_refusal_of_our_token_changes_nothing(
+    holder: TokenSource, status: int, url: str, sent: str | None, ours: str | None
+) -> None:
+    assert holder.refuse(status, url, sent, ours) is False
+    assert holder.fresh() == "Bearer access-1"
+
+
+def test_a_caller_may_allow_other_origins(holder: TokenSource) -> None:
+    header, url = "Bearer access-1", "https://proxy.test/x"
+    assert holder.refuse(401, url, header, header) is False
+    origins = Origins(holder.base_url, ("https://proxy.test",))
+    assert holder.refuse(401, url, header, header, origins) is True
+
+
+@pytest.mark.parametrize("moment", [FRESH, ADVISORY, MANDATORY])
+def test_a_refused_header_is_never_returned(
+    hands: Hands, holder: TokenSource, moment: float
+) -> None:
+    hands.advance(moment)
+    kept = holder.ready
+    assert refuse(holder)
+    assert holder.fresh() is None
+    assert hands.now >= kept.advisory_at  # for who kept it
+    caller = Caller(holder)
+    assert caller.wants == "refresh"
+    assert caller.resume(pair_reply(hands, 2)).token == "access-2"
+
+
+def test_a_refused_token_that_the_server_issues_again_is_not_used(
+    hands: Hands, holder: TokenSource
+) -> None:
+    assert refuse(holder)
+    caller = Caller(holder).resume(pair_reply(hands, 1))
+    assert isinstance(caller.error, InvalidTokenResponseError)
+    assert holder.fresh() is None
+
+
+def test_many_refusals_of_one_token_cost_one_renewal(hands: Hands, holder: TokenSource) -> None:
+    assert all(refuse(holder) for _ in range(100))
+    callers = [Caller(holder) for _ in range(100)]
+    assert [caller.wants for caller in callers] == ["refresh"] + ["wait"] * 99
+    callers[0].resume(pair_reply(hands, 2))
+    assert all(refuse(holder) for _ in range(100))  # late ones, for the older token
+    assert {Caller(holder).token for _ in range(100)} == {"access-2"}
+    assert holder.status().refusals == 1
+
+
+def born_of_refusals(hands: Hands, source: TokenSource, first: int, count: int) -> None:
+    """Refuse token number `first` and those that replace it, each at once."""
+    for serial in range(first, first + count):
+        assert refuse(source, serial)
+        hold(hands, source, serial + 1)
+
+
+def test_a_first_token_that_is_revoked_early_heals_at_once(
+    hands: Hands, holder: TokenSource
+) -> None:
+    hands.advance(1)
+    born_of_refusals(hands, holder, 1, 2)
+    assert holder.fresh() == "Bearer access-3"
+
+
+def test_two_strikes_in_a_row_start_a_cool_down(
+    hands: Hands, holder: TokenSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At most three calls, however often an endpoint refuses whatever comes."""
+    born_of_refusals(hands, holder, 1, 2)
+    for _ in range(1000):
+        assert not refuse(holder, 3)
+    assert holder.fresh() == "Bearer access-3"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "no renewal for 15 s" in caplog.text
+    hands.advance(14.99)
+    assert not refuse(holder, 3)
+    hands.advance(0.01)
+    assert refuse(holder, 3)
+
+
+def test_the_warning_about_a_cool_down_shows_no_query(
+    hands: Hands, holder: TokenSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    born_of_refusals(hands, holder, 1, 2)
+    header = "Bearer access-3"
+    assert not holder.refuse(401, URL + "?key=hidden", header, header)
+    assert URL in caplog.text
+    assert "hidden" not in caplog.text
+
+
+def test_in_a_cool_down_a_late_refusal_of_an_older_token_is_still_sent_again(
+    hands: Hands, holder: TokenSource
+) -> None:
+    born_of_refusals(hands, holder, 1, 2)
+    assert not refuse(holder, 3)
+    assert refuse(holder, 2)
+    assert holder.fresh() == "Bearer access-3"
+
+
+def test_a_token_that_served_for_a_while_is_no_strike(hands: Hands, holder: TokenSource) -> None:
+    born_of_refusals(hands, holder, 1, 1)
+    hands.advance(15.01)
+    born_of_refusals(hands, holder, 2, 2)
+    assert not refuse(holder, 4)
+
+
+@pytest.mark.parametrize("moment", [pytest.param(15.0, id="in time"), 15.01])
+def test_a_strike_needs_a_refusal_within_fifteen_seconds(
+    hands: Hands, holder: TokenSource, moment: float
+) -> None:
+    born_of_refusals(hands, holder, 1, 2)
+    hands.advance(moment)
+    assert refuse(holder, 3) is (moment > 15.0)
+
+
+def test_a_token_not_born_of_a_refusal_breaks_the_row(hands: Hands, holder: TokenSource) -> None:
+    born_of_refusals(hands, holder, 1, 2)
+    holder.invalidate()
+    hold(hands, holder, 4)
+    born_of_refusals(hands, holder, 4, 2)
+    assert not refuse(holder, 6)
+
+
+def cool_down(hands: Hands, source: TokenSource, first: int) -> int:
+    """Bring a source into a cool-down; return the number of the token that it keeps."""
+    born_of_refusals(hands, source, first, 2)
+    assert not refuse(source, first + 2)
+    return first + 2
+
+
+def test_cool_downs_double_to_five_minutes(hands: Hands, holder: TokenSource) -> None:
+    serial, lengths = 1, []
+    for _ in range(7):
+        serial = cool_down(hands, holder, serial)
+        start = hands.now
+        until = holder._state._cooldown_until
+        hands.advance(until - start - 0.01)
+        assert not refuse(holder, serial)
+        hands.advance(0.02)
+        lengths.append(round(until - start))
+    assert lengths == [15, 30, 60, 120, 240, 300, 300]
+
+
+@pytest.mark.parametrize(("quiet", "length"), [(30.0, 30), (30.01, 15)], ids=["noisy", "quiet"])
+def test_a_quiet_double_resets_the_doubling(
+    hands: Hands, holder: TokenSource, quiet: float, length: int
+) -> None:
+    serial = cool_down(hands, holder, 1)
+    hands.advance(15 + quiet)
+    start = hands.now
+    cool_down(hands, holder, serial)
+    assert round(holder._state._cooldown_until - start) == length
+
+
+def test_other_requests_success_does_not_end_a_row_of_strikes(
+    hands: Hands, holder: TokenSource
+) -> None:
+    """One endpoint that always refuses among good ones would else renew at each request."""
+    born_of_refusals(hands, holder, 1, 1)
+    assert holder.refuse(200, URL, "Bearer access-2", "Bearer access-2") is False
+    born_of_refusals(hands, holder, 2, 1)
+    assert holder.refuse(200, URL, "Bearer access-3", "Bearer access-3") is False
+    assert not refuse(holder, 3)
+
+
+def test_if_the_renewal_after_a_401_fails_the_caller_gets_that_error(
+    hands: Hands, holder: TokenSource
+) -> None:
+    assert refuse(holder)
+    caller = Caller(holder)
+    fail_503(caller)
+    assert isinstance(caller.error, TokenEndpointError)
+    assert caller.error.status == 503
+
+
+# --- invalidate and forget
+
+
+def test_invalidate_renews_with_the_refresh_token(hands: Hands, holder: TokenSource) -> None:
+    holder.invalidate()
+    holder.invalidate()
+    assert holder.fresh() is None
+    caller = Caller(holder)
+    assert caller.body == {"refreshToken": "refresh-1"}
+    caller.resume(pair_reply(hands, 2))
+    assert holder.status().refusals == 0
+
+
+def test_invalidate_is_a_refusal_that_does_not_count(hands: Hands, holder: TokenSource) -> None:
+    for serial in range(1, 8):
+        holder.invalidate()
+        hold(hands, holder, serial + 1)
+    assert refuse(holder, 8)
+
+
+def test_invalidate_of_nothing_is_harmless(source: TokenSource) -> None:
+    source.invalidate()
+    assert Caller(source).wants == "mint"
+
+
+def test_invalidate_leaves_the_memory_of_failures(hands: Hands, holder: TokenSource) -> None:
+    assert refuse(holder)
+    Caller(holder).resume(no_connection())
+    holder.invalidate()
+    assert Caller(holder).wants == "failed"
+
+
+def test_invalidate_overrides_a_cool_down(hands: Hands, holder: TokenSource) -> None:
+    serial = cool_down(hands, holder, 1)
+    holder.invalidate()
+    hold(hands, holder, serial + 1)
+    assert not refuse(holder, serial + 1)
+
+
+def test_forget_drops_the_pair_and_mints(hands: Hands, holder: TokenSource) -> None:
+    holder.forget()
+    assert holder.fresh() is None
+    assert holder.status().access_expires_at is None
+    assert Caller(holder).wants == "mint"
+
+
+@pytest.mark.parametrize("reply", [error_reply(401), no_connection()], ids=["401", "network"])
+def test_forget_clears_the_memory_of_failures(
+    hands: Hands, source: TokenSource, reply: object
+) -> None:
+    Caller(source).resume(reply)
+    assert Caller(source).wants == "failed"
+    source.forget()
+    assert Caller(source).wants == "mint"
+    assert source.status().last_failure is None
+
+
+def test_forget_in_the_middle_of_a_renewal_keeps_its_pair_out(
+    hands: Hands, holder: TokenSource
+) -> None:
+    """Whoever forgets, as after a logout, must not find that pair in use a second later."""
+    assert refuse(holder)
+    leader, waiter = Caller(holder), Caller(holder)
+    holder.forget()
+    assert leader.resume(pair_reply(hands, 2)).wants == "mint"
+    assert waiter.resume(None).wants == "wait"
+    leader.resume(pair_reply(hands, 3))
+    assert {leader.token, waiter.resume(None).token} == {"access-3"}
+
+
+def test_a_forgotten_token_is_not_used_again(hands: Hands, holder: TokenSource) -> None:
+    holder.forget()
+    caller = Caller(holder).resume(pair_reply(hands, 1))
+    assert isinstance(caller.error, InvalidTokenResponseError)
+
+
+# --- each yield survives being closed there
+
+
+class OneLease:
+    """A store that is free at the second try; `saved` is what is in it."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+        self.saved: Any = None
+
+    def load(self) -> Any:
+        return self.saved
+
+    def try_lock(self, seconds: float) -> OneLease | None:
+        self.tries += 1
+        return self if self.tries > 1 else None
+
+    def save(self, pair: Any, lease: object) -> None:
+        self.saved = pair
+
+    def release(self) -> None:
+        pass
+
+
+STEPS = [
+    "call load",
+    "call try_lock",
+    "sleep",
+    "call load",
+    "call try_lock",
+    "call load",
+    "refresh",
+    "sleep",
+    "refresh",
+    "call load",
+    "call secret",
+    "mint",
+    "sleep",
+    "mint",
+    "call secret",
+    "mint",
+    "call save",
+    "call release",
+    "call on_token",
+]
+
+
+def walk(hands: Hands, stop: int) -> tuple[TokenSource, Caller]:
+    """Take a flow through each kind of step that there is; stop before step number `stop`."""
+    secrets = iter(["secret-a", "secret-b", "secret-c", "secret-d"])
+
+    def secret() -> str:
+        return next(secrets)
+
+    def on_token(new: object) -> None:
+        pass
+
+    source = make_source(hands, client_secret=secret, store=OneLease(), on_token=on_token)
+    source._state.hold(make_source(hands, token=pair(hands, 1))._state.held)  # type: ignore[arg-type]
+    assert refuse(source)
+    caller = Caller(source)
+    replies = iter([503, 400, 503, 401])
+    for step in STEPS[:stop]:
+        assert caller.wants == step
+        if isinstance(caller.effect, Send):
+            status = next(replies, None)
+            caller.resume(pair_reply(hands, 2) if status is None else error_reply(status))
+        elif step == "sleep":
+            hands.advance(caller.sleep)
+            caller.resume(None)
+        else:
+            caller.call()
+    return source, caller
+
+
+def test_the_walk_has_every_kind_of_step(hands: Hands) -> None:
+    _, caller = walk(hands, len(STEPS))
+    assert caller.token == "access-2"
+
+
+@pytest.mark.parametrize("how", ["close", "collect", "interrupt"])
+@pytest.mark.parametrize(
+    "stop", [pytest.param(i, id=f"{i} {step}") for i, step in enumerate(STEPS)]
+)
+def test_a_leader_may_be_stopped_at_each_yield(hands: Hands, stop: int, how: str) -> None:
+    """A waiter goes on: it takes the pair if that was in hand, or else leads."""
+    source, leader = walk(hands, stop)
+    assert leader.wants == STEPS[stop]
+    flight = source._state._flight
+    waiter = Caller(source)
+    installed = STEPS[stop] in ("call release", "call on_token")
+    assert waiter.wants == ("done" if installed else "wait")
+    woken: list[bool] = []
+    if flight is not None:
+        flight.add(lambda: woken.append(True))
+    if how == "close":
+        leader.close()
+    elif how == "interrupt":
+        with pytest.raises(KeyboardInterrupt):
+            leader.flow.throw(KeyboardInterrupt())
+    del leader
+    if not installed:
+        assert woken == [True]
+        waiter.resume(None)
+    if installed or STEPS[stop] == "call save":
+        assert waiter.token == "access-2"
+        return
+    assert waiter.wants == "call load"
+    sent: list[str] = []
+    while waiter.wants not in ("done", "failed"):
+        if isinstance(waiter.effect, Send):
+            sent.append(waiter.wants)
+            waiter.resume(pair_reply(hands, 3))
+        elif waiter.wants == "sleep":
+            waiter.resume(None)
+        else:
+            waiter.call()
+    assert waiter.token == "access-3"
+    # What was on the wire when the leader was stopped, or was refused, is not sent again.
+    spent = STEPS[stop] == "refresh" or stop > STEPS.index("call secret") - 2
+    assert sent == ["mint" if spent else "refresh"]
+
+
+def test_a_waiter_may_be_closed_at_its_yield(hands: Hands, source: TokenSource) -> None:
+    _leader = Caller(source)
+    waiter = Caller(source)
+    assert isinstance(waiter.effect, Wait)
+    waiter.close()
+
+
+@pytest.mark.parametrize("stop", ["call save", "call release"])
+def test_a_pair_whose_leader_is_cancelled_after_it_came_is_still_notified(
+    hands: Hands, stop: str
+) -> None:
+    heard: list[str] = []
+    source = make_source(
+        hands, store=OneLease(), on_token=lambda new: heard.append(new.access_token)
+    )
+    leader = Caller(source)
+    while leader.wants != stop:
+        if isinstance(leader.effect, Send):
+            leader.resume(pair_reply(hands, 1))
+        elif leader.wants == "sleep":
+            leader.resume(None)
+        else:
+            leader.call()
+    leader.close()
+    hands.advance(ADVISORY)
+    later = Caller(source)
+    while later.wants != "done":
+        if isinstance(later.effect, Send):
+            later.resume(pair_reply(hands, 2))
+        elif later.wants == "sleep":
+            later.resume(None)
+        else:
+            later.call()
+    assert heard == ["access-1", "access-2"]
+
+
+# --- on_token
+
+
+def test_on_token_hears_of_each_pair_once_after_it_is_in_use(hands: Hands) -> None:
+    heard: list[tuple[str, object]] = []
+
+    def on_token(new: Any) -> None:
+        heard.append((new.access_token, source.fresh()))
+
+    source = make_source(hands, on_token=on_token)
+    leader, waiter = Caller(source), Caller(source)
+    assert leader.resume(pair_reply(hands, 1)).wants == "call on_token"
+    assert waiter.resume(None).token == "access-1"  # waiters do not wait for it
+    assert heard == []
+    assert leader.call().token == "access-1"
+    assert heard == [("access-1", "Bearer access-1")]
+
+
+@pytest.mark.parametrize("kind", [ValueError, StopIteration, MontaAuthError])
+def test_what_on_token_raises_fails_no_request_and_is_logged_by_type(
+    hands: Hands, kind: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    def on_token(new: Any) -> None:
+        raise kind(new.access_token)
+
+    source = make_source(hands, on_token=on_token)
+    assert Caller(source).resume(pair_reply(hands, 1)).call().token == "access-1"
+    assert f"on_token raised {kind.__name__}" in caplog.text
+    assert "access-1" not in caplog.text
+
+
+def test_a_given_pair_is_no_news(hands: Hands) -> None:
+    source = make_source(hands, token=pair(hands, 1), on_token=lambda new: pytest.fail("called"))
+    assert Caller(source).token == "access-1"
+
+
+# --- asynchronous functions of the user's
+
+
+async def a_secret() -> str:
+    return SECRET
+
+
+async def an_on_token(new: object) -> None:
+    pass
+
+
+class AsyncStore:
+    async def load(self) -> None:
+        return None
+
+    async def try_lock(self, seconds: float) -> None:
+        return None
+
+    async def save(self, pair: object, lease: object) -> None:
+        pass
+
+
+ASYNC_SETTINGS = {
+    "secret": {"client_secret": a_secret},
+    "on_token": {"on_token": an_on_token},
+    "store": {"store": AsyncStore()},
+}
+
+
+@pytest.mark.parametrize("what", ASYNC_SETTINGS)
+def test_a_coroutine_function_in_a_sync_flow_is_refused_before_any_call(
+    hands: Hands, what: str
+) -> None:
+    source = make_source(hands, **ASYNC_SETTINGS[what])
+    sync = Caller(source, blocking=True)
+    assert isinstance(sync.error, ConfigurationError)
+    assert "async" in str(sync.error)
+    assert Caller(source).error is None  # and nothing is remembered
+
+
+@pytest.mark.parametrize("verb", ["invalidate", "forget"])
+def test_an_async_store_is_not_told_by_a_sync_verb(hands: Hands, verb: str) -> None:
+    source = make_source(hands, store=AsyncStore())
+    getattr(source, verb)()
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        pytest.param({"store": OneLease()}, "token= and store=", id="token and store"),
+        pytest.param({"token": {"access_token": "a"}}, "TokenSet.from_dict", id="a dict"),
+        pytest.param({"policy": 300}, "RefreshPolicy", id="a number as policy"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(
+    hands: Hands, settings: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        make_source(hands, **({"token": pair(hands, 1)} | settings))
+
+
+def test_a_source_needs_credentials_a_token_or_a_store(hands: Hands) -> None:
+    with pytest.raises(ConfigurationError, match="MONTA_CLIENT_ID"):
+        make_source(hands, client_id=None)
+    assert "no credentials" in repr(make_source(hands, client_id=None, store=OneLease()))
+
+
+def test_repr_shows_neither_secret_nor_token(hands: Hands, holder: TokenSource) -> None:
+    assert repr(holder) == f"TokenSource({ID!r}, base_url={holder.base_url!r})"
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_copies_share_the_source(holder: TokenSource, duplicate: Callable[[Any], Any]) -> None:
+    assert duplicate(holder) is holder
+
+
+def test_a_pickle_carries_the_settings_and_no_pair(holder: TokenSource) -> None:
+    data = pickle.dumps(holder)
+    assert b"access-1" not in data
+    assert b"refresh-1" not in data
+    twin = pickle.loads(data)
+    assert twin.base_url == holder.base_url
+    assert twin.credentials.secret == SECRET
+    assert twin.fresh() is None
+
+
+def test_a_source_with_a_pair_alone_cannot_be_pickled(hands: Hands) -> None:
+    source = make_source(hands, client_id=None, token=pair(hands, 1))
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(source)
+
+
+# --- status
+
+
+def test_status_tells_how_the_source_is_doing(hands: Hands, source: TokenSource) -> None:
+    empty = source.status()
+    assert empty.access_expires_at is None
+    assert empty.last_renewal is None
+    assert empty.next_try is None
+    assert (empty.mints, empty.refreshes, empty.failures, empty.refusals) == (0, 0, 0, 0)
+    hold(hands, source)
+    born = hands.date()
+    status = source.status()
+    assert status.access_expires_at is not None
+    assert (status.access_expires_at - born).total_seconds() == 3600
+    assert status.last_renewal == born
+    assert status.next_try is not None
+    assert (status.next_try - born).total_seconds() == 3300
+    assert status.mints == 1
+    hands.advance(ADVISORY)
+    Caller(source).resume(no_connection())
+    failed = source.status()
+    assert failed.last_failure == "TransportFailure: connection refused"
+    assert failed.next_try is not None
+    assert (failed.next_try - hands.date()).total_seconds() == 10
+    hands.advance(DEAD - ADVISORY)
+    assert source.status().next_try is None
+    hold(hands, source, 2)
+    assert source.status().refreshes == 1
+    assert refuse(source, 2)
+    assert source.status().refusals == 1
+    assert "access-2" not in repr(source.status())
+
+
+# --- the log
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.levelname for record in caplog.records if record.name == "monta_auth"]
+
+
+def test_an_ordinary_renewal_is_one_debug_record(
+    hands: Hands, source: TokenSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "monta_auth")
+    hold(hands, source)
+    assert messages(caplog) == ["DEBUG"]
+    assert "reason=start kind=mint outcome=renewed status=200" in caplog.text
+    assert "access-1" not in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_an_outage_is_a_warning_at_its_start_and_an_info_at_its_end(
+    hands: Hands, source: TokenSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "monta_auth")
+    for _ in range(5):
+        Caller(source).resume(no_connection())
+        hands.advance(6)
+    hold(hands, source)
+    assert messages(caplog) == ["WARNING", "INFO"]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        pytest.param(lambda hands, source: hands.advance(ADVISORY), "advisory"),
+        pytest.param(lambda hands, source: hands.advance(MANDATORY), "mandatory"),
+        pytest.param(lambda hands, source: hands.advance(DEAD), "dead"),
+        pytest.param(lambda hands, source: refuse(source), "401"),
+        pytest.param(lambda hands, source: source.invalidate(), "invalidated"),
+        pytest.param(lambda hands, source: source.forget(), "start"),
+    ],
+    ids=["advisory", "mandatory", "expired", "401", "invalidated", "forgotten"],
+)
+def test_the_record_names_the_reason(
+    hands: Hands,
+    holder: TokenSource,
+    prepare: Callable[[Hands, TokenSource], object],
+    reason: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "monta_auth")
+    prepare(hands, holder)
+    hold(hands, holder, 2)
+    assert f"reason={reason} " in caplog.text
+
+
+def test_a_cancelled_renewal_is_recorded_as_abandoned(
+    source: TokenSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "monta_auth")
+    Caller(source).close()
+    assert "outcome=abandoned" in caplog.text
