@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 from ._credentials import ClientSecret
 from ._errors import ConfigurationError
@@ -13,6 +13,22 @@ from ._registry import shared_source
 from ._source import OnToken, Status, TokenSource
 from ._tokens import TokenSet
 from .stores._protocol import Bindable, Store
+
+
+class Settings(TypedDict, total=False):
+    """The keyword arguments that every `MontaAuth` takes; see there."""
+
+    base_url: str | None
+    allowed_origins: Iterable[str]
+    token: TokenSet | None
+    store: Store | Bindable | None
+    on_token: OnToken | None
+    policy: RefreshPolicy | None
+    source: TokenSource | None
+
+
+#: Arguments that belong to a source; objects that share one must not have them.
+_OF_A_SOURCE = {"client_id", "client_secret", "token", "store", "on_token", "policy"}
 
 
 class BaseAuth:
@@ -31,31 +47,17 @@ class BaseAuth:
         self,
         client_id: str | None = None,
         client_secret: ClientSecret | None = None,
-        *,
-        base_url: str | None = None,
-        allowed_origins: Iterable[str] = (),
-        token: TokenSet | None = None,
-        store: Store | Bindable | None = None,
-        on_token: OnToken | None = None,
-        policy: RefreshPolicy | None = None,
-        source: TokenSource | None = None,
+        **settings: Unpack[Settings],
     ) -> None:
-        own: dict[str, Any] = {
-            "client_id": client_id,
-            "client_secret": client_secret,
-            "token": token,
-            "store": store,
-            "on_token": on_token,
-            "policy": policy,
-        }
-        self._own_source = source
-        self._settings: dict[str, Any] = {
-            name: value for name, value in own.items() if value is not None
-        }
-        self._base_url = base_url
-        self._allowed_origins = (
-            allowed_origins if isinstance(allowed_origins, str) else tuple(allowed_origins or ())
-        )
+        given: dict[str, Any] = {"client_id": client_id, "client_secret": client_secret, **settings}
+        self._own_source: TokenSource | None = given.pop("source", None)
+        self._base_url: str | None = given.pop("base_url", None)
+        allowed = given.pop("allowed_origins", None) or ()
+        self._allowed_origins = allowed if isinstance(allowed, str) else tuple(allowed)
+        unknown = given.keys() - _OF_A_SOURCE
+        if unknown:
+            raise TypeError(f"{type(self).__name__}() has no argument {min(unknown)!r}")
+        self._settings = {name: value for name, value in given.items() if value is not None}
         self._connect()
 
     def _connect(self) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterable
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar, Unpack
 
-from ._auth import BaseAuth
+from ._auth import BaseAuth, Settings
 from ._authflow import AsyncFlow, SyncFlow
 from ._credentials import ClientSecret
 from ._drive import Raised, adrive, drive
 from ._effects import Send
 from ._errors import ConfigurationError, MontaAuthError, TransportFailure
 from ._library import Library
-from ._policy import RefreshPolicy
-from ._source import OnToken, TokenSource
 from ._tokens import BearerHeader, TokenSet
 from ._wire import Reply
-from .stores._protocol import Bindable, Store
 
 ClientT = TypeVar("ClientT")
 AsyncClientT = TypeVar("AsyncClientT")
@@ -35,26 +32,10 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
         client_id: str | None = None,
         client_secret: ClientSecret | None = None,
         *,
-        base_url: str | None = None,
-        allowed_origins: Iterable[str] = (),
-        token: TokenSet | None = None,
-        store: Store | Bindable | None = None,
-        on_token: OnToken | None = None,
-        policy: RefreshPolicy | None = None,
-        source: TokenSource | None = None,
         client: ClientT | AsyncClientT | None = None,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(
-            client_id,
-            client_secret,
-            base_url=base_url,
-            allowed_origins=allowed_origins,
-            token=token,
-            store=store,
-            on_token=on_token,
-            policy=policy,
-            source=source,
-        )
+        super().__init__(client_id, client_secret, **settings)
         module = self._library.module
         if not isinstance(client, module.Client | module.AsyncClient | None):
             raise ConfigurationError(

@@ -239,7 +239,7 @@ class TokenSource:
                     self._state.abandon(mine)
 
     def _usable_or_late(self, joined: Flight) -> Held:
-        """The end of a caller whose time is up: the token if it lives, or else why there is none."""
+        """The end of a caller whose time is up: the token if it lives, else why there is none."""
         held = self._state.usable(self.monotonic())
         if held is not None:
             return held

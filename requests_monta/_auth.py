@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar, Unpack
 
 import requests
 from requests.auth import AuthBase
-from requests.cookies import extract_cookies_to_jar
-from requests.exceptions import UnrewindableBodyError
-from requests.utils import rewind_body
 
-from monta_auth import MontaAuthError, RefreshPolicy, TokenSet, TokenSource
-from monta_auth._auth import BaseAuth
+from monta_auth import MontaAuthError, TokenSet
+from monta_auth._auth import BaseAuth, Settings
 from monta_auth._credentials import ClientSecret
 from monta_auth._drive import Flow, drive
 from monta_auth._effects import Send
 from monta_auth._errors import TransportFailure
-from monta_auth._held import NOTHING, Held, Nothing
-from monta_auth._source import OnToken
+from monta_auth._held import NOTHING
 from monta_auth._wire import Reply
-from monta_auth.stores import Bindable, Store
 
 from ._errors import library_error, transport_failure
+from ._resend import Resend
 
 T = TypeVar("T")
 Timeout = float | tuple[float | None, float | None] | None
@@ -63,27 +56,11 @@ class MontaAuth(BaseAuth, AuthBase):
         client_id: str | None = None,
         client_secret: ClientSecret | None = None,
         *,
-        base_url: str | None = None,
-        allowed_origins: Iterable[str] = (),
-        token: TokenSet | None = None,
-        store: Store | Bindable | None = None,
-        on_token: OnToken | None = None,
-        policy: RefreshPolicy | None = None,
-        source: TokenSource | None = None,
         session: requests.Session | None = None,
         timeout: Timeout = 10.0,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(
-            client_id,
-            client_secret,
-            base_url=base_url,
-            allowed_origins=allowed_origins,
-            token=token,
-            store=store,
-            on_token=on_token,
-            policy=policy,
-            source=source,
-        )
+        super().__init__(client_id, client_secret, **settings)
         self._session = session
         self._timeout = timeout
 
@@ -92,7 +69,7 @@ class MontaAuth(BaseAuth, AuthBase):
     def _connect(self) -> None:
         super()._connect()
         self._low, self._high = self._origins.low, self._origins.high
-        self._hook = _Resend(self, NOTHING)
+        self._hook = Resend(self, NOTHING)
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
         hook = self._hook
@@ -102,12 +79,12 @@ class MontaAuth(BaseAuth, AuthBase):
             if not self._origins.allows(url):
                 self._origins.warn_about(url)
                 return r
-            hook = self._hook = _Resend(self, self._run(self.source.obtain(), r))
+            hook = self._hook = Resend(self, self._run(self.source.obtain(), r))
         r.headers["Authorization"] = hook.held.header
         hooks = r.hooks["response"]
         if hooks:
             # A request that is authorised anew keeps one hook of ours.
-            hooks[:] = [other for other in hooks if type(other) is not _Resend]
+            hooks[:] = [other for other in hooks if type(other) is not Resend]
         hooks.append(hook)
         return r
 
@@ -129,41 +106,31 @@ class MontaAuth(BaseAuth, AuthBase):
 
     def _send(self, effect: Send) -> Reply:
         if self._session is not None:
-            return self._post(self._session, effect)
+            return self._post(self._session, effect, "")
         with requests.Session() as session:
-            return self._post(session, effect)
+            return self._post(session, effect, _HINT)
 
-    def _post(self, session: requests.Session, effect: Send) -> Reply:
+    def _post(self, session: requests.Session, effect: Send, hint: str) -> Reply:
         call = effect.request
-        request = requests.Request(
-            "POST", call.url, headers=call.headers, data=call.body, auth=_no_auth
-        )
+        request = requests.Request("POST", call.url, call.headers, data=call.body, auth=_no_auth)
         prepared = session.prepare_request(request)
         request.data = b""
         try:
             settings = session.merge_environment_settings(call.url, {}, False, None, None)
-            response = session.send(
-                prepared,
-                timeout=_within(self._timeout, effect.timeout),
-                allow_redirects=False,
-                **settings,
-            )
+            timeout = _within(self._timeout, effect.timeout)
+            response = session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
             return Reply(response.status_code, response.headers, response.content)
         except Exception as error:
             answer = getattr(error, "response", None)
             if isinstance(answer, requests.Response):
-                # A hook of the session that raises for the status.
+                # A hook of the session raised for the status.
                 return Reply(answer.status_code, answer.headers, answer.content)
-            hint = "" if self._session is not None else _HINT
             failure = transport_failure(error, call.secrets, hint)
         finally:
             prepared.body = b""
         raise failure
 
 
-#: Marks the second sending of a request, whose 401 is handed over (requests-cache calls hooks
-#: twice); copies of the request, as for a redirect, do not have it.
-_RESENT = "_monta_auth_resent"
 _HINT = "; MontaAuth(session=...) makes the token calls with your session's proxies and CA"
 
 
@@ -177,92 +144,3 @@ def _within(timeout: Timeout, left: float) -> Timeout:
     if isinstance(timeout, tuple):
         return tuple(left if part is None else min(part, left) for part in timeout)  # type: ignore[return-value]
     return left if timeout is None else min(timeout, left)
-
-
-class _Resend:
-    """The response hook of requests with one token: has a refused one sent once more.
-
-    Redirects share it with the request that they came from. It pickles to a hook that does
-    nothing, since responses are pickled (caches, process pools) and it leads to the secret.
-    """
-
-    __slots__ = ("_auth", "held")
-
-    def __init__(self, auth: MontaAuth, held: Held | Nothing) -> None:
-        self._auth = auth
-        self.held = held
-
-    def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
-        refused = response.request
-        if response.status_code != 401 or hasattr(refused, _RESENT):
-            return response
-        connection = getattr(response, "connection", None)
-        if connection is None:
-            return response  # out of a cache: it says nothing about the token of today
-        auth = self._auth
-        sent = refused.headers.get("Authorization")
-        sent = sent if isinstance(sent, str) else None
-        if not auth.source.refuse(401, refused.url or "", sent, self.held.header, auth._origins):
-            return response
-        again = refused.copy()
-        if not _rewound(again):
-            return response
-        try:
-            response.content  # noqa: B018 - drained, the connection can be used again
-        except (requests.RequestException, RuntimeError):
-            pass
-        response.close()
-        held = auth._run(auth.source.obtain(), _harmless(refused))
-        jar = again._cookies
-        if jar is not None:
-            extract_cookies_to_jar(jar, refused, response.raw)
-            again.prepare_cookies(jar)
-        again.headers["Authorization"] = held.header
-        setattr(again, _RESENT, True)
-        # A redirect of the answer is built from the request that the session knows.
-        refused.headers["Authorization"] = held.header
-        hooks = refused.hooks["response"]
-        hooks[:] = [_Resend(auth, held) if hook is self else hook for hook in hooks]
-        started = time.perf_counter()
-        answer: requests.Response = connection.send(again, **kwargs)
-        answer.elapsed = timedelta(seconds=time.perf_counter() - started)
-        answer.history.append(response)
-        answer.request = again
-        return answer
-
-    def __copy__(self) -> _Resend:
-        return self
-
-    def __deepcopy__(self, memo: object) -> _Resend:
-        return self
-
-    def __reduce__(self) -> tuple[Callable[[], object], tuple[()]]:
-        return _no_hook, ()
-
-
-def _no_hook() -> Callable[..., None]:
-    return _leave
-
-
-def _leave(response: requests.Response, **kwargs: Any) -> None:
-    """A hook that leaves the response as it is."""
-
-
-def _rewound(request: requests.PreparedRequest) -> bool:
-    """Set the body back to where it started; False if it cannot be sent a second time."""
-    body: object = request.body
-    if body is None or isinstance(body, bytes | str):
-        return True
-    try:
-        rewind_body(request)
-    except (UnrewindableBodyError, ValueError):  # ValueError: the file has been closed
-        return False
-    return True
-
-
-def _harmless(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """A copy for an error to carry: without the refused token, and without hooks."""
-    copy = request.copy()
-    copy.headers.pop("Authorization", None)
-    copy.hooks = {"response": []}
-    return copy

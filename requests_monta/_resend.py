@@ -1,0 +1,115 @@
+"""The response hook: has a request that was refused sent once more.
+
+In the order of requests' own digest auth: rewind, drain, close, copy, send by the same adapter with
+the same settings, history.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import requests
+from requests.cookies import extract_cookies_to_jar
+from requests.exceptions import UnrewindableBodyError
+from requests.utils import rewind_body
+
+from monta_auth._held import Held, Nothing
+
+if TYPE_CHECKING:
+    from ._auth import MontaAuth
+
+#: Marks the second sending of a request, whose 401 is handed over (requests-cache calls hooks
+#: twice); copies of the request, as for a redirect, do not have it.
+_RESENT = "_monta_auth_resent"
+
+
+class Resend:
+    """The response hook of requests with one token: has a refused one sent once more.
+
+    Redirects share it with the request that they came from. It pickles to a hook that does
+    nothing, since responses are pickled (caches, process pools) and it leads to the secret.
+    """
+
+    __slots__ = ("_auth", "held")
+
+    def __init__(self, auth: MontaAuth, held: Held | Nothing) -> None:
+        self._auth = auth
+        self.held = held
+
+    def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
+        refused = response.request
+        if response.status_code != 401 or hasattr(refused, _RESENT):
+            return response
+        connection = getattr(response, "connection", None)
+        if connection is None:
+            return response  # out of a cache: it says nothing about the token of today
+        auth = self._auth
+        sent = refused.headers.get("Authorization")
+        sent = sent if isinstance(sent, str) else None
+        if not auth.source.refuse(401, refused.url or "", sent, self.held.header, auth._origins):
+            return response
+        again = refused.copy()
+        if not _rewound(again):
+            return response
+        try:
+            response.content  # noqa: B018 - drained, the connection can be used again
+        except (requests.RequestException, RuntimeError):
+            pass
+        response.close()
+        held = auth._run(auth.source.obtain(), _harmless(refused))
+        jar = again._cookies
+        if jar is not None:
+            extract_cookies_to_jar(jar, refused, response.raw)
+            again.prepare_cookies(jar)
+        again.headers["Authorization"] = held.header
+        setattr(again, _RESENT, True)
+        # A redirect of the answer is built from the request that the session knows.
+        refused.headers["Authorization"] = held.header
+        hooks = refused.hooks["response"]
+        hooks[:] = [Resend(auth, held) if hook is self else hook for hook in hooks]
+        started = time.perf_counter()
+        answer: requests.Response = connection.send(again, **kwargs)
+        answer.elapsed = timedelta(seconds=time.perf_counter() - started)
+        answer.history.append(response)
+        answer.request = again
+        return answer
+
+    def __copy__(self) -> Resend:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Resend:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[], object], tuple[()]]:
+        return _no_hook, ()
+
+
+def _no_hook() -> Callable[..., None]:
+    return _leave
+
+
+def _leave(response: requests.Response, **kwargs: Any) -> None:
+    """A hook that leaves the response as it is."""
+
+
+def _rewound(request: requests.PreparedRequest) -> bool:
+    """Set the body back to where it started; False if it cannot be sent a second time."""
+    body: object = request.body
+    if body is None or isinstance(body, bytes | str):
+        return True
+    try:
+        rewind_body(request)
+    except (UnrewindableBodyError, ValueError):  # ValueError: the file has been closed
+        return False
+    return True
+
+
+def _harmless(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """A copy for an error to carry: without the refused token, and without hooks."""
+    copy = request.copy()
+    copy.headers.pop("Authorization", None)
+    copy.hooks = {"response": []}
+    return copy
