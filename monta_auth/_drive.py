@@ -111,15 +111,22 @@ def _resume(flow: Flow[Any], outcome: Any) -> Any:
 
 
 def _call(effect: Call) -> Any:
+    outcome = _attempt(effect)
+    if isinstance(outcome, Raised):
+        return outcome
+    if hasattr(outcome.value, "__await__"):
+        # It only turned out now: a coroutine function is refused before any call is made.
+        getattr(outcome.value, "close", bool)()
+        return Raised(ConfigurationError(needs_async(effect.function)))
+    return outcome.value
+
+
+def _attempt(effect: Call) -> Done | Raised:
+    """Call, and keep what comes of it as a value: some exceptions cannot leave a thread."""
     try:
-        result = effect.function(*effect.args)
+        return Done(effect.function(*effect.args))
     except Exception as error:
         return Raised(error)
-    if hasattr(result, "__await__"):
-        # It only turned out now: a coroutine function is refused before any call is made.
-        getattr(result, "close", bool)()
-        return Raised(ConfigurationError(needs_async(effect.function)))
-    return result
 
 
 def _wait(effect: Wait) -> None:
@@ -188,8 +195,10 @@ async def _perform(effect: Call, in_thread: Callable[..., Awaitable[Any]]) -> An
     try:
         if is_async(effect.function):
             return await effect.function(*effect.args)
-        result = await in_thread(effect.function, *effect.args)
-        return await result if hasattr(result, "__await__") else result
+        outcome = await in_thread(_attempt, effect)
+        if isinstance(outcome, Raised):
+            return outcome
+        return await outcome.value if hasattr(outcome.value, "__await__") else outcome.value
     except Exception as error:
         return Raised(error)
 

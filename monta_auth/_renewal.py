@@ -286,7 +286,7 @@ class Renewal:
     def _do(self, effect: Effect) -> Steps:
         try:
             outcome = yield effect
-        except TransportFailure:
+        except Exception:
             if self.flight.over:
                 raise Superseded from None
             raise

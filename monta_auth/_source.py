@@ -229,7 +229,8 @@ class TokenSource:
                 joined = verdict
                 if verdict is mine:
                     installed = yield from self._lead(mine, deadline)
-                    if installed is not None and installed.refused_by is None:
+                    # Looked at again: on_token may have taken its time.
+                    if installed is self._state.held and installed and not installed.refused_by:
                         return installed
                 else:
                     yield Wait(verdict, deadline - now)
