@@ -10,23 +10,23 @@ from monta_auth._httpx_auth import HttpxAuth
 from monta_auth._library import Library
 
 
-class _MontaAuthError(monta_auth.MontaAuthError, httpx2.RequestError):
+class MontaAuthError(monta_auth.MontaAuthError, httpx2.RequestError):
     pass
 
 
-class _InvalidCredentialsError(monta_auth.InvalidCredentialsError, httpx2.RequestError):
+class InvalidCredentialsError(monta_auth.InvalidCredentialsError, httpx2.RequestError):
     pass
 
 
-class _TokenEndpointError(monta_auth.TokenEndpointError, httpx2.RequestError):
+class TokenEndpointError(monta_auth.TokenEndpointError, httpx2.RequestError):
     pass
 
 
-class _RateLimitError(monta_auth.RateLimitError, _TokenEndpointError):
+class RateLimitError(monta_auth.RateLimitError, TokenEndpointError):
     pass
 
 
-class _InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, _TokenEndpointError):
+class InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, TokenEndpointError):
     pass
 
 
@@ -61,10 +61,10 @@ class MontaAuth(HttpxAuth[httpx2.Client, httpx2.AsyncClient], httpx2.Auth):
     _library = Library(
         httpx2,
         error_classes(
-            _MontaAuthError,
-            _InvalidCredentialsError,
-            _TokenEndpointError,
-            _RateLimitError,
-            _InvalidTokenResponseError,
+            MontaAuthError,
+            InvalidCredentialsError,
+            TokenEndpointError,
+            RateLimitError,
+            InvalidTokenResponseError,
         ),
     )

@@ -10,23 +10,23 @@ from monta_auth._httpx_auth import HttpxAuth
 from monta_auth._library import Library
 
 
-class _MontaAuthError(monta_auth.MontaAuthError, httpx.RequestError):
+class MontaAuthError(monta_auth.MontaAuthError, httpx.RequestError):
     pass
 
 
-class _InvalidCredentialsError(monta_auth.InvalidCredentialsError, httpx.RequestError):
+class InvalidCredentialsError(monta_auth.InvalidCredentialsError, httpx.RequestError):
     pass
 
 
-class _TokenEndpointError(monta_auth.TokenEndpointError, httpx.RequestError):
+class TokenEndpointError(monta_auth.TokenEndpointError, httpx.RequestError):
     pass
 
 
-class _RateLimitError(monta_auth.RateLimitError, _TokenEndpointError):
+class RateLimitError(monta_auth.RateLimitError, TokenEndpointError):
     pass
 
 
-class _InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, _TokenEndpointError):
+class InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, TokenEndpointError):
     pass
 
 
@@ -61,10 +61,10 @@ class MontaAuth(HttpxAuth[httpx.Client, httpx.AsyncClient], httpx.Auth):
     _library = Library(
         httpx,
         error_classes(
-            _MontaAuthError,
-            _InvalidCredentialsError,
-            _TokenEndpointError,
-            _RateLimitError,
-            _InvalidTokenResponseError,
+            MontaAuthError,
+            InvalidCredentialsError,
+            TokenEndpointError,
+            RateLimitError,
+            InvalidTokenResponseError,
         ),
     )

@@ -15,7 +15,8 @@ from ._errors import (
 )
 from ._origin import PARTNER_API, PARTNER_SANDBOX_API, PUBLIC_API
 from ._policy import Clock, RefreshPolicy
-from ._source import Status, TokenSource
+from ._source import TokenSource
+from ._status import Status
 from ._tokens import TokenSet
 
 __version__ = "0.1.0"

@@ -10,7 +10,8 @@ from ._errors import ConfigurationError
 from ._origin import Origins
 from ._policy import RefreshPolicy
 from ._registry import shared_source
-from ._source import OnToken, Status, TokenSource
+from ._source import OnToken, TokenSource
+from ._status import Status
 from ._tokens import TokenSet
 from .stores._protocol import Bindable, Store
 

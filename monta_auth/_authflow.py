@@ -162,7 +162,7 @@ class _Flow:
         if not self._is_calling:
             self.hear(cause)
             steps.close()
-            return None
+            return library.too_many_redirects(cause) if self._calls else None
         call = self._calls[-1]
         library.wipe(call)
         failure = library.failure(cause, call)

@@ -11,12 +11,13 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from textwrap import wrap
+from typing import TypedDict
 
 import httpx
 import httpx2
@@ -34,9 +35,17 @@ from .emulator import Emulator, Fault
 _SHORT_LIFE = 3.0
 _BEFORE_END = 0.5
 _WIDTH = 78
+#: Went well, went wrong, between two calls, and so many times.
+_SIGNS = ("✓", "✗", " · ", "×")  # noqa: RUF001 - the sign is meant
+_ASCII_SIGNS = ("ok", "XX", ", ", "x")
 
 _STATUS_OK = "200"
 _GET = "GET /charge-points 200"
+
+
+class _Settings(TypedDict):
+    base_url: str
+    policy: RefreshPolicy | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,7 @@ class Demo:
                 [f"{_STATUS_OK} x100"],
             ),
             Step(
-                f"It is renewed before it expires, by the refresh token (a {_SHORT_LIFE:g} s token)",
+                f"It is renewed before it expires, by the refresh token (life: {_SHORT_LIFE:g} s)",
                 f"{get}  # {_BEFORE_END:g} s before the token expires",
                 self._near_expiry,
                 ["POST /auth/refresh 200", _GET],
@@ -152,7 +161,7 @@ class Demo:
                 before=self.auth.invalidate,
             ),
             Step(
-                "Token calls fail while the token is alive (clock put forward): nobody notices",
+                "Token calls fail, the token is alive (clock put forward): nobody notices",
                 get + "  # 20 times",
                 lambda: self._get(20, self._patient),
                 ["POST /auth/refresh closed", f"{_GET} x20"],
@@ -167,7 +176,7 @@ class Demo:
                 [_STATUS_OK],
             ),
             Step(
-                "The quota is used up: your own 429 is yours, that of a token call is an error",
+                "The quota is used up: your own 429 is yours, a token call's is an error",
                 "except RateLimitError as error: ...  # wait error.retry_after seconds",
                 self._rate_limit,
                 [_GET, "GET /charge-points 429", "POST /auth/refresh 429"],
@@ -209,30 +218,24 @@ class Demo:
     async def _crowd(self) -> list[str]:
         # The renewal takes a while, so that all of them want a token before there is one.
         self.monta.inject(Fault(delay=0.3), path="/auth/refresh")
-        given, secret = self.monta, self._secret(self.monta.client_id)
-        first = httpx_monta.MontaAuth(
-            given.client_id, secret, base_url=given.base_url, policy=self.policy
-        )
-        second = httpx2_monta.MontaAuth(
-            given.client_id, secret, base_url=given.base_url, policy=self.policy
-        )
+        monta, secret = self.monta, self.monta.client_secret
+        settings: _Settings = {"base_url": monta.base_url, "policy": self.policy}
+        first = httpx_monta.MontaAuth(monta.client_id, secret, **settings)
+        second = httpx2_monta.MontaAuth(monta.client_id, secret, **settings)
 
         def in_a_thread() -> int:
-            auth = self.requests_auth(given.client_id)
+            auth = self.requests_auth(monta.client_id)
             return requests.get(self.url, auth=auth, timeout=10).status_code
+
+        async def in_a_task(client: httpx.AsyncClient | httpx2.AsyncClient) -> int:
+            return (await client.get(self.url, timeout=10)).status_code
 
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(50) as pool:
             threads = [loop.run_in_executor(pool, in_a_thread) for _ in range(50)]
             async with httpx.AsyncClient(auth=first) as one, httpx2.AsyncClient(auth=second) as two:
-                replies = [
-                    *await asyncio.gather(
-                        *(one.get(self.url, timeout=10) for _ in range(25)),
-                        *(two.get(self.url, timeout=10) for _ in range(25)),
-                    )
-                ]
-            statuses = [*await asyncio.gather(*threads), *(r.status_code for r in replies)]
-        return [str(status) for status in statuses]
+                tasks = [in_a_task(client) for client in (one, two) for _ in range(25)]
+                return [str(status) for status in await asyncio.gather(*tasks, *threads)]
 
     def _outage(self) -> None:
         clock = Clock(monotonic=lambda: time.monotonic() + self._ahead)
@@ -266,10 +269,10 @@ class Demo:
         try:
             got += self._get()
         except RateLimitError as error:
-            got.append(type(error).__name__.lstrip("_"))
-            if error.retry_after is None or not 0 < error.retry_after <= self.monta.quota_window:
-                got.append("no retry_after")
-            self.remark = f"retry_after={error.retry_after:g}: {error}"
+            wait = error.retry_after or 0.0
+            in_time = 0.0 < wait <= self.monta.quota_window
+            got.append("RateLimitError" if in_time else f"retry_after={wait:g}")
+            self.remark = f"retry_after={wait:g}: {error}"
         return got
 
 
@@ -282,11 +285,11 @@ class Screen:
             or bool(os.environ.get("NO_COLOR"))
             or os.environ.get("TERM") == "dumb"
         )
-        self._tick, self._cross, self._dot, self._times = "✓", "✗", " · ", "×"
+        self._tick, self._cross, self._dot, self._times = _SIGNS
         try:
-            "✓✗·×".encode(sys.stdout.encoding or "ascii")
-        except (UnicodeEncodeError, LookupError):
-            self._tick, self._cross, self._dot, self._times = "ok", "XX", ", ", "x"
+            "".join(_SIGNS).encode(sys.stdout.encoding or "ascii")
+        except UnicodeEncodeError:
+            self._tick, self._cross, self._dot, self._times = _ASCII_SIGNS
 
     def begin(self, number: int, step: Step) -> None:
         print(self._in("1", f"{number:2}. {step.title}"))
@@ -296,8 +299,8 @@ class Screen:
         """Print what came of a step; return whether that is what had to come."""
         good = (sent, got) == (step.sent, step.got)
         mark, colour = (self._tick, "32") if good else (self._cross, "31")
-        self._list("sent", sent, self._in(colour, f"{mark:>3}"))
-        self._list("got", got)
+        self._list(f"{mark:>3} sent", sent, colour)
+        self._list("    got ", got)
         if not good:
             self.text(f"expected: {self._joined(step.sent)}")
             self.text(f"to get: {self._joined(step.got)}")
@@ -318,19 +321,19 @@ class Screen:
         # The x of "x100" behind a space is ours; no path has one.
         return self._dot.join(items).replace(" x", f" {self._times}") or "nothing"
 
-    def _list(self, name: str, items: list[str], mark: str = "   ") -> None:
-        lines = [f"{mark} {name:<4}"]
-        for number, item in enumerate(items or ["nothing"]):
-            item = self._joined([item])
-            if len(lines[-1]) + len(self._dot) + len(item) > _WIDTH:
-                lines.append(" " * 8)
-            elif number:
+    def _list(self, head: str, items: list[str], colour: str = "") -> None:
+        lines = [head]
+        for number, item in enumerate(self._joined([item]) for item in items or [""]):
+            if number:
                 lines[-1] += self._dot.rstrip()
+            if len(lines[-1]) + len(item) > _WIDTH - 3:
+                lines.append(" " * 8)
             lines[-1] += " " + item
-        print("\n".join(lines))
+        mark = head[:3]
+        print("\n".join(lines).replace(mark, self._in(colour, mark), 1))
 
     def _in(self, colour: str, text: str) -> str:
-        return text if self._is_plain else f"\x1b[{colour}m{text}\x1b[0m"
+        return text if self._is_plain or not colour else f"\x1b[{colour}m{text}\x1b[0m"
 
 
 def summary(words: Sequence[str]) -> list[str]:
@@ -347,7 +350,7 @@ def run(monta: Emulator, policy: RefreshPolicy | None = None) -> bool:
 
 def _show(demo: Demo, screen: Screen) -> bool:
     monta, bad = demo.monta, 0
-    print(f"monta-auth {__version__}: real clients, and a local Monta at {monta.base_url}")
+    print(f"monta-auth {__version__}, against a local Monta at {monta.base_url}")
     print("Each step: the code, what travelled, what the caller got. No secret is shown.\n")
     steps = demo.steps()
     for number, step in enumerate(steps, 1):
@@ -381,13 +384,13 @@ def main(monta: Emulator | None = None, policy: RefreshPolicy | None = None) -> 
     with _undisturbed(), monta if monta is not None else Emulator() as running:
         good = run(running, policy)
     if good:
-        print("Next: session.auth = MontaAuth(...) in your code, as README.rst shows; for tests of")
-        print("your own, the same local Monta: python -m monta_auth emulator")
+        print("Next: set session.auth = MontaAuth(...) in your code; README.rst shows how.")
+        print("The same local Monta for your own tests: python -m monta_auth emulator")
     return 0 if good else 1
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def _undisturbed() -> Generator[None, None, None]:
     """No proxy of the environment between us and the emulator, no log lines between the steps."""
     logger, silent = logging.getLogger("monta_auth"), logging.NullHandler()
     before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}

@@ -111,6 +111,14 @@ class Library:
             text += "; MontaAuth(client=...) makes the token calls with that client's TLS and proxy"
         return TransportFailure(text, "other" if sent else "connect", sent, kind)
 
+    def too_many_redirects(self, cause: Any) -> Exception | None:
+        """Return the same error with a word on token calls, which the client counts, too."""
+        if not isinstance(cause, self.module.TooManyRedirects):
+            return None
+        text = f"{cause} Token calls count; MontaAuth(client=...) keeps them apart."
+        error: Exception = self.module.TooManyRedirects(text, request=cause.request)
+        return error
+
     def error(self, error: MontaAuthError | TransportFailure, request: Any) -> Exception:
         """Return what a caller of the library gets for a failure of the core."""
         module = self.module

@@ -75,7 +75,6 @@ class Origins:
         self._allowed.update(
             _checked_origin(_split(url, "allowed_origins"), "allowed_origins") for url in allowed
         )
-        self._warned: set[Origin | str] = set()
 
     def allows(self, url: str) -> bool:
         """Whether a request to this absolute URL may carry the token.
@@ -90,13 +89,13 @@ class Origins:
         return origin != self._base or urlsplit(url).path not in self.auth_paths
 
     def warn_about(self, url: str) -> None:
-        """Log once for each foreign origin that a request goes there without the token."""
+        """Log once in this process, for each foreign origin, that no token goes there."""
         origin = _origin_of(url)
-        if origin in self._allowed or origin in self._warned:
+        if origin in self._allowed or (self._base, origin) in _warned:
             return
-        if len(self._warned) >= _WARNED_AT_MOST:
+        if len(_warned) >= _WARNED_AT_MOST:
             return
-        self._warned.add(origin)
+        _warned.add((self._base, origin))
         name = origin
         if not isinstance(origin, str):
             scheme, host, port = origin
@@ -106,6 +105,13 @@ class Origins:
             "name it in allowed_origins if it should carry the token",
             name,
         )
+
+
+_warned: set[tuple[Origin, Origin | str]] = set()
+
+
+def forget_warnings() -> None:
+    _warned.clear()
 
 
 def _split(url: str, name: str) -> SplitResult:

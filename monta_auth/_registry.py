@@ -13,7 +13,7 @@ import weakref
 from collections import OrderedDict
 
 from ._credentials import find_credentials
-from ._origin import clean_base_url
+from ._origin import clean_base_url, forget_warnings
 from ._policy import RefreshPolicy
 from ._source import TokenSource
 
@@ -67,6 +67,7 @@ def forget_shared_sources() -> None:
     with _mutex:
         _alive.clear()
         _recent.clear()
+    forget_warnings()
 
 
 def _after_fork_in_child() -> None:

@@ -8,18 +8,14 @@ that would spend a second call of a small quota on a fault which it cannot mend.
 
 from __future__ import annotations
 
-import copy
-import logging
 from collections.abc import Generator
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from ._credentials import Credentials, checked_secret, missing
+from ._credentials import Credentials, checked_secret
 from ._effects import Call, Effect, Send, Sleep
 from ._errors import (
     ConfigurationError,
-    InvalidCredentialsError,
     InvalidTokenResponseError,
     MontaAuthError,
     RateLimitError,
@@ -27,9 +23,11 @@ from ._errors import (
     recast,
 )
 from ._flight import Flight
-from ._held import Held, Phase, hold_new, hold_old
+from ._held import Held, hold_new
+from ._memory import Memory, Superseded
 from ._policy import Clock, RefreshPolicy, backoff
-from ._tokens import TokenSet, bearer
+from ._tokens import bearer
+from ._visit import Found, Visit
 from ._wire import (
     Reply,
     TokenRequest,
@@ -41,82 +39,16 @@ from ._wire import (
     refresh_request,
     request_id,
 )
-from .stores._protocol import LEASE_SECONDS, Lease, Store
-
-logger = logging.getLogger("monta_auth")
-
-#: Pause between two looks at a store's lock, in seconds; half of it is jitter.
-_POLL = 0.1
-
-_LONG_AGO = datetime.fromtimestamp(0, UTC)
+from .stores._protocol import Store
 
 Steps = Generator[Effect, Any, Any]
-
-
-class Superseded(Exception):
-    """The flight was taken from this leader: whatever it brings home is not wanted any more."""
-
-
-class Recent:
-    """The last few values that were added; the oldest makes room."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, None] = {}
-
-    def add(self, value: str) -> None:
-        self._values[value] = None
-        while len(self._values) > 16:
-            del self._values[next(iter(self._values))]
-
-    def __contains__(self, value: str) -> bool:
-        return value in self._values
-
-
-class RefusedCredentials:
-    """Remembers by value which credentials were refused: 5 s, doubling to 5 min."""
-
-    def __init__(self) -> None:
-        self._entries: dict[str, tuple[float, float, InvalidCredentialsError]] = {}
-
-    def check(self, digest: str, now: float) -> None:
-        """Raise what the server said of these credentials, while that is remembered."""
-        until, _, error = self._entries.get(digest, (now, 0.0, None))
-        if error is not None and now < until:
-            raise copy.copy(error)
-
-    def add(self, digest: str, error: InvalidCredentialsError, now: float) -> None:
-        _, last, _ = self._entries.pop(digest, (0.0, 0.0, None))
-        delay = min(last * 2.0, 300.0) or 5.0
-        self._entries[digest] = (now + delay, delay, copy.copy(error))
-        while len(self._entries) > 16:
-            del self._entries[next(iter(self._entries))]
-
-    def clear(self) -> None:
-        self._entries.clear()
-
-
-class Memory:
-    """What a source remembers between renewals, beside the pair.
-
-    Attributes:
-        headers: ``Authorization`` headers that were refused; none of them is returned again.
-        spent_refresh_tokens: refresh tokens that were refused, or sent with unknown outcome.
-        credentials: which credentials were refused.
-        clear_store: whether the stored pair is to be deleted before anything is read from there.
-    """
-
-    def __init__(self) -> None:
-        self.headers = Recent()
-        self.spent_refresh_tokens = Recent()
-        self.credentials = RefusedCredentials()
-        self.clear_store = False
 
 
 class Renewal:
     """One renewal, for the leader of one flight.
 
-    `run` returns the pair to hold from now on; `save` and `release` finish the business with the
-    store. After each effect the flight is looked at again.
+    `run` returns the pair to hold from now on; `visit` is its business with the store, to be
+    finished by the caller. After each effect the flight is looked at again.
     """
 
     def __init__(
@@ -134,22 +66,28 @@ class Renewal:
         deadline: float,
     ) -> None:
         self.flight = flight
-        self.held = held
         self.kind = "none"
         self.status: int | None = None
         self.request_id: str | None = None
-        self.store_error: str | None = None
+        self.visit = Visit(
+            store,
+            held,
+            self._do,
+            memory=memory,
+            policy=policy,
+            clock=clock,
+            jitter=jitter,
+            after_refusal=flight.reason == "401",
+            deadline=deadline,
+        )
         self._base_url = base_url
         self._credentials = credentials
         self._policy = policy
         self._clock = clock
-        self._store = store
         self._memory = memory
         self._jitter = jitter
         self._deadline = deadline
         self._slept = 0.0
-        self._lease: Lease | None = None
-        self._after_refusal = flight.reason == "401"
 
     @property
     def obtained(self) -> bool:
@@ -157,21 +95,28 @@ class Renewal:
         return self.kind in ("mint", "refresh")
 
     def run(self) -> Steps:
-        """Return the `Held` to install; raise a `MontaAuthError` or `TransportFailure`."""
-        if self._store is not None and (yield from self._consult_store()):
-            return self.held
-        now = self._clock.monotonic()
-        token = self.held.refresh_token(now) if self.held is not None else None
+        """Return the `Held` to install, or None if another process renews and ours serves.
+
+        Raises:
+            MontaAuthError, TransportFailure: it failed.
+        """
+        found = yield from self.visit.begin()
+        if found is not Found.RENEW:
+            self.kind = "stored"
+            return self.visit.held if found is Found.ADOPTED else None
+        held = self.visit.held
+        token = held.refresh_token(self._clock.monotonic()) if held is not None else None
         if token is not None and (
             token not in self._memory.spent_refresh_tokens or self._credentials is None
         ):
-            held = yield from self._refresh(token)
-            if held is not None:
-                return held
+            renewed = yield from self._refresh(token)
+            if renewed is not None:
+                return renewed
             self._memory.spent_refresh_tokens.add(token)
             # Refused: perhaps another process was faster and left its pair in the store.
-            if self._store is not None and (yield from self._adopt_stored()):
-                return self.held
+            if (yield from self.visit.adopt()):
+                self.kind = "stored"
+                return self.visit.held
         return (yield from self._mint())
 
     # --- the calls
@@ -190,8 +135,9 @@ class Renewal:
     def _mint(self) -> Steps:
         if self._credentials is None:
             raise ConfigurationError(
-                "the token cannot be renewed any more: there is no usable refresh token, and "
-                + missing("client_id and client_secret", "MONTA_CLIENT_ID and MONTA_CLIENT_SECRET")
+                "the token cannot be renewed any more: its refresh token is used up, and there "
+                "are no credentials; pass client_id= and client_secret=, or set MONTA_CLIENT_ID "
+                "and MONTA_CLIENT_SECRET"
             )
         self.kind = "mint"
         credentials = self._credentials
@@ -280,7 +226,7 @@ class Renewal:
             self._policy,
             sent=self._sent_at,
             jitter=self._jitter,
-            after_refusal=self._after_refusal,
+            after_refusal=self.flight.reason == "401",
         )
 
     def _do(self, effect: Effect) -> Steps:
@@ -294,93 +240,6 @@ class Renewal:
         if self.flight.over:
             raise Superseded
         return outcome
-
-    # --- the store
-
-    def _consult_store(self) -> Steps:
-        """Take what others left there, or else the lease; return whether a pair was adopted."""
-        while True:
-            if self._memory.clear_store:
-                yield from self._delete_stored()
-            elif (yield from self._adopt_stored()):
-                return True
-            if self._lease is not None or self._store is None:
-                return False
-            self._lease = yield from self._ask_store("try_lock", LEASE_SECONDS)
-            if self._lease is not None:
-                continue  # look once more: it may have been renewed just before we got the lease
-            now = self._clock.monotonic()
-            if self.held is not None and self.held.phase(now) is Phase.ADVISORY:
-                self.kind = "stored"
-                return True  # another process renews, and this token still serves
-            pause = _POLL * (1.0 + self._clock.random()) / 2.0
-            if now + pause >= self._deadline:
-                raise TransportFailure(
-                    "the token store stayed locked by another process", "timeout", sent=False
-                )
-            yield from self._do(Sleep(pause))
-
-    def _adopt_stored(self) -> Steps:
-        """Take over the stored pair if it is newer; return whether that ends the renewal."""
-        stored = yield from self._ask_store("load")
-        if not isinstance(stored, TokenSet):
-            return False
-        if bearer(stored.access_token) in self._memory.headers:
-            if self._lease is not None and stored.access_expires_at > _LONG_AGO:
-                # Mark it, so that nobody else takes it for good if we get no further.
-                yield from self._ask_store("save", without_access(stored), self._lease)
-            return False
-        if self.held is not None and stored.access_expires_at <= self.held.pair.access_expires_at:
-            return False
-        now = self._clock.monotonic()
-        self.held = hold_old(
-            stored,
-            self._policy,
-            now=now,
-            wall=self._clock.wall(),
-            jitter=self._jitter,
-            after_refusal=self._after_refusal,
-        )
-        if self.held.phase(now) is not Phase.FRESH:
-            return False
-        self.kind = "stored"
-        return True
-
-    def _delete_stored(self) -> Steps:
-        if self._lease is not None:
-            yield from self._ask_store("save", None, self._lease)
-            self._memory.clear_store = False
-
-    def save(self, pair: TokenSet) -> Steps:
-        if self._lease is not None:
-            yield from self._ask_store("save", pair, self._lease)
-
-    def release(self) -> Steps:
-        if self._lease is not None:
-            lease, self._lease = self._lease, None
-            try:
-                yield Call(lease.release)
-            except Exception as error:
-                # It expires by itself.
-                logger.debug("releasing the token store's lease raised %s", type(error).__name__)
-
-    def _ask_store(self, method: str, *args: Any) -> Steps:
-        """Return what the store's method does; None once the store has failed in this renewal."""
-        if self._store is None:
-            return None
-        try:
-            return (yield from self._do(Call(getattr(self._store, method), *args)))
-        except Superseded:
-            raise
-        except Exception as error:
-            self._store = None
-            self.store_error = type(error).__qualname__
-            return None
-
-
-def without_access(pair: TokenSet) -> TokenSet:
-    """The pair as it is stored once its access token was refused: expired long ago."""
-    return pair.__replace__(access_expires_at=_LONG_AGO, issued_at=None)
 
 
 def _come_back_later(error: MontaAuthError) -> MontaAuthError:

@@ -11,62 +11,25 @@ from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from typing import Any
 
-from ._credentials import ClientSecret, find_credentials, missing
+from ._credentials import ClientSecret, find_credentials
 from ._drive import drive, is_async, needs_async
 from ._effects import Call, Effect, Wait
 from ._errors import ConfigurationError, Failure, MontaAuthError, TransportFailure
 from ._flight import Flight
-from ._frozen import Frozen
 from ._held import Held, Nothing, hold_old
+from ._memory import Superseded
 from ._origin import Origins, clean_base_url
 from ._policy import SYSTEM_CLOCK, Clock, RefreshPolicy
-from ._renewal import Renewal, Superseded, without_access
+from ._renewal import Renewal
 from ._state import State
-from ._tokens import BearerHeader, TokenSet, bearer, fingerprint
-from .stores._protocol import LEASE_SECONDS, Bindable, Store
+from ._status import Status
+from ._tokens import BearerHeader, TokenSet, fingerprint
+from ._visit import delete_stored_pair, drop_stored_token
+from .stores._protocol import Bindable, Store
 
 logger = logging.getLogger("monta_auth")
 
 OnToken = Callable[[TokenSet], object]
-
-
-class Status(Frozen):
-    """How a source is doing; it holds no secret and no token.
-
-    Args:
-        access_expires_at, refresh_expires_at: of the held pair, by the server's clock.
-        last_renewal: when a pair was last obtained or taken over, by the local clock.
-        last_failure: type and text of the failure of the last renewal, None after a success.
-        next_try: earliest moment of the next token call, by the local clock; None: at once.
-        mints, refreshes: pairs obtained from ``/auth/token`` and ``/auth/refresh``.
-        failures: renewals that failed.
-        refusals: access tokens that the API refused with a 401.
-    """
-
-    __slots__ = _fields = (
-        "access_expires_at",
-        "refresh_expires_at",
-        "last_renewal",
-        "last_failure",
-        "next_try",
-        "mints",
-        "refreshes",
-        "failures",
-        "refusals",
-    )
-
-    access_expires_at: datetime | None
-    refresh_expires_at: datetime | None
-    last_renewal: datetime | None
-    last_failure: str | None
-    next_try: datetime | None
-    mints: int
-    refreshes: int
-    failures: int
-    refusals: int
-
-    def __init__(self, *values: Any, **named: Any) -> None:
-        self._set(**dict(zip(self._fields, values, strict=False)), **named)
 
 
 class TokenSource:
@@ -122,7 +85,8 @@ class TokenSource:
         self.credentials = find_credentials(client_id, client_secret)
         if self.credentials is None and token is None and store is None:
             raise ConfigurationError(
-                missing("client_id and client_secret", "MONTA_CLIENT_ID and MONTA_CLIENT_SECRET")
+                "no credentials: pass client_id= and client_secret=, or set the environment "
+                "variables MONTA_CLIENT_ID and MONTA_CLIENT_SECRET"
             )
         self.policy = policy if policy is not None else RefreshPolicy()
         self._store: Store | None
@@ -256,14 +220,16 @@ class TokenSource:
     def invalidate(self) -> None:
         """Drop the access token: the next request renews. What is remembered of failures stays."""
         held = self._state.invalidate()
-        if held is not None:
-            self._tell_store(held.header)
+        if self._store is not None:
+            header = held.header if held is not None else None
+            self._change_store(drop_stored_token(self._store, header, self._state.memory))
 
     def forget(self) -> None:
         """Drop the pair and all that is remembered of failures; the next request mints."""
         self._state.forget()
-        self._state.memory.clear_store = self._store is not None
-        self._tell_store(None)
+        if self._store is not None:
+            self._state.memory.clear_store = True
+            self._change_store(delete_stored_pair(self._store, self._state.memory))
 
     def status(self) -> Status:
         """Tell how the source is doing."""
@@ -275,7 +241,7 @@ class TokenSource:
             access_expires_at=pair.access_expires_at if pair else None,
             refresh_expires_at=pair.refresh_expires_at if pair else None,
             last_renewal=None if renewed is None else datetime.fromtimestamp(renewed, UTC),
-            last_failure=None if failure is None else f"{type(failure).__name__}: {failure}",
+            last_failure=None if failure is None else _in_words(failure),
             next_try=(
                 datetime.fromtimestamp(wall + next_try - now, UTC) if next_try > now else None
             ),
@@ -327,10 +293,10 @@ class TokenSource:
             new = yield from renewal.run()
             try:
                 if renewal.obtained:
-                    yield from renewal.save(new.pair)
+                    yield from renewal.visit.save(new.pair)
             finally:
                 # Also when we are cancelled here: the pair is in our hands.
-                if state.install(flight, new, renewal.kind):
+                if new is not None and state.install(flight, new, renewal.kind):
                     installed = new
                     if renewal.obtained and self._on_token is not None:
                         self._unannounced.append(new.pair)
@@ -340,11 +306,11 @@ class TokenSource:
             failure = copy.copy(error)
         finally:
             if failure is not None:
-                state.fail(flight, failure, renewal.held)
+                state.fail(flight, failure, renewal.visit.held)
             elif installed is None:
                 state.abandon(flight)
             self._record(renewal, started, installed, failure, was_down)
-        yield from renewal.release()
+        yield from renewal.visit.release()
         while self._unannounced and (on_token := self._on_token) is not None:
             try:
                 yield Call(on_token, self._unannounced.pop(0))
@@ -367,14 +333,14 @@ class TokenSource:
             outcome = "renewed"
             level = logging.INFO if was_down else logging.DEBUG
         elif failure is not None:
-            outcome = f"{type(failure).__name__}: {failure}"
+            outcome = _in_words(failure)
             level = logging.DEBUG if was_down else logging.WARNING
-        if renewal.store_error is not None and not self._store_is_down:
+        if renewal.visit.error is not None and not self._store_is_down:
             logger.warning(
                 "the token store raised %s; the pair lives in memory until it works again",
-                renewal.store_error,
+                renewal.visit.error,
             )
-        self._store_is_down = renewal.store_error is not None
+        self._store_is_down = renewal.visit.error is not None
         if not logger.isEnabledFor(level):
             return
         logger.log(
@@ -402,27 +368,21 @@ class TokenSource:
             called += [self._store.load, self._store.try_lock, self._store.save]
         return next((function for function in called if is_async(function)), None)
 
-    def _tell_store(self, header: str | None) -> None:
-        """Delete the stored pair, or (for a header) make that access token look expired there."""
-        if self._store is not None and self._only_async is None:
-            drive(self._change_store(header), _sends_nothing)
+    def _change_store(self, change: Generator[Effect, Any, None]) -> None:
+        """Run a change of the store, where it does not need an event loop."""
+        if self._only_async is None:
+            try:
+                drive(change, _sends_nothing)
+            except Exception as error:
+                logger.warning("the token store raised %s", type(error).__qualname__)
 
-    def _change_store(self, header: str | None) -> Generator[Effect, Any, None]:
-        assert self._store is not None
-        try:
-            lease = yield Call(self._store.try_lock, LEASE_SECONDS)
-            if lease is None:
-                return  # whoever renews there replaces the pair; a deletion is made up for later
-            if header is None:
-                yield Call(self._store.save, None, lease)
-                self._state.memory.clear_store = False
-            else:
-                pair = yield Call(self._store.load)
-                if isinstance(pair, TokenSet) and bearer(pair.access_token) == header:
-                    yield Call(self._store.save, without_access(pair), lease)
-            yield Call(lease.release)
-        except Exception as error:
-            logger.warning("the token store raised %s", type(error).__qualname__)
+
+def _in_words(failure: Failure) -> str:
+    kind: type = type(failure)
+    if isinstance(failure, TransportFailure):
+        otherwise = TimeoutError if failure.kind == "timeout" else ConnectionError
+        kind = failure.library_class or otherwise
+    return f"{kind.__name__}: {failure}"
 
 
 def _rebuild(settings: dict[str, Any]) -> TokenSource:

@@ -12,8 +12,8 @@ import threading
 from ._errors import Failure
 from ._flight import Flight
 from ._held import NOTHING, Held, Nothing, Phase
+from ._memory import Memory
 from ._policy import Clock, RefreshPolicy, backoff
-from ._renewal import Memory
 
 #: How long a failure is remembered at most, where the server named the pause; in seconds.
 _LONGEST_MEMORY = 60.0

@@ -9,32 +9,32 @@ import monta_auth
 from monta_auth._errors import TransportFailure, error_classes, recast
 
 
-class _MontaAuthError(monta_auth.MontaAuthError, requests.RequestException):
+class MontaAuthError(monta_auth.MontaAuthError, requests.RequestException):
     pass
 
 
-class _InvalidCredentialsError(monta_auth.InvalidCredentialsError, requests.RequestException):
+class InvalidCredentialsError(monta_auth.InvalidCredentialsError, requests.RequestException):
     pass
 
 
-class _TokenEndpointError(monta_auth.TokenEndpointError, requests.RequestException):
+class TokenEndpointError(monta_auth.TokenEndpointError, requests.RequestException):
     pass
 
 
-class _RateLimitError(monta_auth.RateLimitError, _TokenEndpointError):
+class RateLimitError(monta_auth.RateLimitError, TokenEndpointError):
     pass
 
 
-class _InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, _TokenEndpointError):
+class InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, TokenEndpointError):
     pass
 
 
 _OURS = error_classes(
-    _MontaAuthError,
-    _InvalidCredentialsError,
-    _TokenEndpointError,
-    _RateLimitError,
-    _InvalidTokenResponseError,
+    MontaAuthError,
+    InvalidCredentialsError,
+    TokenEndpointError,
+    RateLimitError,
+    InvalidTokenResponseError,
 )
 _BY_KIND = {
     "timeout": requests.Timeout,

@@ -119,7 +119,7 @@ def test_colour_is_for_terminals_that_want_it(
     plain = terminal.text
     for code in ("\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m"):
         plain = plain.replace(code, "")
-    assert "  ✓ sent GET /a 200 ×3\n    got  200\n" in plain
+    assert "  ✓ sent GET /a 200 \N{MULTIPLICATION SIGN}3\n    got  200\n" in plain
     assert "  ✗ sent nothing\n" in plain
 
 
@@ -168,6 +168,22 @@ def test_a_missing_extra_gets_the_command_that_installs_it(
     assert len(done.stderr.splitlines()) == 1
     assert f"needs {module}, " in done.stderr
     assert done.stderr.endswith(f"pip install 'monta-auth[{extras}]'\n")
+
+
+def test_a_reader_that_leaves_gets_no_traceback(tmp_path: Path) -> None:
+    """As with ``python -m monta_auth demo | head``."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "monta_auth", "demo"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as demo:
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        assert demo.stdout.readline().startswith(b"monta-auth ")
+        demo.stdout.close()
+        assert demo.stderr.read() == b""
+    assert demo.returncode == 1
 
 
 def test_the_emulator_gets_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:

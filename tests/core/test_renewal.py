@@ -22,8 +22,8 @@ from monta_auth import (
 )
 from monta_auth._effects import Send
 from monta_auth._errors import TransportFailure
+from monta_auth._memory import Recent, RefusedCredentials
 from monta_auth._policy import Clock
-from monta_auth._renewal import Recent, RefusedCredentials
 from monta_auth._wire import Reply
 
 from ..simulation.flows import (
@@ -374,7 +374,7 @@ def test_a_callable_secret_is_asked_at_every_mint(hands: Hands) -> None:
 @pytest.mark.parametrize(
     ("answers", "steps"),
     [
-        pytest.param(["a", "a"], ["call secret", "mint"] + ["call secret"], id="the same"),
+        pytest.param(["a", "a"], ["call secret", "mint", "call secret"], id="the same"),
         pytest.param(["a", "b"], ["call secret", "mint"] * 2, id="another"),
     ],
 )
@@ -448,6 +448,24 @@ def test_a_superseded_leader_makes_no_second_call(hands: Hands) -> None:
     new = Caller(source)
     assert old.resume(None).wants == "wait"
     assert new.wants == "mint"
+
+
+def test_a_flight_lost_while_the_reply_is_read_installs_nothing(hands: Hands) -> None:
+    """Another thread may take it at any moment, also between the last effect and the end."""
+    then: list[Callable[[], None]] = []
+
+    def wall() -> float:
+        if then:
+            then.pop()()
+        return hands.wall
+
+    hands.clock = Clock(lambda: hands.now, wall, lambda: 0.0)
+    source = make_source(hands)
+    caller = Caller(source)
+    then.append(source.forget)
+    assert caller.resume(pair_reply(hands, 1)).wants == "mint"
+    assert source.fresh() is None
+    assert caller.resume(pair_reply(hands, 2)).token == "access-2"
 
 
 # --- time

@@ -334,6 +334,15 @@ def test_a_token_refused_between_its_installation_and_its_return_is_not_returned
     assert caller.resume(pair_reply(hands, 2)).call().token == "access-2"
 
 
+def test_a_pair_replaced_while_on_token_ran_is_not_returned(hands: Hands) -> None:
+    source = make_source(hands, on_token=lambda new: None)
+    slow = Caller(source).resume(pair_reply(hands, 1))
+    hands.advance(DEAD)
+    quick = Caller(source).resume(pair_reply(hands, 2)).call()
+    assert quick.token == "access-2"
+    assert slow.call().token == "access-2"
+
+
 # --- the memory of failures
 
 
@@ -1079,10 +1088,10 @@ def test_on_token_hears_of_each_pair_once_after_it_is_in_use(hands: Hands) -> No
     heard: list[tuple[str, object]] = []
 
     def on_token(new: Any) -> None:
-        heard.append((new.access_token, source.fresh()))
+        heard.append((new.access_token, owner.fresh()))
 
-    source = make_source(hands, on_token=on_token)
-    leader, waiter = Caller(source), Caller(source)
+    owner = make_source(hands, on_token=on_token)
+    leader, waiter = Caller(owner), Caller(owner)
     assert leader.resume(pair_reply(hands, 1)).wants == "call on_token"
     assert waiter.resume(None).token == "access-1"  # waiters do not wait for it
     assert heard == []
@@ -1130,7 +1139,7 @@ class AsyncStore:
         pass
 
 
-ASYNC_SETTINGS = {
+ASYNC_SETTINGS: dict[str, dict[str, Any]] = {
     "secret": {"client_secret": a_secret},
     "on_token": {"on_token": an_on_token},
     "store": {"store": AsyncStore()},
@@ -1224,7 +1233,7 @@ def test_status_tells_how_the_source_is_doing(hands: Hands, source: TokenSource)
     hands.advance(ADVISORY)
     Caller(source).resume(no_connection())
     failed = source.status()
-    assert failed.last_failure == "TransportFailure: connection refused"
+    assert failed.last_failure == "ConnectionError: connection refused"
     assert failed.next_try is not None
     assert (failed.next_try - hands.date()).total_seconds() == 10
     hands.advance(DEAD - ADVISORY)

@@ -1,0 +1,766 @@
+"""The two loops that perform effects: threads, asyncio, several loops, trio; and cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from monta_auth import ConfigurationError, MontaAuthError, TokenSource
+from monta_auth._drive import adrive, drive, is_async
+from monta_auth._effects import Call, Send, Sleep, Wait
+from monta_auth._errors import TransportFailure
+from monta_auth._flight import Flight
+from monta_auth._wire import Reply
+
+from ..simulation.flows import Hands, error_reply, make_source, no_answer, pair_reply, refuse
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def hands() -> Hands:
+    return Hands()
+
+
+def one(effect: Any) -> Generator[Any, Any, Any]:
+    """A flow of a single effect, which returns its outcome."""
+    return (yield effect)
+
+
+async def until(event: threading.Event) -> None:
+    while not event.is_set():  # noqa: ASYNC110 - an event of threads, set by one of them
+        await asyncio.sleep(0.001)
+
+
+def never(effect: Send) -> Reply:
+    raise AssertionError("nothing is to be sent")
+
+
+async def anever(effect: Send) -> Reply:
+    raise AssertionError("nothing is to be sent")
+
+
+Loop = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
+
+
+def in_asyncio(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    return asyncio.run(main())
+
+
+LOOPS = [pytest.param(in_asyncio, id="asyncio"), pytest.param(trio.run, id="trio")]
+
+
+def everywhere(effect: Callable[[], Any]) -> list[Any]:
+    """Run a flow of this effect in each driver; the outcomes."""
+
+    async def main() -> Any:
+        return await adrive(one(effect()), anever)
+
+    return [drive(one(effect()), never), asyncio.run(main()), trio.run(main)]
+
+
+# --- each effect, in each driver
+
+
+def test_a_call_gives_back_what_the_function_returned() -> None:
+    assert everywhere(lambda: Call(divmod, 7, 3)) == [(2, 1)] * 3
+
+
+@pytest.mark.parametrize("kind", [ValueError, MontaAuthError, TransportFailure])
+def test_what_a_function_raises_is_thrown_into_the_flow(kind: type[Exception]) -> None:
+    def fail() -> None:
+        raise kind("why")
+
+    def flow() -> Generator[Any, Any, str]:
+        with pytest.raises(kind, match="why"):
+            yield Call(fail)
+        return "went on"
+
+    async def main() -> str:
+        return await adrive(flow(), anever)
+
+    assert drive(flow(), never) == asyncio.run(main()) == trio.run(main) == "went on"
+
+
+def stop() -> None:
+    raise StopIteration
+
+
+@pytest.mark.parametrize("run", LOOPS)
+@pytest.mark.parametrize("late", [False, True], ids=["coroutine function", "late"])
+def test_what_a_coroutine_raises_is_thrown_into_the_flow(run: Loop, late: bool) -> None:
+    async def fail() -> None:
+        raise ValueError("why")
+
+    def flow() -> Generator[Any, Any, str]:
+        with pytest.raises(ValueError, match="why"):
+            yield Call((lambda: fail()) if late else fail)
+        return "went on"
+
+    async def main() -> str:
+        return await adrive(flow(), anever)
+
+    assert run(main) == "went on"
+
+
+def flow_with_stop() -> Generator[Any, Any, str]:
+    try:
+        yield Call(stop)
+    except Exception as error:
+        return type(error).__name__
+    raise AssertionError("nothing was raised")
+
+
+def test_a_function_that_raises_stop_iteration_does_not_end_the_flow() -> None:
+    """As `lambda: next(secrets)` does once there are no more."""
+
+    async def main() -> str:
+        return await adrive(flow_with_stop(), anever)
+
+    assert drive(flow_with_stop(), never) == "StopIteration"
+    assert trio.run(main) in ("StopIteration", "RuntimeError")
+
+
+def test_a_function_that_raises_stop_iteration_does_not_hang_asyncio() -> None:
+    script = """
+        import asyncio, logging
+        from monta_auth import TokenSource
+        from monta_auth._drive import adrive
+        logging.disable()
+        secrets = iter(())
+        source = TokenSource("id", lambda: next(secrets))
+        async def main():
+            await adrive(source.acquire(blocking=False), None)
+        try:
+            asyncio.run(main())
+        except Exception as error:
+            print("raised", type(error).__name__)
+    """
+    assert "raised MontaAuthError" in run_script(script, timeout=10)
+
+
+def run_script(script: str, timeout: float = 30.0, check: bool = True) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        cwd=ROOT,
+    )
+    if check:
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+    return done.stdout
+
+
+async def double(value: int) -> int:
+    await trio.lowlevel.checkpoint() if trio.lowlevel.in_trio_run() else await asyncio.sleep(0)
+    return 2 * value
+
+
+def lazily_async(value: int) -> Awaitable[int]:
+    """Only its result tells that it is asynchronous."""
+    return double(value)
+
+
+class Doubler:
+    async def __call__(self, value: int) -> int:
+        return await double(value)
+
+
+@pytest.mark.parametrize(
+    ("run", "function"),
+    [
+        pytest.param(in_asyncio, double, id="asyncio-def"),
+        pytest.param(in_asyncio, lazily_async, id="asyncio-late"),
+        pytest.param(in_asyncio, Doubler(), id="asyncio-object"),
+        pytest.param(trio.run, double, id="trio-def"),
+        pytest.param(trio.run, lazily_async, id="trio-late"),
+        pytest.param(trio.run, Doubler(), id="trio-object"),
+    ],
+)
+def test_an_async_driver_awaits_coroutine_functions(
+    run: Loop, function: Callable[[int], Any]
+) -> None:
+    async def main() -> Any:
+        return await adrive(one(Call(function, 21)), anever)
+
+    assert run(main) == 42
+
+
+@pytest.mark.parametrize("function", [double, lazily_async, Doubler()], ids=["def", "late", "obj"])
+def test_a_sync_driver_refuses_coroutine_functions(function: Callable[[int], Any]) -> None:
+    """And leaves no coroutine behind that was never awaited."""
+    with pytest.raises(ConfigurationError, match="async clients only"):
+        drive(one(Call(function, 21)), never)
+    gc.collect()
+
+
+class Later:
+    """Awaitable, but no coroutine: it has no `close`."""
+
+    def __await__(self) -> Generator[Any, Any, int]:
+        yield from ()
+        return 1
+
+
+def test_any_awaitable_counts_as_asynchronous() -> None:
+    with pytest.raises(ConfigurationError):
+        drive(one(Call(Later)), never)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [(double, True), (Doubler(), True), (lazily_async, False), (len, False), (object(), False)],
+    ids=["coroutine function", "object", "late", "builtin", "not callable"],
+)
+def test_what_is_asynchronous_is_seen_before_it_is_called(function: object, expected: bool) -> None:
+    assert is_async(function) is expected
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_an_async_driver_calls_plain_functions_in_a_thread(run: Loop) -> None:
+    async def main() -> Any:
+        return await adrive(one(Call(threading.get_ident)), anever)
+
+    assert run(main) != threading.get_ident()
+
+
+def test_a_sleep_is_a_sleep() -> None:
+    assert everywhere(lambda: Sleep(0.001)) == [None] * 3
+
+
+def test_a_wait_ends_when_its_time_is_up() -> None:
+    assert everywhere(lambda: Wait(Flight(0, 0.0), 0.001)) == [None] * 3
+
+
+def test_a_wait_for_a_flight_that_is_over_ends_at_once() -> None:
+    def over() -> Wait:
+        flight = Flight(0, 0.0)
+        flight.end()
+        flight.wake()
+        return Wait(flight, 1000.0)
+
+    assert everywhere(over) == [None] * 3
+
+
+def test_a_wait_ends_with_its_flight() -> None:
+    def soon_over() -> Wait:
+        flight = Flight(0, 0.0)
+
+        def end() -> None:
+            flight.end()
+            flight.wake()
+
+        threading.Timer(0.005, end).start()
+        return Wait(flight, 1000.0)
+
+    assert everywhere(soon_over) == [None] * 3
+
+
+def test_a_waiter_woken_after_its_time_was_up_does_not_mind() -> None:
+    flight = Flight(0, 0.0)
+
+    async def main() -> None:
+        await adrive(one(Wait(flight, 0.001)), anever)
+        flight.wake()
+        flight.wake()
+        await double(1)
+
+    drive(one(Wait(flight, 0.001)), never)
+    flight.end()
+    asyncio.run(main())
+    flight.over = False
+    trio.run(main)
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_a_waiter_whose_loop_is_closed_is_passed_over(run: Loop) -> None:
+    flight = Flight(0, 0.0)
+
+    async def main() -> None:
+        await adrive(one(Wait(flight, 0.001)), anever)
+
+    run(main)
+    others: list[str] = []
+    flight.add(lambda: others.append("woken"))
+    flight.end()
+    flight.wake()
+    assert others == ["woken"]
+
+
+# --- Send
+
+
+@pytest.mark.parametrize("kind", ["thread", "asyncio", "trio"])
+def test_a_flow_runs_from_its_start_to_its_end(hands: Hands, kind: str) -> None:
+    replies = [pair_reply(hands, 1)]
+    heard: list[object] = []
+    source = make_source(hands, client_secret=lambda: "from afar", on_token=heard.append)
+
+    def send(effect: Send) -> Reply:
+        return replies.pop(0)
+
+    async def asend(effect: Send) -> Reply:
+        return replies.pop(0)
+
+    async def main() -> str:
+        return await adrive(source.acquire(blocking=False), asend)
+
+    header: str
+    if kind == "thread":
+        header = drive(source.acquire(), send)
+    else:
+        header = in_asyncio(main) if kind == "asyncio" else trio.run(main)
+    assert header == "Bearer access-1"
+    assert len(heard) == 1
+
+
+FAILURES = [no_answer(), MontaAuthError("redirected")]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=["transport", "ours"])
+@pytest.mark.parametrize("run", LOOPS)
+def test_a_failure_that_send_raises_reaches_the_caller_through_the_flow(
+    hands: Hands, run: Loop, failure: Exception
+) -> None:
+    source = make_source(hands)
+
+    def send(effect: Send) -> Reply:
+        raise failure
+
+    async def asend(effect: Send) -> Reply:
+        raise failure
+
+    async def main() -> None:
+        await adrive(source.acquire(blocking=False), asend)
+
+    with pytest.raises(type(failure)) as caught:
+        drive(source.acquire(), send)
+    assert caught.value is not failure
+    source.forget()
+    with pytest.raises(type(failure)):
+        run(main)
+    assert source.status().failures == 2
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, OSError, StopIteration])
+def test_whatever_else_send_raises_ends_the_flow_and_frees_the_flight(
+    hands: Hands, kind: type[BaseException]
+) -> None:
+    source = make_source(hands)
+
+    def send(effect: Send) -> Reply:
+        raise kind
+
+    with pytest.raises(kind):
+        drive(source.acquire(), send)
+    assert drive(source.acquire(), lambda effect: pair_reply(hands, 1)) == "Bearer access-1"
+
+
+def test_an_interrupt_in_a_thread_hands_over_to_one_that_waits(hands: Hands) -> None:
+    source = make_source(hands)
+    leading, waiting = threading.Event(), threading.Event()
+    results: list[object] = []
+
+    def interrupted(effect: Send) -> Reply:
+        leading.set()
+        assert waiting.wait(10)
+        raise KeyboardInterrupt
+
+    def lead() -> None:
+        try:
+            drive(source.acquire(), interrupted)
+        except KeyboardInterrupt:
+            results.append("interrupted")
+
+    def wait() -> None:
+        results.append(drive(watched(source, waiting), lambda effect: pair_reply(hands, 1)))
+
+    threads = [threading.Thread(target=lead), threading.Thread(target=wait)]
+    threads[0].start()
+    assert leading.wait(10)
+    threads[1].start()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(map(str, results)) == ["Bearer access-1", "interrupted"]
+
+
+def watched(
+    source: TokenSource, waiting: threading.Event, blocking: bool = True
+) -> Generator[Any, Any, Any]:
+    """A flow that tells when it begins to wait."""
+    flow = source.acquire(blocking=blocking)
+    outcome: Any = None
+    while True:
+        try:
+            effect = flow.send(outcome)
+        except StopIteration as done:
+            return done.value
+        if isinstance(effect, Wait):
+            waiting.set()
+        outcome = yield effect
+
+
+# --- cancellation
+
+
+@pytest.mark.parametrize("effect", ["send", "wait", "sleep"])
+def test_a_cancelled_task_leaves_its_flow_at_once(hands: Hands, effect: str) -> None:
+    source = make_source(hands)
+
+    async def main() -> str:
+        reached = asyncio.Event()
+
+        async def stuck(effect: Send) -> Reply:
+            reached.set()
+            await asyncio.sleep(1000)
+            raise AssertionError
+
+        async def slow(effect: Send) -> Reply:
+            reached.set()
+            return error_reply(503, headers={"Retry-After": "2"})
+
+        first = asyncio.create_task(
+            adrive(source.acquire(blocking=False), slow if effect == "sleep" else stuck)
+        )
+        await reached.wait()
+        await asyncio.sleep(0)
+        second = asyncio.create_task(
+            adrive(source.acquire(blocking=False), areply(pair_reply(hands, 1)))
+        )
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        victim, other = (second, first) if effect == "wait" else (first, second)
+        victim.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await victim
+        if effect != "wait":
+            return await other
+        assert not other.done()
+        other.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await other
+        return await adrive(source.acquire(blocking=False), areply(pair_reply(hands, 1)))
+
+    assert asyncio.run(main()) == "Bearer access-1"
+
+
+def areply(reply: Reply) -> Callable[[Send], Awaitable[Reply]]:
+    async def send(effect: Send) -> Reply:
+        return reply
+
+    return send
+
+
+@pytest.mark.parametrize("effect", ["send", "wait", "sleep"])
+def test_a_cancelled_trio_scope_leaves_its_flow_at_once(hands: Hands, effect: str) -> None:
+    source = make_source(hands)
+
+    async def stuck(effect: Send) -> Reply:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async def main() -> str:
+        send = stuck
+        if effect == "sleep":
+            send = areply(error_reply(503, headers={"Retry-After": "2"}))  # type: ignore[assignment]
+        leader = trio.CancelScope()
+
+        async def lead() -> None:
+            with leader:
+                await adrive(source.acquire(blocking=False), send)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lead)
+            await trio.testing.wait_all_tasks_blocked()
+            if effect == "wait":
+                with trio.move_on_after(0) as scope:
+                    await adrive(source.acquire(blocking=False), anever)
+                assert scope.cancelled_caught
+            leader.cancel()
+        return await adrive(source.acquire(blocking=False), areply(pair_reply(hands, 1)))
+
+    assert trio.run(main) == "Bearer access-1"
+
+
+@pytest.mark.parametrize("is_coroutine", [False, True], ids=["in a thread", "coroutine"])
+def test_a_call_is_finished_even_when_its_task_is_cancelled_again_and_again(
+    is_coroutine: bool,
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+    finished: list[str] = []
+
+    def save() -> None:
+        begun.set()
+        assert go.wait(10)
+        finished.append("saved")
+
+    async def asave() -> None:
+        begun.set()
+        await until(go)
+        finished.append("saved")
+
+    async def main() -> None:
+        flow = one(Call(asave if is_coroutine else save))
+        task = asyncio.create_task(adrive(flow, anever))
+        await until(begun)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0.001)
+            assert not task.done()
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert list(flow) == []  # it was closed
+
+    asyncio.run(main())
+    assert finished == ["saved"]
+
+
+@pytest.mark.parametrize("is_coroutine", [False, True], ids=["in a thread", "coroutine"])
+def test_a_call_is_finished_even_when_its_trio_scope_is_cancelled(is_coroutine: bool) -> None:
+    finished: list[str] = []
+
+    async def asave() -> None:
+        await trio.sleep(0.001)
+        finished.append("saved")
+
+    def save() -> None:
+        finished.append("saved")
+
+    async def main() -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await adrive(one(Call(asave if is_coroutine else save)), anever)
+
+    trio.run(main)
+    assert finished == ["saved"]
+
+
+def test_a_pair_in_hand_is_installed_although_its_task_is_cancelled_while_it_is_saved(
+    hands: Hands,
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow:
+        def load(self) -> None:
+            return None
+
+        def try_lock(self, seconds: float) -> Slow:
+            return self
+
+        def save(self, pair: object, lease: object) -> None:
+            begun.set()
+            assert go.wait(10)
+
+        def release(self) -> None:
+            pass
+
+    source = make_source(hands, store=Slow())
+
+    async def main() -> None:
+        flow = source.acquire(blocking=False)
+        task = asyncio.create_task(adrive(flow, areply(pair_reply(hands, 1))))
+        await until(begun)
+        task.cancel()
+        await asyncio.sleep(0.001)
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert source.fresh() == "Bearer access-1"
+
+
+def test_a_coroutine_that_is_collected_in_the_middle_frees_the_flight(hands: Hands) -> None:
+    source = make_source(hands)
+    loop = asyncio.new_event_loop()
+
+    async def stuck(effect: Send) -> Reply:
+        return await asyncio.Future[Reply](loop=loop)
+
+    coroutine = adrive(source.acquire(blocking=False), stuck)
+    try:
+        coroutine.send(None)
+        assert source._state._flight is not None
+        del coroutine
+        gc.collect()
+        assert source._state._flight is None
+    finally:
+        loop.close()
+
+
+def test_a_sync_client_in_a_coroutine_never_waits_for_its_own_loop(hands: Hands) -> None:
+    source = make_source(hands)
+
+    async def main() -> set[str]:
+        calling, answer = asyncio.Event(), asyncio.Event()
+
+        async def slow(effect: Send) -> Reply:
+            calling.set()
+            await answer.wait()
+            return pair_reply(hands, 1)
+
+        task = asyncio.create_task(adrive(source.acquire(blocking=False), slow))
+        await calling.wait()
+        header = drive(source.acquire(), lambda effect: pair_reply(hands, 2))  # blocks the loop
+        answer.set()
+        return {header, await task}
+
+    assert asyncio.run(main()) == {"Bearer access-2"}
+
+
+# --- everybody at once
+
+THREADS, TASKS, TRIO_TASKS = 64, 250, 50
+
+
+class Crowd:
+    """Threads, asyncio tasks on two loops and trio tasks, which all want the token at once.
+
+    The one token call is answered only when everybody else waits for it.
+    """
+
+    def __init__(self, hands: Hands, source: TokenSource) -> None:
+        self.hands = hands
+        self.source = source
+        self.size = THREADS + 2 * TASKS + TRIO_TASKS
+        self.calls: list[str] = []
+        self.headers: list[str] = []
+        self.errors: list[BaseException] = []
+
+    def watch(self, blocking: bool) -> Generator[Any, Any, Any]:
+        flow = self.source.acquire(blocking=blocking)
+        outcome: Any = None
+        while True:
+            try:
+                effect = flow.send(outcome)
+            except StopIteration as done:
+                return done.value
+            if isinstance(effect, Wait):
+                self.arrive()
+            outcome = yield effect
+
+    def arrive(self) -> None:
+        with self.mutex:
+            self.waiting += 1
+            if self.waiting == self.size - 1:
+                self.all_wait.set()
+
+    def reply(self, effect: Send) -> Reply:
+        self.calls.append(effect.request.kind)
+        return pair_reply(self.hands, self.serial)
+
+    def send(self, effect: Send) -> Reply:
+        assert self.all_wait.wait(20)
+        return self.reply(effect)
+
+    async def asend(self, effect: Send) -> Reply:
+        while not self.all_wait.is_set():
+            if trio.lowlevel.in_trio_run():
+                await trio.sleep(0.001)
+            else:
+                await asyncio.sleep(0.001)
+        return self.reply(effect)
+
+    def thread(self) -> None:
+        self.start.wait(20)
+        self.headers.append(drive(self.watch(True), self.send))
+
+    async def task(self) -> None:
+        self.headers.append(await adrive(self.watch(False), self.asend))
+
+    def loop(self) -> None:
+        async def main() -> None:
+            self.start.wait(20)
+            await asyncio.gather(*[self.task() for _ in range(TASKS)])
+
+        asyncio.run(main())
+
+    def trio(self) -> None:
+        async def main() -> None:
+            self.start.wait(20)
+            async with trio.open_nursery() as nursery:
+                for _ in range(TRIO_TASKS):
+                    nursery.start_soon(self.task)
+
+        trio.run(main)
+
+    def guarded(self, what: Callable[[], None]) -> None:
+        try:
+            what()
+        except BaseException as error:
+            self.errors.append(error)
+
+    def run(self, serial: int) -> list[str]:
+        """Let all ask once; the token calls that it took."""
+        self.serial = serial
+        self.calls, self.headers = [], []
+        self.mutex = threading.Lock()
+        self.waiting = 0
+        self.all_wait = threading.Event()
+        kinds = [*[self.thread] * THREADS, self.loop, self.loop, self.trio]
+        self.start = threading.Barrier(len(kinds))
+        threads = [threading.Thread(target=self.guarded, args=(kind,)) for kind in kinds]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(25)
+        assert not any(thread.is_alive() for thread in threads)
+        assert self.errors == []
+        assert self.headers == [f"Bearer access-{serial}"] * self.size
+        return self.calls
+
+
+def test_threads_two_loops_and_trio_share_each_renewal(hands: Hands) -> None:
+    """A cold start costs one mint, an expiry one refresh, a revocation one renewal."""
+    source = make_source(hands)
+    crowd = Crowd(hands, source)
+    assert crowd.run(1) == ["mint"]
+    hands.advance(4000)
+    assert crowd.run(2) == ["refresh"]
+    assert all(refuse(source, 2) for _ in range(crowd.size))
+    assert crowd.run(3) == ["refresh"]
+
+
+def test_two_hundred_greenlets_cost_one_token_call() -> None:
+    pytest.importorskip("gevent")
+    script = """
+        import warnings
+        warnings.simplefilter("ignore")
+        from gevent import monkey
+        monkey.patch_all()
+        warnings.simplefilter("error")
+        import gevent, time
+        from monta_auth import TokenSource
+        from monta_auth._drive import drive
+        from monta_auth._wire import Reply
+
+        source = TokenSource("id", "secret")
+        calls = []
+
+        def send(effect):
+            calls.append(effect.request.kind)
+            time.sleep(0.05)
+            return Reply(200, {}, b'{"accessToken": "access-1"}')
+
+        greenlets = [
+            gevent.spawn(lambda: drive(source.acquire(), send)) for _ in range(200)
+        ]
+        gevent.joinall(greenlets, timeout=20, raise_error=True)
+        print(len(calls), {g.value.encode().decode() for g in greenlets})
+    """
+    assert run_script(script) == "1 {'Bearer access-1'}\n"

@@ -1,0 +1,288 @@
+"""What a source knows: the decision table, the end of flights, and what is re-entrant."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from monta_auth import RefreshPolicy
+from monta_auth._errors import TransportFailure
+from monta_auth._flight import LEASE, Flight
+from monta_auth._held import NOTHING, Held, Phase, hold_old
+from monta_auth._state import State
+
+from ..simulation.flows import Hands, no_answer, pair
+
+POLICY = RefreshPolicy()
+MOMENTS = {"fresh": 100.0, "advisory": 3400.0, "mandatory": 3580.0, "expired": 3700.0}
+ME, OTHER = 1, 2
+
+
+@pytest.fixture
+def hands() -> Hands:
+    return Hands()
+
+
+def held_now(hands: Hands, serial: int = 1, life: float = 3600.0, **changes: Any) -> Held:
+    return hold_old(
+        pair(hands, serial, life), POLICY, now=hands.now, wall=hands.wall, jitter=0.0, **changes
+    )
+
+
+def state_in(hands: Hands, phase: str) -> State:
+    state = State(POLICY, hands.clock)
+    if phase == "none":
+        return state
+    state.hold(held_now(hands))
+    if phase == "refused":
+        state.refuse("Bearer access-1")
+    else:
+        hands.advance(MOMENTS[phase])
+    return state
+
+
+def fly(state: State, hands: Hands, thread: int = OTHER) -> Flight:
+    """Begin a flight, whatever the phase."""
+    flight = Flight(thread, hands.now)
+    state._flight = flight
+    return flight
+
+
+# phase, flight, what an async caller, a sync one elsewhere and a sync one in its thread do
+TABLE = [
+    ("none", False, "lead", "lead", "lead"),
+    ("none", True, "wait", "wait", "lead"),
+    ("fresh", False, "use", "use", "use"),
+    ("fresh", True, "use", "use", "use"),
+    ("advisory", False, "lead", "lead", "lead"),
+    ("advisory", True, "use", "use", "use"),
+    ("mandatory", False, "lead", "lead", "lead"),
+    ("mandatory", True, "wait", "wait", "lead"),
+    ("expired", False, "lead", "lead", "lead"),
+    ("expired", True, "wait", "wait", "lead"),
+    ("refused", False, "lead", "lead", "lead"),
+    ("refused", True, "wait", "wait", "lead"),
+]
+
+
+def decide(state: State, hands: Hands, thread: int, blocking: bool) -> str:
+    flight, mine = state._flight, Flight(thread, hands.now)
+    verdict = state.decide(hands.now, mine, None, blocking)
+    if verdict is mine:
+        assert state._flight is mine
+        return "lead"
+    if isinstance(verdict, Flight):
+        assert verdict is flight is state._flight
+        return "wait"
+    return "use" if verdict is state.held else "fail"
+
+
+@pytest.mark.parametrize(
+    ("phase", "flying", "as_task", "elsewhere", "in_its_thread"),
+    [pytest.param(*row, id=f"{row[0]}, {'a' if row[1] else 'no'} flight") for row in TABLE],
+)
+def test_the_decision_table(
+    hands: Hands, phase: str, flying: bool, as_task: str, elsewhere: str, in_its_thread: str
+) -> None:
+    for thread, blocking, expected in [
+        (OTHER, False, as_task),
+        (ME, True, elsewhere),
+        (OTHER, True, in_its_thread),
+    ]:
+        fresh_hands = Hands()
+        state = state_in(fresh_hands, phase)
+        flight = fly(state, fresh_hands) if flying else None
+        assert decide(state, fresh_hands, thread, blocking) == expected
+        if flight is not None:
+            assert flight.over is (expected == "lead")
+
+
+@pytest.mark.parametrize(
+    ("phase", "failed", "expected"),
+    [
+        pytest.param("none", 0.0, "fail", id="none, at once"),
+        pytest.param("none", 0.5, "lead", id="none, after its memory"),
+        pytest.param("refused", 0.4, "fail", id="refused, soon"),
+        pytest.param("refused", 0.5, "lead", id="refused, after its memory"),
+        pytest.param("advisory", 9.9, "use", id="advisory, in the pause"),
+        pytest.param("advisory", 10.0, "lead", id="advisory, after the pause"),
+        pytest.param("mandatory", 9.9, "use", id="mandatory, in the rest"),
+        pytest.param("mandatory", 10.0, "lead", id="mandatory, after the rest"),
+    ],
+)
+def test_what_a_caller_does_after_a_failure(
+    hands: Hands, phase: str, failed: float, expected: str
+) -> None:
+    state = state_in(hands, phase)
+    state.fail(fly(state, hands), no_answer(), state.held)
+    hands.advance(failed)
+    assert decide(state, hands, ME, False) == expected
+
+
+def test_the_end_of_a_flight_that_was_taken_changes_nothing(hands: Hands) -> None:
+    state = state_in(hands, "none")
+    old = fly(state, hands)
+    hands.advance(LEASE + 1)
+    assert decide(state, hands, ME, False) == "lead"
+    current = state._flight
+    state.fail(old, no_answer(), None)
+    state.abandon(old)
+    assert state.install(old, held_now(hands, 9), "mint") is False
+    assert state._flight is current
+    assert state.held is None
+    assert state.ready is NOTHING
+    assert state.counts["failure"] == 0
+    assert old.failure is None
+
+
+@pytest.mark.parametrize("how", ["install", "fail", "abandon", "forget", "take over"])
+def test_waiters_are_woken_after_the_mutex_is_given_back(hands: Hands, how: str) -> None:
+    """Waking runs foreign code; another thread that needs the state must not wait for it."""
+    state = state_in(hands, "none")
+    flight = fly(state, hands)
+    free: list[bool] = []
+
+    def probe() -> None:
+        def take() -> None:
+            if state._mutex.acquire(timeout=5):
+                free.append(flight.over)
+                state._mutex.release()
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        thread.join()
+
+    flight.add(probe)
+    ends: dict[str, Callable[[], object]] = {
+        "install": lambda: state.install(flight, held_now(hands), "mint"),
+        "fail": lambda: state.fail(flight, no_answer(), None),
+        "abandon": lambda: state.abandon(flight),
+        "forget": state.forget,
+        "take over": lambda: decide(state, hands, OTHER, True),
+    }
+    ends[how]()
+    assert free
+    assert all(free)
+
+
+def test_the_state_may_be_entered_again_from_a_finaliser_or_a_signal_handler(hands: Hands) -> None:
+    state = state_in(hands, "none")
+    flight = fly(state, hands)
+    with state._mutex:
+        state.abandon(flight)
+        assert decide(state, hands, ME, False) == "lead"
+
+
+def test_a_failed_renewal_keeps_the_pair_that_it_had_read_from_a_store(hands: Hands) -> None:
+    state = state_in(hands, "none")
+    stored = held_now(hands, 4, life=20.0)
+    state.fail(fly(state, hands), no_answer(), stored)
+    assert state.held is stored
+    assert state.phase(hands.now) is Phase.FRESH
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason"),
+    [
+        ("none", "start"),
+        ("advisory", "advisory"),
+        ("mandatory", "mandatory"),
+        ("expired", "dead"),
+        ("refused", "401"),
+    ],
+)
+def test_a_flight_knows_why(hands: Hands, phase: str, reason: str) -> None:
+    state = state_in(hands, phase)
+    assert decide(state, hands, ME, False) == "lead"
+    assert state._flight is not None
+    assert state._flight.reason == reason
+
+
+@pytest.mark.parametrize("refreshing", [None, "refresh-1"])
+@pytest.mark.parametrize("how", ["abandon", "fail", "forget", "take over", "lease"])
+def test_a_flight_that_ends_with_its_refresh_token_on_the_wire_has_spent_it(
+    hands: Hands, how: str, refreshing: str | None
+) -> None:
+    state = state_in(hands, "refused")
+    flight = fly(state, hands)
+    flight.refreshing = refreshing
+    if how == "abandon":
+        state.abandon(flight)
+    elif how == "fail":
+        state.fail(flight, no_answer(), state.held)
+    elif how == "forget":
+        state.forget()
+    else:
+        hands.advance(LEASE + 1 if how == "lease" else 0)
+        decide(state, hands, OTHER, how == "take over")
+    assert ("refresh-1" in state.memory.spent_refresh_tokens) is (refreshing is not None)
+
+
+def test_an_installed_pair_has_not_spent_its_predecessors_token(hands: Hands) -> None:
+    """It is gone with the pair; the memory is for tokens that might be sent again."""
+    state = state_in(hands, "refused")
+    flight = fly(state, hands)
+    assert state.install(flight, held_now(hands, 2), "refresh")
+    assert state.counts["refresh"] == 1
+    assert state.ready is state.held
+
+
+def test_next_try_is_after_the_pause_or_the_failures_memory(hands: Hands) -> None:
+    state = state_in(hands, "advisory")
+    assert state.next_try(hands.now) <= hands.now
+    state.fail(fly(state, hands), no_answer(), state.held)
+    assert state.next_try(hands.now) == hands.now + 10
+    state.refuse("Bearer access-1")
+    assert state.next_try(hands.now) == hands.now + 0.5
+
+
+def test_a_failure_with_a_short_hint_keeps_the_doubling(hands: Hands) -> None:
+    state = state_in(hands, "none")
+    failure = no_answer()
+    for hint, expected in [(None, 0.5), (0.1, 1.0), (3.0, 3.0), (99.0, 60.0)]:
+        failure.retry_after = hint
+        state.fail(fly(state, hands), failure, None)
+        assert state.next_try(hands.now) == hands.now + expected
+
+
+def test_a_child_starts_over_with_the_access_token_alone(hands: Hands) -> None:
+    state = state_in(hands, "fresh")
+    fly(state, hands)
+    mutex = state._mutex
+    state.start_over_in_child()
+    assert state._flight is None
+    assert state._mutex is not mutex
+    assert state.held is not None
+    assert state.held.pair.access_token == "access-1"
+    assert state.held.pair.refresh_token is None
+    kept = state.held.pair
+    state.start_over_in_child()
+    assert state.held.pair is kept
+
+
+def test_a_child_of_a_source_without_a_pair_starts_over(hands: Hands) -> None:
+    state = state_in(hands, "none")
+    state.start_over_in_child()
+    assert state.held is None
+
+
+def test_with_no_cool_down_no_renewal_is_held_back(hands: Hands) -> None:
+    state = State(RefreshPolicy(cooldown=0), hands.clock)
+    serials = itertools.count(1)
+    for _ in range(5):
+        held = held_now(hands, next(serials), after_refusal=True)
+        state.hold(held)
+        hands.advance(1)
+        assert state.refuse(held.header) == (True, 0.0)
+
+
+def test_the_failure_kept_is_a_template(hands: Hands) -> None:
+    state = state_in(hands, "none")
+    failure = no_answer()
+    state.fail(fly(state, hands), failure, None)
+    assert isinstance(state.failure, TransportFailure)
+    assert state.failure.__traceback__ is None

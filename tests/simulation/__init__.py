@@ -1,0 +1,1 @@
+"""The core under a scheduler of ours: no threads, virtual time, a scripted server."""

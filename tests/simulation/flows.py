@@ -1,0 +1,205 @@
+"""What the tests of the flow have in common: a clock set by hand, replies as Monta makes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+from monta_auth import TokenSet, TokenSource
+from monta_auth._effects import Call, Send, Sleep, Wait
+from monta_auth._errors import TransportFailure
+from monta_auth._policy import Clock
+from monta_auth._wire import Reply
+
+ID, SECRET = "client-1", "secret-of-client-1"
+WALL = datetime(2025, 8, 6, 8, 20, 37, tzinfo=UTC)
+API = "https://public-api.monta.com/api/v1"
+URL = API + "/charge-points"
+HOUR, DAY = 3600.0, 86400.0
+
+
+class Hands:
+    """Time that moves when a test says so; the server's clock goes with the wall clock.
+
+    Attributes:
+        server: seconds that the server's clock is ahead of the local wall clock.
+        chance: what `random` gives.
+    """
+
+    def __init__(self) -> None:
+        self.now = 5000.0
+        self.wall = WALL.timestamp()
+        self.server = 0.0
+        self.chance = 0.0
+        self.clock = Clock(lambda: self.now, lambda: self.wall, lambda: self.chance)
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        self.wall += seconds
+
+    def date(self) -> datetime:
+        return datetime.fromtimestamp(self.wall + self.server, UTC)
+
+
+def pair_reply(hands: Hands, serial: int, *, life: float = HOUR, **changes: Any) -> Reply:
+    """A reply with access token ``access-<serial>``; `changes` None takes a field away."""
+    born = hands.date()
+    body: dict[str, Any] = {
+        "accessToken": f"access-{serial}",
+        "refreshToken": f"refresh-{serial}",
+        "accessTokenExpirationDate": iso(born + timedelta(seconds=life)),
+        "refreshTokenExpirationDate": iso(born + timedelta(seconds=DAY)),
+        "applicationId": 7,
+        "userId": 9,
+    }
+    date = changes.pop("date", format_datetime(born.replace(microsecond=0), usegmt=True))
+    body.update(changes)
+    body = {name: value for name, value in body.items() if value is not None}
+    headers = {"Content-Type": "application/json"}
+    if date is not None:
+        headers["Date"] = date
+    return Reply(200, headers, json.dumps(body).encode())
+
+
+def error_reply(
+    status: int, *, headers: dict[str, str] | None = None, body: dict[str, Any] | None = None
+) -> Reply:
+    if body is None:
+        body = {"status": str(status), "errorCode": "SOME_CODE", "message": "in words"}
+    return Reply(
+        status, {"request-id": f"id-{status}", **(headers or {})}, json.dumps(body).encode()
+    )
+
+
+def iso(date: datetime) -> str:
+    return date.isoformat().replace("+00:00", "Z")
+
+
+def make_source(hands: Hands, **settings: Any) -> TokenSource:
+    settings.setdefault("base_url", API)
+    if "client_id" not in settings:
+        settings |= {"client_id": ID}
+        settings.setdefault("client_secret", SECRET)
+    return TokenSource(clock=hands.clock, **settings)
+
+
+def pair(
+    hands: Hands, serial: int, life: float = HOUR, refresh: str | None = "", **changes: Any
+) -> TokenSet:
+    """A pair born now."""
+    born = hands.date()
+    fields: dict[str, Any] = {
+        "access_token": f"access-{serial}",
+        "refresh_token": f"refresh-{serial}" if refresh == "" else refresh,
+        "access_expires_at": born + timedelta(seconds=life),
+        "refresh_expires_at": born + timedelta(seconds=DAY) if refresh is not None else None,
+        "issued_at": born,
+    }
+    return TokenSet(**(fields | changes))
+
+
+class Caller:
+    """One request's flow, driven by hand.
+
+    Attributes:
+        effect: what the flow waits for now; None once it has ended.
+        result: the header that it returned.
+        error: what it raised.
+    """
+
+    def __init__(self, source: TokenSource, *, blocking: bool = False) -> None:
+        self.flow: Generator[Any, Any, Any] = source.acquire(blocking=blocking)
+        self.effect: Any = None
+        self.result: str | None = None
+        self.error: BaseException | None = None
+        self.resume(None)
+
+    def resume(self, outcome: Any) -> Caller:
+        """Send the outcome of the effect in; an exception is thrown in."""
+        self.effect = None
+        try:
+            if isinstance(outcome, BaseException):
+                self.effect = self.flow.throw(outcome)
+            else:
+                self.effect = self.flow.send(outcome)
+        except StopIteration as done:
+            self.result = done.value
+        except Exception as error:
+            self.error = error
+        return self
+
+    def close(self) -> None:
+        self.effect = None
+        self.flow.close()
+
+    def until_send(self) -> Caller:
+        """Perform calls, until the flow wants to send, sleep or wait, or has ended."""
+        while isinstance(self.effect, Call):
+            self.call()
+        return self
+
+    def call(self) -> Caller:
+        """Perform the call that the flow asks for."""
+        assert isinstance(self.effect, Call)
+        try:
+            outcome = self.effect.function(*self.effect.args)
+        except Exception as error:
+            outcome = error
+        return self.resume(outcome)
+
+    @property
+    def wants(self) -> str:
+        """The effect in one word: the kind of the token call, of the effect, or the end."""
+        effect = self.effect
+        if isinstance(effect, Send):
+            return effect.request.kind
+        if isinstance(effect, Wait):
+            return "wait"
+        if isinstance(effect, Sleep):
+            return "sleep"
+        if isinstance(effect, Call):
+            return "call " + effect.function.__name__
+        return "done" if self.error is None else "failed"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        assert isinstance(self.effect, Send)
+        data: dict[str, Any] = json.loads(self.effect.request.body)
+        return data
+
+    @property
+    def sleep(self) -> float:
+        assert isinstance(self.effect, Sleep)
+        return self.effect.seconds
+
+    @property
+    def token(self) -> str:
+        """The access token that the flow returned."""
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None, self.wants
+        return str.removeprefix(self.result, "Bearer ")
+
+
+def hold(hands: Hands, source: TokenSource, serial: int = 1, life: float = HOUR) -> None:
+    """Have the source fetch a pair now."""
+    caller = Caller(source).until_send()
+    assert caller.wants in ("mint", "refresh"), caller.wants
+    caller.resume(pair_reply(hands, serial, life=life)).until_send()
+    assert caller.token == f"access-{serial}"
+
+
+def no_connection() -> TransportFailure:
+    return TransportFailure("connection refused", "connect", sent=False)
+
+
+def no_answer() -> TransportFailure:
+    return TransportFailure("read timed out", "timeout")
+
+
+def refuse(source: TokenSource, serial: int = 1) -> bool:
+    header = f"Bearer access-{serial}"
+    return source.refuse(401, URL, header, header)

@@ -1,0 +1,490 @@
+"""A world of flows, one server, and time that stands still between two steps.
+
+Each step is one choice out of the actions that are possible; after each the invariants are
+checked. A run is its list of choices, which replays it.
+
+What is allowed to be on the wire: for each source one call of the flow that owns its flight,
+and calls of flows that owned it and lost it (lease of 60 s, `forget`, a sync caller in their
+thread) while they were calling.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from monta_auth import MontaAuthError, RefreshPolicy, TokenSource, _source
+from monta_auth._effects import Call, Send, Sleep, Wait
+from monta_auth._errors import TransportFailure
+from monta_auth._flight import LEASE, Flight
+from monta_auth._held import Phase
+from monta_auth._wire import Reply
+from monta_auth.stores import MemoryStore
+
+from .flows import (
+    ID,
+    SECRET,
+    URL,
+    Caller,
+    Hands,
+    error_reply,
+    make_source,
+    no_answer,
+    no_connection,
+    pair_reply,
+)
+
+LIFE = 3600.0
+#: The thread of the event loop; flows with another number have a thread of their own.
+LOOP = 0
+Action = tuple[Any, ...]
+
+
+class Server:
+    """Tokens as Monta makes them: a refresh token serves once, and a new pair comes with it."""
+
+    def __init__(self, hands: Hands) -> None:
+        self.hands = hands
+        self.calls = 0
+        self.pairs = 0
+        self.usable: set[str] = set()
+        self.knows_us = True
+
+    def serve(self, request: Any) -> Reply:
+        self.calls += 1
+        body = json.loads(request.body)
+        if request.kind == "refresh":
+            token = body["refreshToken"]
+            if token not in self.usable:
+                return error_reply(401)
+            self.usable.remove(token)
+        else:
+            assert body == {"clientId": ID, "clientSecret": SECRET}
+            if not self.knows_us:
+                return error_reply(401)
+        self.pairs += 1
+        self.usable.add(f"refresh-{self.pairs}")
+        return pair_reply(self.hands, self.pairs, life=LIFE)
+
+
+def serial(header: str) -> int:
+    return int(header.rpartition("-")[2])
+
+
+class Flow(Caller):
+    """A caller with a thread, and what the scheduler knows of it."""
+
+    def __init__(self, source: TokenSource, number: int, thread: int, blocking: bool) -> None:
+        self.number = number
+        self.source = source
+        self.thread = thread
+        self.blocking = blocking
+        self.closed = False
+        self.frozen = False
+        self.until = 0.0
+        self.flight: Flight | None = None
+        self.sends = 0
+        self.sent_at = float("-inf")
+        self.retry_sleep = 0.0
+        self.reply: Reply | None = None
+        super().__init__(source, blocking=blocking)
+
+    @property
+    def ended(self) -> bool:
+        return self.closed or self.effect is None
+
+    def __repr__(self) -> str:
+        return f"{'sync' if self.blocking else 'async'} flow {self.number} ({self.wants})"
+
+
+class World:
+    """The sources, the flows, the server and the clock of one run.
+
+    Args:
+        start: the state of the first source's pair: cold, fresh, advisory, mandatory, dead, 401.
+        faults: what may happen to a token call beside being answered.
+        turns: what may happen to the world as a whole, each at most `turn_limit` times.
+        threads: of the flows, with whether they block; a new flow takes the next of them.
+        sources: how many share the store, if there is one.
+    """
+
+    def __init__(
+        self,
+        patch: pytest.MonkeyPatch,
+        *,
+        start: str = "cold",
+        faults: tuple[str, ...] = (),
+        turns: tuple[str, ...] = (),
+        turn_limit: int = 1,
+        flows: tuple[tuple[int, bool], ...] = ((LOOP, False), (LOOP, False)),
+        sources: int = 1,
+        store: bool = False,
+        callables: bool = False,
+        two_phases: bool = False,
+        freezes: bool = False,
+        answers: int = 1,
+        policy: RefreshPolicy | None = None,
+    ) -> None:
+        self.hands = Hands()
+        self.server = Server(self.hands)
+        self.faults = faults
+        self.turns = dict.fromkeys(turns, turn_limit)
+        self.two_phases = two_phases
+        self.freezes = freezes
+        self.answers = answers
+        self.thread = LOOP
+        patch.setattr(_source, "threading", SimpleNamespace(get_ident=lambda: self.thread))
+        settings: dict[str, Any] = {"policy": policy}
+        if store:
+            settings["store"] = MemoryStore(monotonic=lambda: self.hands.now)
+        if callables:
+            settings |= {"client_secret": lambda: SECRET, "on_token": self.hear}
+        self.heard: list[int] = []
+        self.sources = [make_source(self.hands, **settings) for _ in range(sources)]
+        self.led: Flight | None = None
+        for source in self.sources:
+            self._watch(patch, source)
+        self.plan = list(flows)
+        self.flows: list[Flow] = []
+        self.trace: list[str] = []
+        # For each source: refresh token -> why it may not be sent again.
+        self.used: list[dict[str, str]] = [{} for _ in self.sources]
+        self.refused: list[set[str]] = [set() for _ in self.sources]
+        self.newest = [0] * sources
+        self.sends_of_flight: dict[Flight, int] = {}
+        if start != "cold":
+            self._prepare(start)
+
+    def _watch(self, patch: pytest.MonkeyPatch, source: TokenSource) -> None:
+        """Notice which flight each flow leads; it decides anew at each start and wake-up."""
+        decide = source._state.decide
+
+        def watched(now: float, mine: Flight, *others: Any) -> Any:
+            verdict = decide(now, mine, *others)
+            self.led = mine if verdict is mine else None
+            return verdict
+
+        patch.setattr(source._state, "decide", watched)
+
+    def hear(self, new: Any) -> None:
+        self.heard.append(serial(new.access_token))
+
+    def _prepare(self, start: str) -> None:
+        plan, self.plan = self.plan, [(LOOP, False)]
+        two_phases = self.two_phases
+        self.settle()
+        self.plan, self.two_phases = plan, two_phases
+        self.flows.clear()
+        self.trace.clear()
+        seconds = {"advisory": 3400.0, "mandatory": 3580.0, "dead": 3700.0}.get(start, 1.0)
+        self.hands.advance(seconds)
+        if start == "401":
+            self.act(("turn", "refuse"), free=True)
+
+    # --- what can be done
+
+    def actions_of_flows(self) -> list[Action]:
+        actions: list[Action] = []
+        for flow in self.flows:
+            if flow.ended or self._is_blocked(flow):
+                continue
+            if flow.frozen:
+                actions.append(("thaw", flow))
+                continue
+            actions += self._steps(flow)
+            actions.append(("close", flow))
+            if self.freezes and flow.flight is not None:
+                actions.append(("freeze", flow))
+        return actions
+
+    def actions_of_world(self) -> list[Action]:
+        actions: list[Action] = [("start",)] if self.plan else []
+        if self._next_moment() is not None:
+            actions.append(("tick",))
+        return actions + [("turn", turn) for turn, left in self.turns.items() if left]
+
+    def _next_moment(self) -> float | None:
+        """When the next sleep or wait comes to its end, if there is one."""
+        pending = [f for f in self.flows if not f.ended and isinstance(f.effect, Sleep | Wait)]
+        return min((f.until for f in pending if f.until > self.hands.now), default=None)
+
+    def _is_blocked(self, flow: Flow) -> bool:
+        """A blocking flow stops its thread, so only the youngest one there can go on."""
+        later = self.flows[self.flows.index(flow) + 1 :]
+        return any(f.blocking and f.thread == flow.thread and not f.ended for f in later)
+
+    def _steps(self, flow: Flow) -> list[Action]:
+        effect = flow.effect
+        if isinstance(effect, Send):
+            if flow.reply is not None:
+                return [("deliver", flow), ("lose", flow)]
+            # Faults shall not outnumber answers where choices are random.
+            steps: list[Action] = [("answer", flow, "ok")] * self.answers
+            steps += [("answer", flow, fault) for fault in self.faults if fault != "call"]
+            return [*steps, *[("serve", flow)] * self.answers] if self.two_phases else steps
+        if isinstance(effect, Call):
+            fails: list[Action] = [("call fails", flow)] if "call" in self.faults else []
+            return [("call", flow), *fails]
+        over = isinstance(effect, Wait) and effect.flight.over
+        return [("wake", flow)] if over or self.hands.now >= flow.until else []
+
+    # --- doing it
+
+    def act(self, action: Action, free: bool = False) -> None:
+        name = action[0]
+        self.trace.append(" ".join(map(str, action)))
+        if name == "start":
+            self._start()
+        elif name == "tick":
+            moment = self._next_moment()
+            assert moment is not None
+            self.hands.advance(moment - self.hands.now)
+        elif name == "turn":
+            if not free:
+                self.turns[action[1]] -= 1
+            self._turn(action[1])
+        else:
+            self._step(*action)
+        self.check()
+
+    def _start(self) -> None:
+        thread, blocking = self.plan.pop(0)
+        number = len(self.flows)
+        source = self.sources[number % len(self.sources)]
+        self.thread = thread
+        self.led = None
+        flow = Flow(source, number, thread, blocking)
+        self.flows.append(flow)
+        self._look(flow, was=None)
+
+    def _step(self, name: str, flow: Flow, fault: str = "") -> None:
+        self.thread = flow.thread
+        self.led = flow.flight
+        was = flow.effect
+        if name == "freeze":
+            flow.frozen = True
+            return
+        if name == "thaw":
+            flow.frozen = False
+            return
+        if name == "serve":
+            flow.reply = self.server.serve(was.request)
+            return
+        if name == "close":
+            flow.closed = True
+            if isinstance(was, Send):
+                self._use(flow, was, "closed")
+            flow.close()
+            return
+        if name == "wake":
+            flow.resume(None)
+        elif name == "call":
+            flow.call()
+        elif name == "call fails":
+            flow.resume(OSError("no space left"))
+        else:
+            flow.resume(self._outcome(name, flow, was, fault))
+        self._look(flow, was)
+
+    def _outcome(self, name: str, flow: Flow, effect: Send, fault: str) -> object:
+        served, flow.reply = flow.reply, None
+        if name == "lose":
+            self._use(flow, effect, "no answer")
+            return no_answer()
+        reply = served if name == "deliver" else None
+        if name == "answer" and fault in ("ok", "lost", "garbage"):
+            reply = self.server.serve(effect.request)
+        if fault == "lost":
+            self._use(flow, effect, "no answer")
+            return no_answer()
+        if fault == "garbage":
+            self._use(flow, effect, "unreadable")
+            return Reply(200, {}, b"<html>")
+        if fault == "unsent":
+            return no_connection()
+        if fault == "slow":
+            self.hands.advance(effect.timeout)
+            self._use(flow, effect, "timed out")
+            return no_answer()
+        if fault == "hint":
+            return error_reply(429, headers={"Retry-After": "20"})
+        if reply is None:
+            return error_reply(int(fault))
+        if reply.status < 300 or reply.status == 401:
+            self._use(flow, effect, f"answered {reply.status}")
+        return reply
+
+    def _use(self, flow: Flow, effect: Send, why: str) -> None:
+        if effect.request.kind == "refresh":
+            token = json.loads(effect.request.body)["refreshToken"]
+            self.used[self.sources.index(flow.source)][token] = why
+
+    def _turn(self, turn: str) -> None:
+        source = self.sources[0]
+        number = 0
+        if turn.endswith("2"):
+            number = len(self.sources) - 1
+            source, turn = self.sources[number], turn[:-1]
+        held = source._state.held
+        if turn == "refuse" and held is not None:
+            header = str(held.header)
+            if source.refuse(401, URL, header, header):
+                self.refused[number].add(header)
+        elif turn == "late refuse" and held is not None and serial(held.header) > 1:
+            header = f"Bearer access-{serial(held.header) - 1}"
+            assert source.refuse(401, URL, header, header)
+            assert held.refused_by is not None or source._state.held is held
+            self.refused[number].add(header)
+        elif turn in ("invalidate", "forget"):
+            if held is not None:
+                self.refused[number].add(str(held.header))
+            getattr(source, turn)()
+        elif turn == "lease":
+            self.hands.advance(LEASE + 1)
+        elif turn == "second":
+            self.hands.advance(1.0)
+        elif turn == "deadline":
+            self.hands.advance(10.0)
+        elif turn == "age":
+            self.hands.advance(3400.0)
+        elif turn == "die":
+            self.hands.advance(LIFE)
+        elif turn == "revoke":
+            self.server.usable.clear()
+        elif turn == "deny":
+            self.server.knows_us = not self.server.knows_us
+
+    # --- the invariants
+
+    def _look(self, flow: Flow, was: Any) -> None:
+        """Check what a flow has just done."""
+        source = flow.source
+        flow.flight = self.led
+        index = self.sources.index(source)
+        state, now, effect = source._state, self.hands.now, flow.effect
+        if isinstance(effect, Wait):
+            assert 0 < effect.seconds <= source.policy.deadline
+            flow.until = now + effect.seconds
+        elif isinstance(effect, Sleep):
+            assert 0 < effect.seconds
+            flow.until = now + effect.seconds
+            if isinstance(was, Send):
+                flow.retry_sleep += effect.seconds
+        if isinstance(effect, Send):
+            self._look_at_send(flow, index, effect)
+        if flow.result is not None:
+            held = state.held
+            assert held is not None
+            assert flow.result == held.header, "a header that the source does not hold"
+            # A reply that took longer than its token lives brings a dead one.
+            in_time = now - flow.sent_at < 60.0
+            assert held.phase(now) is not Phase.DEAD or not in_time, "a dead token was returned"
+            assert flow.result not in self.refused[index], "a refused header was returned"
+        if flow.error is not None:
+            assert isinstance(flow.error, MontaAuthError | TransportFailure), repr(flow.error)
+            assert state.usable(now) is None, "a failure reached a caller past a living token"
+            others = [f.error for f in self.flows if f is not flow and f.error is not None]
+            assert all(flow.error is not error for error in others), "a failure is shared"
+
+    def _look_at_send(self, flow: Flow, index: int, effect: Send) -> None:
+        source = flow.source
+        flight = source._state._flight
+        assert flow.flight is flight is not None, "a call by a flow that does not own the flight"
+        assert 0 < effect.timeout <= source.policy.deadline
+        flow.sends += 1
+        flow.sent_at = self.hands.now
+        self.sends_of_flight[flight] = self.sends_of_flight.get(flight, 0) + 1
+        assert self.sends_of_flight[flight] <= 2 * source.policy.attempts, "calls without end"
+        assert flow.retry_sleep <= source.policy.sleep_limit * 1.0001 * max(1, flow.sends)
+        for other in self.flows:
+            if other is not flow and other.source is source and isinstance(other.effect, Send):
+                lost = other.flight
+                both = f"{other} and {flow} are calling at once"
+                assert lost is not None, both
+                assert lost is not flight, both
+                assert lost.over, both
+                self._use(other, other.effect, "still on the wire")
+        if effect.request.kind == "refresh":
+            token = json.loads(effect.request.body)["refreshToken"]
+            why = self.used[index].get(token)
+            assert why is None, f"{token} was sent again although it was {why}"
+
+    def check(self) -> None:
+        """Check what holds at each moment."""
+        for index, source in enumerate(self.sources):
+            state = source._state
+            if state.held is not None:
+                number = serial(state.held.header)
+                assert number >= self.newest[index], "an older pair replaced a newer one"
+                self.newest[index] = number
+                if state.ready.header in self.refused[index]:
+                    assert self.hands.now >= state.ready.advisory_at
+            flight = state._flight
+            if flight is not None:
+                leaders = [f for f in self.flows if f.flight is flight and not f.ended]
+                assert len(leaders) == 1, f"a flight with {len(leaders)} leaders"
+        for flow in self.flows:
+            if not flow.ended and isinstance(flow.effect, Wait):
+                flight = flow.effect.flight
+                alive = flight is flow.source._state._flight
+                assert flight.over or alive, f"{flow} waits for what nobody will end"
+        assert len(set(self.heard)) == len(self.heard), "on_token heard of a pair twice"
+
+    # --- the end
+
+    def settle(self) -> None:
+        """Let all flows run to their end, with a server that works; frozen ones stay so."""
+        self.server.knows_us = True
+        self.two_phases = False
+        calls = self.server.calls
+        while self.plan:
+            self.act(("start",))
+        limit = 1500 + 100 * len(self.flows)
+        for _ in range(limit):
+            pending = [f for f in self.flows if not f.ended and not f.frozen]
+            pending = [f for f in pending if not self._is_blocked(f)]
+            if not pending:
+                break
+            steps = [step for f in pending for step in self._steps(f)[:1]]
+            if steps:
+                self.act(steps[0])
+                continue
+            # Nothing can be done but to wait: some deadline or end of a sleep must come.
+            until = min(f.until for f in pending)
+            assert until > self.hands.now
+            assert until - self.hands.now <= 10.0
+            self.hands.advance(until - self.hands.now)
+            self.trace.append(f"time passes to {self.hands.now}")
+        else:
+            raise AssertionError(f"not everybody finishes: {self.flows}")
+        frozen = [f for f in self.flows if f.frozen and not f.ended]
+        spent = self.server.calls - calls
+        assert spent <= 4 * len(self.sources) + 2 * len(frozen), f"{spent} calls to settle"
+        for flow in frozen:
+            if not self._is_blocked(flow):
+                flow.frozen = False
+        if any(not f.ended and not f.frozen for f in frozen):
+            self.settle()
+
+
+Chooser = Callable[[int], int]
+
+
+def run(world: World, choose: Chooser, steps: int, flows_first: bool = False) -> None:
+    """Make one run: so many choices, and then the way to the end."""
+    for _ in range(steps):
+        mine, others = world.actions_of_flows(), world.actions_of_world()
+        if flows_first and others:
+            # Mostly steps of flows and new ones, now and then a turn of the world.
+            steps_first = [*mine, others[0]] if others[0] == ("start",) else mine
+            actions = steps_first if steps_first and choose(3) else others
+        else:
+            actions = mine + others
+        if not actions:
+            break
+        world.act(actions[choose(len(actions))])
+    world.settle()
