@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ._drive import Done, aadvance, advance
+from ._drive import Done, Raised, aadvance, advance, resume
 from ._effects import Send
 from ._errors import MontaAuthError, TransportFailure
 from ._library import as_it_is
@@ -132,7 +132,8 @@ class _Flow:
         if not self._is_calling:
             return result
         self._is_calling = False
-        self._replies.append(result)
+        if not isinstance(result, Exception):
+            self._replies.append(result)
         return self._auth._library.outcome(result, self._calls[-1])
 
     def _finish(self, response: Any) -> None:
@@ -149,7 +150,7 @@ class _Flow:
     def _wipe(self) -> None:
         # The library's frames hold the replies as its history, and a traceback holds the frames.
         for reply in self._replies:
-            self._auth._library.wipe_response(reply)
+            self._auth._library.empty(reply)
 
     def _end(self, cause: BaseException | None) -> Exception | None:
         """End the flow because something was raised; return what to raise in its place."""
@@ -164,16 +165,17 @@ class _Flow:
             steps.close()
             return library.too_many_redirects(cause) if self._calls else None
         call = self._calls[-1]
-        library.wipe(call)
         failure = library.failure(cause, call)
         if failure is None:
+            call.wipe()
             steps.close()  # cancelled: one of those who wait makes the next try
             return None
-        error: Any = failure
+        error = failure
         try:
-            steps.throw(failure)
-        except StopIteration:
-            pass
+            # A hook that raised for the status leaves us a reply. The flow cannot go on to
+            # another call from here: if it wants one, it failed.
+            if not isinstance(resume(steps, library.outcome(cause, call)), Done):
+                resume(steps, Raised(failure))
         except (MontaAuthError, TransportFailure) as raised:
             error = raised
         steps.close()
@@ -219,12 +221,15 @@ class SyncFlow(_Flow, Generator[Any, Any, None]):
         if self._steps is None:
             self._done = True
             raise StopIteration
+        return self._pump(self._read(response), response)
+
+    def _read(self, response: Any) -> Any:
         if self._is_calling:
             try:
                 response.read()
             except Exception as error:
-                return self._pump(self._outcome(error))
-        return self._pump(self._outcome(response), response)
+                return self._outcome(error)
+        return self._outcome(response)
 
     def _pump(self, outcome: Any, response: Any = None) -> Any:
         assert self._steps is not None
@@ -234,7 +239,10 @@ class SyncFlow(_Flow, Generator[Any, Any, None]):
                     return step.request
                 outcome = None
                 if isinstance(step, _Drain):
-                    step.response.read()
+                    try:
+                        step.response.read()
+                    except self._auth._library.module.HTTPError:
+                        self._auth._library.empty(step.response)
                 elif (client := self._auth._sync_client) is not None:
                     outcome = self._auth._send_by(client, step, self._request)
                 else:
@@ -285,12 +293,15 @@ class AsyncFlow(_Flow, AsyncGenerator[Any, Any]):
             self._rewind = as_it_is
             self._begin(self._second(response))
             return await self._pump(None, response)
+        return await self._pump(await self._aread(response), response)
+
+    async def _aread(self, response: Any) -> Any:
         if self._is_calling:
             try:
                 await response.aread()
             except Exception as error:
-                return await self._pump(self._outcome(error))
-        return await self._pump(self._outcome(response), response)
+                return self._outcome(error)
+        return self._outcome(response)
 
     async def _pump(self, outcome: Any, response: Any = None) -> Any:
         assert self._steps is not None
@@ -300,7 +311,10 @@ class AsyncFlow(_Flow, AsyncGenerator[Any, Any]):
                     return step.request
                 outcome = None
                 if isinstance(step, _Drain):
-                    await step.response.aread()
+                    try:
+                        await step.response.aread()
+                    except self._auth._library.module.HTTPError:
+                        self._auth._library.empty(step.response)
                 elif (client := self._auth._async_client) is not None:
                     outcome = await self._auth._asend_by(client, step, self._request)
                 else:

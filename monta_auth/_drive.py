@@ -31,12 +31,20 @@ class Done:
 
 
 class Raised:
-    """An outcome that is an exception, to be thrown into the flow."""
+    """An outcome that is an exception, to be thrown into the flow, once.
 
-    __slots__ = ("error",)
+    It lets go of the exception then: frames hold on to outcomes, and tracebacks to frames.
+    """
+
+    __slots__ = ("_error",)
 
     def __init__(self, error: Exception) -> None:
-        self.error = error
+        self._error: Exception | None = error
+
+    def take(self) -> Exception:
+        error, self._error = self._error, None
+        assert error is not None  # an outcome is used once
+        return error
 
 
 def drive(flow: Flow[T], send: Callable[[Send], Reply]) -> T:
@@ -72,7 +80,7 @@ async def adrive(flow: Flow[T], send: Callable[[Send], Awaitable[Reply]]) -> T:
 def advance(flow: Flow[Any], outcome: Any = None) -> Any:
     """Resume the flow; return the first effect that is not performed here, or `Done`."""
     while True:
-        effect = _resume(flow, outcome)
+        effect = resume(flow, outcome)
         if isinstance(effect, Call):
             outcome = _call(effect)
         elif isinstance(effect, Wait):
@@ -88,7 +96,7 @@ def advance(flow: Flow[Any], outcome: Any = None) -> Any:
 async def aadvance(flow: Flow[Any], outcome: Any = None) -> Any:
     """As `advance`, without ever blocking the event loop."""
     while True:
-        effect = _resume(flow, outcome)
+        effect = resume(flow, outcome)
         if isinstance(effect, Call):
             outcome = await (_call_trio if _in_trio() else _call_asyncio)(effect)
         elif isinstance(effect, Wait):
@@ -101,11 +109,10 @@ async def aadvance(flow: Flow[Any], outcome: Any = None) -> Any:
             return effect
 
 
-def _resume(flow: Flow[Any], outcome: Any) -> Any:
+def resume(flow: Flow[Any], outcome: Any) -> Any:
+    """Send or throw the outcome into the flow; return its next effect, or `Done`."""
     try:
-        if isinstance(outcome, Raised):
-            return flow.throw(outcome.error)
-        return flow.send(outcome)
+        return flow.throw(outcome.take()) if isinstance(outcome, Raised) else flow.send(outcome)
     except StopIteration as done:
         return Done(done.value)
 

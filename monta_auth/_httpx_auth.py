@@ -183,5 +183,5 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
 
 def _unwrap(outcome: Reply | Raised) -> Reply:
     if isinstance(outcome, Raised):
-        raise outcome.error
+        raise outcome.take()
     return outcome

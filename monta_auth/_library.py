@@ -12,7 +12,7 @@ from typing import Any
 from ._drive import Raised
 from ._effects import Send
 from ._errors import Failure, MontaAuthError, TokenEndpointError, TransportFailure, recast
-from ._wire import Reply
+from ._wire import Reply, TokenRequest
 
 #: Key in a request's extensions by which a token call and its redirects are known.
 _MARK = "monta_auth.token_call"
@@ -75,16 +75,13 @@ class Library:
             body = response.content if response.is_stream_consumed else b""
             return Reply(response.status_code, response.headers, body)
         finally:
-            self.wipe(call)
+            call.wipe()
 
-    def wipe(self, call: Any) -> None:
-        call.stream.body = b""
-
-    def wipe_response(self, response: Any) -> None:
-        """Empty a response that the library's own frames hold on to when something fails."""
-        for name, empty in (("_content", b""), ("_text", "")):
-            if hasattr(response, name):
-                setattr(response, name, empty)
+    def empty(self, response: Any) -> None:
+        """Empty a response: the library's frames hold on to it, or could not read it to its end."""
+        response._content = b""
+        if hasattr(response, "_text"):
+            response._text = ""
 
     def failure(self, error: BaseException | None, call: Any) -> Failure | None:
         """Return what the core learns of an exception, or None if it is not this token call's."""
@@ -208,12 +205,12 @@ def _token_call_class(module: Any) -> Any:
 
         def __init__(self, body: bytes) -> None:
             self.body = body
-            self._is_sent = False
+            self.is_sent = False
 
         def _take(self) -> bytes:
-            if self._is_sent:
+            if self.is_sent:
                 raise _redirected()
-            self._is_sent = True
+            self.is_sent = True
             return self.body
 
         def __iter__(self) -> Iterator[bytes]:
@@ -225,7 +222,11 @@ def _token_call_class(module: Any) -> Any:
     class TokenCall(module.Request):  # type: ignore[misc]
         """Reading it (as logging hooks do) must not exchange its stream for one that repeats."""
 
-        def __init__(self, call: Any, timeout: Mapping[str, float], user_agent: str | None) -> None:
+        def __init__(
+            self, call: TokenRequest, timeout: Mapping[str, float], user_agent: str | None
+        ) -> None:
+            self._stream = OneShot(call.body)
+            self._is_under_way = self._was_read = False
             url = module.URL(call.url)
             headers = {"Host": url.netloc.decode("ascii"), **call.headers}
             headers["Content-Length"] = str(len(call.body))
@@ -235,19 +236,36 @@ def _token_call_class(module: Any) -> Any:
                 "POST",
                 url,
                 headers=headers,
-                stream=OneShot(call.body),
+                stream=self._stream,
                 extensions={"timeout": dict(timeout), _MARK: object()},
             )
 
         @property
+        def stream(self) -> Any:
+            # A client looks at the stream before a transport takes the request. Whoever reads the
+            # request then is a transport that does not iterate the stream, such as a mock; and
+            # whoever wants the stream after that builds a redirect.
+            if self._was_read:
+                self._stream.is_sent = True
+            self._is_under_way = True
+            return self._stream
+
+        @stream.setter
+        def stream(self, stream: Any) -> None:
+            """Leave it as it is."""
+
+        @property
         def content(self) -> bytes:
-            body: bytes = self.stream.body
-            return body
+            return self._stream.body
 
         def read(self) -> bytes:
+            self._was_read = self._is_under_way
             return self.content
 
         async def aread(self) -> bytes:
-            return self.content
+            return self.read()
+
+        def wipe(self) -> None:
+            self._stream.body = b""
 
     return TokenCall

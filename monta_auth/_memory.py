@@ -45,6 +45,9 @@ class RefusedCredentials:
         while len(self._entries) > 16:
             del self._entries[next(iter(self._entries))]
 
+    def discard(self, digest: str) -> None:
+        self._entries.pop(digest, None)
+
     def clear(self) -> None:
         self._entries.clear()
 

@@ -125,12 +125,15 @@ class Renewal:
         """Return the new pair, or None if the server refused this refresh token."""
         self.kind = "refresh"
         request = refresh_request(self._base_url, token)
-        reply = yield from self._exchange(request, token)
-        if 200 <= reply.status < 300:
-            return self._pair_in(reply, request)
-        if 400 <= reply.status < 500:
-            return None
-        raise read_error(reply, request, self._clock.wall())
+        try:
+            reply = yield from self._exchange(request, token)
+            if 200 <= reply.status < 300:
+                return self._pair_in(reply, request)
+            if reply.status >= 400:
+                return None  # refused; 5xx was dealt with there
+            raise read_error(reply, request, self._clock.wall())
+        finally:
+            request.wipe()
 
     def _mint(self) -> Steps:
         if self._credentials is None:
@@ -142,24 +145,34 @@ class Renewal:
         self.kind = "mint"
         credentials = self._credentials
         secret = yield from self._secret(credentials)
-        tried: list[str] = []
-        while True:
-            tried.append(secret)
-            self._memory.credentials.check(credentials.digest(secret), self._clock.monotonic())
-            request = mint_request(self._base_url, credentials.client_id, secret)
+        held, error = yield from self._mint_with(credentials, secret)
+        if error is not None and credentials.literal_secret is None:
+            # It may have been rotated since it was asked for.
+            again = yield from self._secret(credentials)
+            if again != secret:
+                held, error = yield from self._mint_with(credentials, again)
+        if error is not None:
+            raise error
+        return held
+
+    def _mint_with(self, credentials: Credentials, secret: str) -> Steps:
+        """Return the new pair and None, or None and what the server said of these credentials."""
+        digest = credentials.digest(secret)
+        self._memory.credentials.check(digest, self._clock.monotonic())
+        request = mint_request(self._base_url, credentials.client_id, secret)
+        try:
             reply = yield from self._exchange(request)
             if 200 <= reply.status < 300:
-                return self._pair_in(reply, request)
+                held = self._pair_in(reply, request)
+                self._memory.credentials.discard(digest)
+                return held, None
             if reply.status != 401:
                 raise read_error(reply, request, self._clock.wall())
             error = read_refusal(reply, request, urlsplit(self._base_url).netloc)
-            digest = credentials.digest(secret)
-            self._memory.credentials.add(digest, error, self._clock.monotonic())
-            if credentials.literal_secret is None and len(tried) == 1:
-                # It may have been rotated since it was asked for.
-                secret = yield from self._secret(credentials)
-            if secret in tried:
-                raise error
+        finally:
+            request.wipe()
+        self._memory.credentials.add(digest, error, self._clock.monotonic())
+        return None, error
 
     def _secret(self, credentials: Credentials) -> Steps:
         if isinstance(credentials.secret, str):

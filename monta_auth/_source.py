@@ -7,12 +7,13 @@ import logging
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from typing import Any
 
 from ._credentials import ClientSecret, find_credentials
-from ._drive import drive, is_async, needs_async
+from ._drive import advance, is_async, needs_async
 from ._effects import Call, Effect, Wait
 from ._errors import ConfigurationError, Failure, MontaAuthError, TransportFailure
 from ._flight import Flight
@@ -103,7 +104,7 @@ class TokenSource:
         self._state = State(self.policy, clock)
         self._store_is_down = False
         # Pairs that on_token was not called with yet: a leader may be cancelled before it is.
-        self._unannounced: list[TokenSet] = []
+        self._unannounced: deque[TokenSet] = deque()
         if token is not None:
             self._state.hold(
                 hold_old(
@@ -311,12 +312,19 @@ class TokenSource:
                 state.abandon(flight)
             self._record(renewal, started, installed, failure, was_down)
         yield from renewal.visit.release()
-        while self._unannounced and (on_token := self._on_token) is not None:
+        yield from self._announce()
+        return installed
+
+    def _announce(self) -> Generator[Effect, Any, None]:
+        while self._unannounced and self._on_token is not None:
             try:
-                yield Call(on_token, self._unannounced.pop(0))
+                pair = self._unannounced.popleft()
+            except IndexError:  # pragma: no cover - another thread was faster by a hair
+                return
+            try:
+                yield Call(self._on_token, pair)
             except Exception as error:
                 logger.warning("on_token raised %s; the pair is in use", type(error).__qualname__)
-        return installed
 
     def _record(
         self,
@@ -372,7 +380,7 @@ class TokenSource:
         """Run a change of the store, where it does not need an event loop."""
         if self._only_async is None:
             try:
-                drive(change, _sends_nothing)
+                advance(change)
             except Exception as error:
                 logger.warning("the token store raised %s", type(error).__qualname__)
 
@@ -389,10 +397,6 @@ def _rebuild(settings: dict[str, Any]) -> TokenSource:
     return TokenSource(**settings)
 
 
-def _sends_nothing(effect: Any) -> Any:
-    raise AssertionError("no token call belongs to a change of the store")
-
-
 _every_source: weakref.WeakSet[TokenSource] = weakref.WeakSet()
 
 
@@ -401,5 +405,5 @@ def _after_fork_in_child() -> None:
         source._state.start_over_in_child()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_after_fork_in_child)

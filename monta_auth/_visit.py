@@ -165,16 +165,24 @@ def drop_stored_token(store: Store, header: str | None, memory: Memory) -> Steps
     if header is not None and stored != header:
         return
     memory.headers.add(stored)
-    lease = yield Call(store.try_lock, LEASE_SECONDS)
-    if lease is not None:  # whoever has it now replaces the pair
-        yield Call(store.save, without_access(pair), lease)
-        yield Call(lease.release)
+    yield from _save_now(store, without_access(pair))  # or else whoever has the lock replaces it
 
 
 def delete_stored_pair(store: Store, memory: Memory) -> Steps:
     """Delete the stored pair; `Memory.clear_store` stays set if it was not possible."""
-    lease = yield Call(store.try_lock, LEASE_SECONDS)
-    if lease is not None:
-        yield Call(store.save, None, lease)
+    if (yield from _save_now(store, None)):
         memory.clear_store = False
+
+
+def _save_now(store: Store, pair: TokenSet | None) -> Steps:
+    """Save without waiting for the lock; return whether it was free."""
+    lease = yield Call(store.try_lock, LEASE_SECONDS)
+    if lease is None:
+        return False
+    try:
+        yield Call(store.save, pair, lease)
+    except Exception:
         yield Call(lease.release)
+        raise
+    yield Call(lease.release)
+    return True

@@ -46,6 +46,10 @@ class TokenRequest:
         self.body = json.dumps(body, separators=(",", ":")).encode()
         self.secrets = secrets
 
+    def wipe(self) -> None:
+        """Forget body and secrets, since tracebacks keep what was local when they were made."""
+        self.body, self.secrets = b"", ()
+
     def __repr__(self) -> str:
         return f"TokenRequest({self.kind!r}, {self.url!r})"
 

@@ -13,7 +13,7 @@ from monta_auth._credentials import ClientSecret
 from monta_auth._drive import Flow, drive
 from monta_auth._effects import Send
 from monta_auth._errors import TransportFailure
-from monta_auth._held import NOTHING
+from monta_auth._held import Held, Nothing
 from monta_auth._wire import Reply
 
 from ._errors import library_error, transport_failure
@@ -64,28 +64,29 @@ class MontaAuth(BaseAuth, AuthBase):
         self._session = session
         self._timeout = timeout
 
-    _derived = (*BaseAuth._derived, "_low", "_high", "_hook")
+    _derived = (*BaseAuth._derived, "_low", "_high", "_held", "_hook")
 
     def _connect(self) -> None:
         super()._connect()
         self._low, self._high = self._origins.low, self._origins.high
-        self._hook = Resend(self, NOTHING)
+        self._held: Held | Nothing = self.source.ready
+        self._hook = Resend(self)
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        hook = self._hook
+        held = self._held
         url = r.url or ""
         # The hot path: a URL as `Origins.allows` tells it first, a token as `fresh` does.
-        if not self._low <= url < self._high or self._monotonic() >= hook.held.advisory_at:
+        if not self._low <= url < self._high or self._monotonic() >= held.advisory_at:
             if not self._origins.allows(url):
                 self._origins.warn_about(url)
                 return r
-            hook = self._hook = Resend(self, self._run(self.source.obtain(), r))
-        r.headers["Authorization"] = hook.held.header
+            held = self._held = self._run(self.source.obtain(), r)
+        r.headers["Authorization"] = held.header
         hooks = r.hooks["response"]
         if hooks:
             # A request that is authorised anew keeps one hook of ours.
-            hooks[:] = [other for other in hooks if type(other) is not Resend]
-        hooks.append(hook)
+            hooks[:] = [hook for hook in hooks if type(hook) is not Resend]
+        hooks.append(self._hook)
         return r
 
     def token(self) -> TokenSet:

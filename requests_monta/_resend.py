@@ -16,7 +16,7 @@ from requests.cookies import extract_cookies_to_jar
 from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 
-from monta_auth._held import Held, Nothing
+from monta_auth._tokens import BearerHeader
 
 if TYPE_CHECKING:
     from ._auth import MontaAuth
@@ -27,17 +27,16 @@ _RESENT = "_monta_auth_resent"
 
 
 class Resend:
-    """The response hook of requests with one token: has a refused one sent once more.
+    """The response hook of an auth object's requests: has a refused one sent once more.
 
     Redirects share it with the request that they came from. It pickles to a hook that does
     nothing, since responses are pickled (caches, process pools) and it leads to the secret.
     """
 
-    __slots__ = ("_auth", "held")
+    __slots__ = ("_auth",)
 
-    def __init__(self, auth: MontaAuth, held: Held | Nothing) -> None:
+    def __init__(self, auth: MontaAuth) -> None:
         self._auth = auth
-        self.held = held
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         refused = response.request
@@ -48,8 +47,9 @@ class Resend:
             return response  # out of a cache: it says nothing about the token of today
         auth = self._auth
         sent = refused.headers.get("Authorization")
-        sent = sent if isinstance(sent, str) else None
-        if not auth.source.refuse(401, refused.url or "", sent, self.held.header, auth._origins):
+        # Only the core makes headers of this kind, so that it is ours, whatever copy carries it.
+        ours = sent if isinstance(sent, BearerHeader) else None
+        if not auth.source.refuse(401, refused.url or "", ours, ours, auth._origins):
             return response
         again = refused.copy()
         if not _rewound(again):
@@ -68,8 +68,6 @@ class Resend:
         setattr(again, _RESENT, True)
         # A redirect of the answer is built from the request that the session knows.
         refused.headers["Authorization"] = held.header
-        hooks = refused.hooks["response"]
-        hooks[:] = [Resend(auth, held) if hook is self else hook for hook in hooks]
         started = time.perf_counter()
         answer: requests.Response = connection.send(again, **kwargs)
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)

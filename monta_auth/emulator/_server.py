@@ -94,6 +94,8 @@ class Server:
         self._ready.set()
         await self._done.wait()
         server.close()
+        # A connection accepted just now is known after one more turn of the loop.
+        await asyncio.sleep(0)
         for connection in list(state.connections):
             connection.transport.abort()
         # One turn of the loop tells the calls in flight that they are disconnected: uvicorn logs

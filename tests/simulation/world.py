@@ -88,6 +88,8 @@ class Flow(Caller):
         self.until = 0.0
         self.flight: Flight | None = None
         self.sends = 0
+        self.woken: list[bool] = []
+        self.later: Flight | None = None
         self.sent_at = float("-inf")
         self.retry_sleep = 0.0
         self.reply: Reply | None = None
@@ -287,7 +289,10 @@ class World:
         elif name == "call fails":
             flow.resume(OSError("no space left"))
         else:
-            flow.resume(self._outcome(name, flow, was, fault))
+            outcome = self._outcome(name, flow, was, fault)
+            moment = isinstance(outcome, Reply) and (outcome.status in (429, 500, 503))
+            flow.later = flow.flight if moment and was.request.kind == "refresh" else None
+            flow.resume(outcome)
         self._look(flow, was)
 
     def _outcome(self, name: str, flow: Flow, effect: Send, fault: str) -> object:
@@ -369,6 +374,13 @@ class World:
         if isinstance(effect, Wait):
             assert 0 < effect.seconds <= source.policy.deadline
             flow.until = now + effect.seconds
+            flow.woken = [True]
+            if effect.flight.add(lambda woken=flow.woken: woken.append(True)):  # type: ignore[misc]
+                flow.woken.clear()
+            assert not effect.flight.lease_is_over(now), "a wait for a flight that ran out"
+            for other in self.flows if flow.blocking else ():
+                if other.flight is effect.flight and other is not flow:
+                    assert other.thread != flow.thread, f"{flow} waits for its own thread"
         elif isinstance(effect, Sleep):
             assert 0 < effect.seconds
             flow.until = now + effect.seconds
@@ -408,6 +420,8 @@ class World:
                 assert lost is not flight, both
                 assert lost.over, both
                 self._use(other, other.effect, "still on the wire")
+        if effect.request.kind == "mint":
+            assert flow.later is not flight, "the credentials were used after a 429 or 5xx"
         if effect.request.kind == "refresh":
             token = json.loads(effect.request.body)["refreshToken"]
             why = self.used[index].get(token)
@@ -432,6 +446,7 @@ class World:
                 flight = flow.effect.flight
                 alive = flight is flow.source._state._flight
                 assert flight.over or alive, f"{flow} waits for what nobody will end"
+                assert not flight.over or flow.woken, f"{flow} was not woken"
         assert len(set(self.heard)) == len(self.heard), "on_token heard of a pair twice"
 
     # --- the end

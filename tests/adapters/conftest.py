@@ -1,0 +1,78 @@
+"""Fixtures of the contract suite: `h` is each way of using each library in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import SimpleNamespace
+
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from monta_auth import _drive
+
+from .contract import KINDS, Harness, Portals
+from .site import Host, Monta, Now
+
+
+@pytest.fixture(scope="session")
+def portals() -> Iterator[Portals]:
+    """Event loops of either kind, started when first asked for."""
+    running: dict[str, BlockingPortal] = {}
+    with ExitStack() as stack:
+
+        def portal(backend: str) -> BlockingPortal:
+            if backend not in running:
+                running[backend] = stack.enter_context(start_blocking_portal(backend))
+            return running[backend]
+
+        yield portal
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((kind, separate), id=f"{kind} {separate}".strip())
+        for kind in KINDS
+        for separate in ("", "session=" if kind == "requests" else "client=")
+        if not (separate and kind.endswith("trio"))  # as under asyncio
+    ]
+)
+def h(request: pytest.FixtureRequest, portals: Portals) -> Iterator[Harness]:
+    kind, separate = request.param
+    harness = KINDS[kind](portals, separate=bool(separate))
+    yield harness
+    harness.close()
+
+
+@pytest.fixture
+def now() -> Now:
+    return Now()
+
+
+@pytest.fixture
+def monta(now: Now) -> Iterator[Monta]:
+    with Monta(now) as site:
+        yield site
+
+
+@pytest.fixture
+def foreign() -> Iterator[Host]:
+    with Host() as host:
+        yield host
+
+
+@pytest.fixture(autouse=True)
+def slept(monkeypatch: pytest.MonkeyPatch, now: Now) -> list[float]:
+    """No flow really sleeps: each pause is noted, and passes on the hand-turned clock."""
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        now.advance(seconds)
+
+    async def asleep(seconds: float) -> None:
+        sleep(seconds)
+
+    monkeypatch.setattr(_drive, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(_drive, "_sleep", asleep)
+    return pauses

@@ -1,0 +1,126 @@
+"""Finds secrets and tokens in whatever an object leads to, as an error tracker might upload it.
+
+The walk follows everything that the garbage collector knows of an object, and the locals of the
+frames of a traceback. It does not enter
+
+* modules, classes, code, and the globals of functions: nothing of one request is there;
+* the tests' own frames and objects: they know the secrets that they look for;
+* a `MontaAuth`, a `TokenSource` and the flow objects' way into them: a client that can renew its
+  token must know how, and a library's frames hold the client whose ``auth`` it is. What is
+  forbidden is that the exchange itself is found: requests, bodies, headers, replies;
+* the hook of requests_monta, for the same reason.
+
+A `BearerHeader`, and its bytes, count by what they show (``Bearer [redacted]``): that is what a
+tracker sees of a header that the caller's own request carries. Any other string with a token in
+it is a leak.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import types
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from monta_auth import TokenSource
+from monta_auth._auth import BaseAuth
+from monta_auth._tokens import BearerHeader, _BearerBytes
+
+_HERE = str(Path(__file__).parent)
+_CLOSED: tuple[type, ...] = (
+    types.ModuleType,
+    type,
+    types.CodeType,
+    weakref.ref,
+    BaseAuth,
+    TokenSource,
+    int,
+    float,
+    type(None),
+)
+#: The tests' tools that run a client's coroutines know what the tests know.
+_TOOLS = ("/anyio/", "/trio/", "/asyncio/", "/outcome/", "/concurrent/", "/_pytest/", "/pluggy/")
+
+
+def leaks(root: object, secrets: Iterable[str]) -> list[str]:
+    """Return, for each place where one of the secrets is found, the way to it."""
+    wanted = [secret for secret in secrets if secret]
+    assert wanted, "nothing to look for"
+    raw = [secret.encode() for secret in wanted]
+    found: list[str] = []
+    seen: set[int] = set()
+    keep: list[object] = []  # so that no id is given out twice
+    todo: list[tuple[object, str]] = [(root, type(root).__name__)]
+    while todo:
+        value, way = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        keep.append(value)
+        if isinstance(value, BearerHeader | _BearerBytes):
+            continue
+        if isinstance(value, str):
+            found += [way] if any(secret in value for secret in wanted) else []
+        elif isinstance(value, bytes | bytearray | memoryview):
+            found += [way] if any(secret in bytes(value) for secret in raw) else []
+        elif isinstance(value, io.BytesIO):
+            if not value.closed:
+                todo.append((value.getvalue(), way + ".getvalue()"))
+        elif not _is_closed(value):
+            todo += [(child, f"{way} > {name}") for name, child in _children(value)]
+    return found
+
+
+def _is_closed(value: object) -> bool:
+    if isinstance(value, _CLOSED):
+        return True
+    kind = type(value)
+    if kind.__module__.startswith("requests_monta.") and callable(value):
+        return True  # the hook
+    return kind.__module__.startswith(
+        ("tests.", "monta_auth.emulator", "_pytest", "trio.", "anyio.")
+    )
+
+
+def _children(value: Any) -> list[tuple[str, object]]:
+    if isinstance(value, dict):
+        if "__spec__" in value and "__builtins__" in value:
+            return []  # a module's
+        return [(f"[{key!r:.40}]", v) for key, v in value.items()] + [("key", key) for key in value]
+    if isinstance(value, types.FrameType):
+        where = value.f_code.co_filename
+        if where.startswith(_HERE) or any(tool in where for tool in _TOOLS):
+            return []
+        name = f"{Path(where).parent.name}/{Path(where).name}:{value.f_code.co_name}"
+        return [(f"{name}: {key}", v) for key, v in list(value.f_locals.items())]
+    if isinstance(value, types.TracebackType):
+        return [("frame", value.tb_frame), ("next", value.tb_next)]
+    if isinstance(value, types.FunctionType):
+        return [("closure", value.__closure__), ("defaults", value.__defaults__)]
+    if isinstance(value, types.GeneratorType):
+        return [("frame", value.gi_frame)]
+    if isinstance(value, types.CoroutineType):
+        return [("frame", value.cr_frame)]
+    if isinstance(value, types.AsyncGeneratorType):
+        return [("frame", value.ag_frame)]
+    named: list[tuple[str, object]] = []
+    if isinstance(value, BaseException):
+        named = [
+            ("args", value.args),
+            ("__context__", value.__context__),
+            ("__cause__", value.__cause__),
+            ("__traceback__", value.__traceback__),
+        ]
+    for kind in type(value).__mro__:
+        slots: Any = vars(kind).get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            if hasattr(value, slot):
+                named.append((slot, getattr(value, slot)))
+    attributes = getattr(value, "__dict__", None)
+    if isinstance(attributes, dict):
+        named += [(str(name), v) for name, v in attributes.items()]
+    # Whatever a C type holds: partials, methods, cells, iterators, views of mappings.
+    return named + [(type(value).__name__, child) for child in gc.get_referents(value)]

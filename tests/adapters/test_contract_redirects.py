@@ -1,0 +1,156 @@
+"""The contract of every adapter: the token and the body stay where they belong, redirect or not."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.types import Send
+
+import monta_auth
+from monta_auth.emulator import Fault
+
+from .contract import Harness
+from .site import Host, Monta, Seen, echo, redirects, respond, says
+
+REDIRECTS = [302, 303, 307, 308]
+
+
+@pytest.mark.parametrize("status", [301, *REDIRECTS])
+def test_a_redirect_to_a_foreign_host_carries_no_token(
+    h: Harness, monta: Monta, foreign: Host, status: int
+) -> None:
+    client = h.open(h.auth(monta))
+    url = monta.page("/from", redirects(status, foreign.origin + "/to"), guarded=True)
+    for _ in range(2):
+        assert client.get(url, follow=True).content == b"foreign"
+    assert [seen.token for seen in foreign.seen] == [None, None]
+    assert not any(secret in repr(foreign.seen) for secret in monta.secrets)
+
+
+@pytest.mark.parametrize("status", REDIRECTS)
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+def test_a_401_from_a_foreign_host_triggers_nothing(
+    h: Harness, monta: Monta, foreign: Host, status: int, warm: bool
+) -> None:
+    """The POST has been executed; to send it again would be to execute it twice."""
+    client = h.open(h.auth(monta))
+    if warm:
+        client.get(monta.url("/charge-points"))
+    foreign.pages["/to"] = says(401, b"who are you?")
+    url = monta.page("/from", redirects(status, foreign.origin + "/to"), guarded=True)
+    response = client.post(url, json={"pay": 1}, follow=True)
+    assert (response.status_code, response.content) == (401, b"who are you?")
+    assert len(monta.asked("/api/v1/from")) == 1
+    assert len(foreign.seen) == 1
+    assert (monta.mints, monta.refreshes) == (1, 0)
+    client.get(monta.url("/charge-points"))
+    assert (monta.mints, monta.refreshes) == (1, 0)
+
+
+@pytest.mark.parametrize("status", REDIRECTS)
+def test_a_401_after_a_redirect_resends_only_what_was_refused(
+    h: Harness, monta: Monta, status: int
+) -> None:
+    client = h.open(h.auth(monta))
+    client.get(monta.url("/charge-points"))
+    target = monta.page("/to", echo, guarded=True)
+
+    async def revoke(seen: Seen, send: Send) -> None:
+        monta.emulator.revoke_access_tokens()
+        await respond(send, status, b"", {"location": target})
+
+    url = monta.page("/from", revoke, guarded=True)
+    response = client.post(url, json={"pay": 1}, follow=True)
+    assert response.status_code == 200
+    assert len(monta.asked("/api/v1/from")) == 1
+    refused, again = monta.asked("/api/v1/to")
+    assert (again.method, again.body) == (refused.method, refused.body)
+    if status in (307, 308):
+        assert (again.method, again.body.replace(b" ", b"")) == ("POST", b'{"pay":1}')
+    else:
+        assert (again.method, again.body) == ("GET", b"")
+    assert (monta.mints, monta.refreshes) == (1, 1)
+
+
+@pytest.mark.parametrize("status", REDIRECTS)
+def test_a_redirect_after_a_heal_carries_the_new_token(
+    h: Harness, monta: Monta, status: int
+) -> None:
+    client = h.open(h.auth(monta))
+    client.get(monta.url("/charge-points"))
+    target = monta.page("/to", echo, guarded=True)
+    url = monta.page("/from", redirects(status, target), guarded=True)
+    monta.emulator.revoke_access_tokens()
+    assert client.get(url, follow=True).status_code == 200
+    assert len(monta.asked("/api/v1/from")) == 2
+    (arrived,) = monta.asked("/api/v1/to")
+    assert arrived.token == monta.asked("/api/v1/from")[1].token
+    assert (monta.mints, monta.refreshes) == (1, 1)
+
+
+def test_a_redirect_after_a_heal_to_a_foreign_host_carries_no_token(
+    h: Harness, monta: Monta, foreign: Host
+) -> None:
+    client = h.open(h.auth(monta))
+    client.get(monta.url("/charge-points"))
+    url = monta.page("/from", redirects(307, foreign.origin + "/to"), guarded=True)
+    monta.emulator.revoke_access_tokens()
+    assert client.post(url, follow=True, **h.content(b"x")).status_code == 200
+    (arrived,) = foreign.seen
+    assert (arrived.token, arrived.body) == (None, b"x")
+
+
+def test_a_redirect_is_not_followed_for_whoever_did_not_ask(h: Harness, monta: Monta) -> None:
+    client = h.open(h.auth(monta))
+    url = monta.page("/from", redirects(302, monta.url("/charges")), guarded=True)
+    assert client.get(url).status_code == 302
+    assert monta.asked("/api/v1/charges") == []
+
+
+@pytest.mark.parametrize("status", [301, *REDIRECTS])
+@pytest.mark.parametrize("follow", [False, True], ids=["stays", "follows"])
+def test_nothing_of_a_token_call_follows_a_redirect(
+    h: Harness, monta: Monta, foreign: Host, status: int, follow: bool
+) -> None:
+    location = {"location": foreign.origin + "/auth/token"}
+    foreign.pages["/auth/token"] = says(200, b'{"accessToken":"foreign","refreshToken":"foreign"}')
+    client = h.open(h.auth(monta))
+    monta.emulator.inject(Fault(status=status, headers=location), times=5)
+    with pytest.raises(monta_auth.TokenEndpointError, match="redirect") as caught:
+        client.get(monta.url("/charge-points"), follow=follow)
+    assert isinstance(caught.value, h.error)
+    told = b"".join(seen.body + repr(seen.headers).encode() for seen in foreign.seen)
+    assert monta.client_secret.encode() not in told
+    assert monta.client_id.encode() not in told
+    assert monta.mints == 1
+    assert monta.asked("/api/v1/charge-points") == []
+
+
+@pytest.mark.parametrize("status", [303, 307])
+def test_nothing_of_a_refresh_follows_a_redirect(
+    h: Harness, monta: Monta, foreign: Host, status: int
+) -> None:
+    source = monta.source()
+    client = h.open(h.auth(source=source))
+    client.get(monta.url("/charge-points"))
+    assert source.ready.header
+    monta.now.advance(3600)
+    location = {"location": foreign.origin + "/auth/refresh"}
+    monta.emulator.inject(Fault(status=status, headers=location), path="/auth/refresh")
+    with pytest.raises(monta_auth.TokenEndpointError, match="redirect"):
+        client.get(monta.url("/charge-points"), follow=True)
+    assert not any(
+        secret.encode() in seen.body for seen in foreign.seen for secret in monta.secrets
+    )
+    assert monta.mints == 1
+
+
+def test_a_redirect_to_an_allowed_origin_may_be_refused_and_healed(
+    h: Harness, monta: Monta, foreign: Host
+) -> None:
+    """Requests and httpx strip Authorization when the host changes, so no 401 of it is ours."""
+    client = h.open(h.auth(monta, allowed_origins=[foreign.origin]))
+    url = monta.page("/from", redirects(302, foreign.origin + "/to"), guarded=True)
+    foreign.pages["/to"] = says(401)
+    assert client.get(url, follow=True).status_code == 401
+    assert len(foreign.seen) == 1
+    assert (monta.mints, monta.refreshes) == (1, 0)

@@ -1,0 +1,557 @@
+"""What is special to httpx and httpx2: the flow, timeouts, event hooks, transports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import respx
+import trio
+
+import httpx2_monta
+import httpx_monta
+from monta_auth import ConfigurationError, InvalidCredentialsError, TokenEndpointError, _registry
+from monta_auth.emulator import Emulator, Fault
+
+from .site import Host, Monta
+
+BASE = "https://public-api.monta.com/api/v1"
+GOOD = BASE + "/charge-points"
+
+
+class Script:
+    """A Monta in a transport: hands out tokens by number, refuses what was revoked."""
+
+    def __init__(self, lib: Any) -> None:
+        self.lib = lib
+        self.seen: list[Any] = []
+        self.issued = 0
+        self.valid: set[str] = set()
+        self.faults: list[Callable[[Any], Any]] = []
+
+    def __call__(self, request: Any) -> Any:
+        self.seen.append(request)
+        if "/auth/" in request.url.path:
+            if self.faults:
+                return self.faults.pop(0)(request)
+            return self.lib.Response(200, json=self._issue())
+        if request.headers.get("Authorization") in self.valid:
+            return self.lib.Response(200, json={"data": []})
+        return self.lib.Response(401)
+
+    def _issue(self) -> dict[str, str]:
+        self.issued += 1
+        self.valid.add(f"Bearer access-{self.issued}")
+        return {
+            "accessToken": f"access-{self.issued}",
+            "refreshToken": f"refresh-{self.issued}",
+            "accessTokenExpirationDate": "2099-01-01T00:00:00Z",
+        }
+
+    def revoke(self) -> None:
+        self.valid.clear()
+
+    def fails(self, status: int, **reply: Any) -> None:
+        self.faults.append(lambda request: self.lib.Response(status, **reply))
+
+    @property
+    def paths(self) -> list[str]:
+        return [request.url.path.removeprefix("/api/v1") for request in self.seen]
+
+
+class Lib:
+    """One of the two libraries, with the adapter for it."""
+
+    def __init__(self, library: Any, adapter: Any) -> None:
+        self.library, self.adapter = library, adapter
+        self.script = Script(library)
+
+    def auth(self, **settings: Any) -> Any:
+        return self.adapter.MontaAuth("client-id", "client-secret-value", **settings)
+
+    def client(self, auth: Any = None, **options: Any) -> Any:
+        transport = self.library.MockTransport(self.script)
+        return self.library.Client(transport=transport, auth=auth, **options)
+
+    def async_client(self, auth: Any = None, **options: Any) -> Any:
+        transport = self.library.MockTransport(self.script)
+        return self.library.AsyncClient(transport=transport, auth=auth, **options)
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def lib(request: pytest.FixtureRequest) -> Iterator[Lib]:
+    if request.param == "httpx":
+        yield Lib(httpx, httpx_monta)
+    else:
+        yield Lib(httpx2, httpx2_monta)
+
+
+def test_a_thousand_requests_cost_one_token_call(lib: Lib) -> None:
+    with lib.client(lib.auth()) as client:
+        for _ in range(1001):
+            assert client.get(GOOD).status_code == 200
+    assert lib.script.paths.count("/auth/token") == 1
+    assert len(lib.script.paths) == 1002
+
+
+def test_a_thousand_async_requests_cost_one_token_call(lib: Lib) -> None:
+    async def main() -> None:
+        async with lib.async_client(lib.auth()) as client:
+            for _ in range(1001):
+                assert (await client.get(GOOD)).status_code == 200
+
+    asyncio.run(main())
+    assert len(lib.script.paths) == 1002
+
+
+# --- timeouts
+
+
+@pytest.mark.parametrize("separate", [False, True], ids=["pipeline", "client="])
+def test_the_callers_timeout_reaches_the_token_call_and_the_resent_request(
+    lib: Lib, separate: bool
+) -> None:
+    timeout = {"connect": 1.0, "read": 2.0, "write": 3.0, "pool": 4.0}
+    with lib.client(timeout=77) as caller:
+        auth = lib.auth(**({"client": caller} if separate else {}))
+        with lib.client(auth) as client:
+            client.get(GOOD, timeout=lib.library.Timeout(**timeout))
+            lib.script.revoke()
+            client.get(GOOD, timeout=lib.library.Timeout(**timeout))
+    assert lib.script.paths == [
+        "/auth/token", "/charge-points", "/charge-points", "/auth/refresh", "/charge-points",
+    ]  # fmt: skip
+    assert [request.extensions["timeout"] for request in lib.script.seen] == [timeout] * 5
+
+
+@pytest.mark.parametrize("given", [None, 60.0], ids=["none", "longer than the deadline"])
+def test_a_token_call_never_waits_longer_than_the_deadline(lib: Lib, given: float | None) -> None:
+    with lib.client(lib.auth(), timeout=given) as client:
+        client.get(GOOD)
+    for seconds in lib.script.seen[0].extensions["timeout"].values():
+        assert 9 < seconds <= 10
+
+
+def test_the_timeout_of_the_asking_client_reaches_the_call_of_token(lib: Lib) -> None:
+    with lib.client(timeout=1.5) as client:
+        lib.auth().token(client)
+    assert set(lib.script.seen[0].extensions["timeout"].values()) == {1.5}
+
+
+# --- event hooks
+
+
+def test_event_hooks_see_token_calls(lib: Lib) -> None:
+    seen: list[str] = []
+    hooks = {"request": [lambda request: seen.append(request.url.path)]}
+    with lib.client(lib.auth(), event_hooks=hooks) as client:
+        client.get(GOOD)
+    assert seen == ["/api/v1/auth/token", "/api/v1/charge-points"]
+
+
+def test_a_separate_client_hides_token_calls_from_event_hooks(lib: Lib) -> None:
+    seen: list[str] = []
+    hooks = {"request": [lambda request: seen.append(request.url.path)]}
+    with lib.client() as caller, lib.client(lib.auth(client=caller), event_hooks=hooks) as client:
+        client.get(GOOD)
+    assert seen == ["/api/v1/charge-points"]
+
+
+def _raise_for_status(response: Any) -> None:
+    response.raise_for_status()
+
+
+async def _raise_for_status_async(response: Any) -> None:
+    response.raise_for_status()
+
+
+def test_a_raising_hook_on_a_401_lets_the_next_request_renew(lib: Lib) -> None:
+    hooks = {"response": [_raise_for_status]}
+    auth = lib.auth()
+    with lib.client(auth, event_hooks=hooks) as client:
+        client.get(GOOD)
+        lib.script.revoke()
+        with pytest.raises(lib.library.HTTPStatusError):
+            client.get(GOOD)
+        assert client.get(GOOD).status_code == 200
+    assert auth.status().refusals == 1
+    assert lib.script.paths[-2:] == ["/auth/refresh", "/charge-points"]
+
+
+@pytest.mark.parametrize("cold", [False, True], ids=["ready token", "cold"])
+def test_a_raising_hook_on_a_401_lets_the_next_async_request_renew(lib: Lib, cold: bool) -> None:
+    hooks = {"response": [_raise_for_status_async]}
+    auth = lib.auth()
+
+    async def main() -> None:
+        async with lib.async_client(auth, event_hooks=hooks) as client:
+            if not cold:
+                await client.get(GOOD)
+                lib.script.revoke()
+            else:
+                lib.script.valid = Never()
+            with pytest.raises(lib.library.HTTPStatusError):
+                await client.get(GOOD)
+            lib.script.valid = {f"Bearer access-{n}" for n in range(9)}
+            assert (await client.get(GOOD)).status_code == 200
+
+    asyncio.run(main())
+    assert auth.status().refusals == 1
+    assert lib.script.paths[-2:] == ["/auth/refresh", "/charge-points"]
+
+
+class Never(set[str]):
+    """A set that nothing is ever found in."""
+
+    def __contains__(self, item: object) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        pytest.param(401, InvalidCredentialsError, id="401"),
+        pytest.param(404, TokenEndpointError, id="404"),
+        pytest.param(302, TokenEndpointError, id="302"),
+    ],
+)
+@pytest.mark.parametrize("separate", [False, True], ids=["pipeline", "client="])
+def test_a_raising_hook_on_a_token_call_gives_our_error(
+    lib: Lib, status: int, kind: type[Exception], separate: bool
+) -> None:
+    hooks = {"response": [_raise_for_status]}
+    lib.script.fails(status)
+    with lib.client(event_hooks=hooks) as caller:
+        auth = lib.auth(**({"client": caller} if separate else {}))
+        client = lib.client(auth, event_hooks={} if separate else hooks)
+        with client, pytest.raises(lib.library.RequestError) as caught:
+            client.get(GOOD)
+    assert isinstance(caught.value, kind) or not separate
+    error: Any = caught.value
+    assert str(error.request.url) == GOOD
+    assert "client-secret-value" not in str(error)
+
+
+def test_a_raising_hook_on_a_token_call_tells_the_kind_of_failure(lib: Lib) -> None:
+    """401 of the token endpoint means wrong credentials, whoever looked at it first."""
+    lib.script.fails(401)
+    with lib.client(lib.auth(), event_hooks={"response": [_raise_for_status]}) as client:
+        with pytest.raises(InvalidCredentialsError):
+            client.get(GOOD)
+        with pytest.raises(InvalidCredentialsError):
+            client.get(GOOD)
+    assert lib.script.paths == ["/auth/token"]
+
+
+_READING: dict[str, list[Callable[[Any], object]]] = {
+    "request": [lambda request: request.read()],
+    "response": [lambda response: response.read()],
+}
+
+
+def test_hooks_that_read_everything_work(lib: Lib) -> None:
+    with lib.client(lib.auth(), event_hooks=_READING) as client:
+        assert client.get(GOOD).status_code == 200
+        lib.script.revoke()
+        assert client.post(GOOD, content=b"x").status_code == 200
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("hooks", [_READING, {}], ids=["reading hooks", "no hooks"])
+def test_no_token_call_is_repeated_for_a_redirect(
+    lib: Lib, monta: Monta, foreign: Host, status: int, hooks: Any
+) -> None:
+    """`Request.read` would exchange the body's stream for one that a redirect can send on."""
+    location = {"location": foreign.origin + "/"}
+    monta.emulator.inject(Fault(status=status, headers=location))
+    auth = lib.adapter.MontaAuth(source=monta.source())
+    client = lib.library.Client(verify=False, auth=auth, event_hooks=hooks, follow_redirects=True)
+    with client, pytest.raises(TokenEndpointError, match="redirect"):
+        client.get(monta.url("/charge-points"))
+    assert not any(seen.body for seen in foreign.seen)
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_no_token_call_is_repeated_for_a_redirect_in_a_mock_transport(
+    lib: Lib, status: int
+) -> None:
+    lib.script.fails(status, headers={"location": "https://foreign.example/"})
+    client = lib.client(lib.auth(), follow_redirects=True)
+    with client, pytest.raises(TokenEndpointError, match="redirect"):
+        client.get(GOOD)
+    assert not [r for r in lib.script.seen if r.url.host == "foreign.example" and r.content]
+
+
+def test_async_hooks_that_read_everything_work(lib: Lib) -> None:
+    async def read(message: Any) -> None:
+        await message.aread()
+
+    async def main() -> None:
+        hooks = {"request": [read], "response": [read]}
+        async with lib.async_client(lib.auth(), event_hooks=hooks) as client:
+            assert (await client.get(GOOD)).status_code == 200
+            lib.script.revoke()
+            assert (await client.post(GOOD, json={})).status_code == 200
+
+    asyncio.run(main())
+
+
+# --- the flow
+
+
+def test_max_redirects_of_zero_needs_a_separate_client(lib: Lib) -> None:
+    """The library counts what a flow yields."""
+    client = lib.client(lib.auth(), max_redirects=0)
+    with client, pytest.raises(lib.library.TooManyRedirects):
+        client.get(GOOD)
+    _registry.forget_shared_sources()
+    with lib.client() as caller, lib.client(lib.auth(client=caller), max_redirects=0) as client:
+        assert client.get(GOOD).status_code == 200
+
+
+def _at(lib: Lib, auth: Any, step: str) -> tuple[Any, Any]:
+    """A flow by hand, just after it yielded: the token call, the request, the renewal, the end."""
+    response = lib.library.Response
+    request = lib.library.Request("GET", GOOD)
+    flow = auth.sync_auth_flow(request)
+    yielded = next(flow)
+    if step == "mint":
+        return flow, yielded
+    yielded = flow.send(response(200, json=lib.script._issue(), request=yielded))
+    if step == "request":
+        return flow, yielded
+    yielded = flow.send(response(401, request=yielded))
+    if step == "renewal":
+        return flow, yielded
+    yielded = flow.send(response(200, json=lib.script._issue(), request=yielded))
+    return flow, yielded
+
+
+def _raise_and_close(error: BaseException, flow: Any) -> None:
+    """As the library does when a request that the flow yielded fails."""
+    try:
+        raise error
+    finally:
+        flow.close()
+
+
+@pytest.mark.parametrize("step", ["mint", "request", "renewal", "again"])
+@pytest.mark.parametrize("how", ["quietly", "network error", "interrupt"])
+def test_a_flow_that_is_closed_leaves_nobody_waiting(lib: Lib, step: str, how: str) -> None:
+    auth = lib.auth()
+    flow, yielded = _at(lib, auth, step)
+    error: BaseException = KeyboardInterrupt()
+    if how == "network error":
+        error = lib.library.ReadTimeout("late", request=yielded)
+    if how == "quietly":
+        flow.close()
+    else:
+        with pytest.raises(type(error)):
+            _raise_and_close(error, flow)
+    if how == "network error" and step in ("mint", "renewal"):
+        with lib.client(auth) as client, pytest.raises(lib.library.ReadTimeout):
+            client.get(GOOD)  # the failure is remembered
+        auth.forget()
+    with lib.client(auth) as client:
+        assert client.get(GOOD).status_code == 200
+
+
+def test_a_flow_can_be_thrown_into(lib: Lib) -> None:
+    auth = lib.auth()
+    flow, _ = _at(lib, auth, "mint")
+    with pytest.raises(LookupError):
+        flow.throw(LookupError("why not"))
+    with lib.client(auth) as client:
+        assert client.get(GOOD).status_code == 200
+
+
+def test_auth_flow_is_the_sync_one(lib: Lib) -> None:
+    flow = lib.auth().auth_flow(lib.library.Request("GET", GOOD))
+    assert next(flow).url.path.endswith("/auth/token")
+    flow.close()
+
+
+@pytest.mark.parametrize("step", ["/auth/token", "/charge-points", "/auth/refresh", "again"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_cancelled_request_leaves_nobody_waiting(lib: Lib, step: str, backend: str) -> None:
+    """Cancelled wherever it waits for the network: the next request gets its token."""
+    auth = lib.auth()
+
+    async def main(cancellable: Callable[[Any, Any], Any], event: Any) -> None:
+        reached = event()
+        count = 0
+
+        async def handler(request: Any) -> Any:
+            nonlocal count
+            response = lib.script(request)
+            path = request.url.path.removeprefix("/api/v1")
+            count += path == "/charge-points"
+            if path == step or (step == "again" and count == 2):
+                reached.set()
+                await event().wait()
+            if step in ("/auth/refresh", "again") and path == "/charge-points" and count == 1:
+                return lib.library.Response(401)
+            return response
+
+        transport = lib.library.MockTransport(handler)
+        async with lib.library.AsyncClient(transport=transport, auth=auth) as client:
+            await cancellable(lambda: client.get(GOOD), reached)
+        async with lib.async_client(auth) as client:
+            assert (await client.get(GOOD)).status_code == 200
+
+    async def by_asyncio(send: Any, reached: Any) -> None:
+        task = asyncio.ensure_future(send())
+        await reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async def by_trio(send: Any, reached: Any) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await reached.wait()
+            nursery.cancel_scope.cancel()
+
+    if backend == "asyncio":
+        asyncio.run(main(by_asyncio, asyncio.Event))
+    else:
+        trio.run(main, by_trio, trio.Event)
+
+
+# --- clients
+
+
+def test_client_takes_a_client(lib: Lib) -> None:
+    other = httpx2 if lib.library is httpx else httpx
+    for wrong in ("client", other.Client, object()):
+        with pytest.raises(ConfigurationError, match="client="):
+            lib.auth(client=wrong)
+    with other.Client(verify=False) as client, pytest.raises(ConfigurationError, match="client="):
+        lib.auth(client=client)
+
+
+def test_a_client_of_the_other_kind_is_left_alone(lib: Lib) -> None:
+    """An AsyncClient makes the token calls of async flows; a sync request uses its own pipeline."""
+    caller = lib.library.AsyncClient(transport=lib.library.MockTransport(_never))
+    with lib.client(lib.auth(client=caller)) as client:
+        assert client.get(GOOD).status_code == 200
+    asyncio.run(caller.aclose())
+
+
+def _never(request: Any) -> Any:
+    raise AssertionError("nobody should ask here")
+
+
+def test_a_separate_clients_own_auth_and_redirects_stay_out(lib: Lib) -> None:
+    options = {"auth": ("someone", "guessed"), "follow_redirects": True}
+    with lib.client(**options) as caller, lib.client(lib.auth(client=caller)) as client:
+        assert client.get(GOOD).status_code == 200
+        assert "Authorization" not in lib.script.seen[0].headers
+        lib.script.revoke()
+        lib.script.fails(307, headers={"location": "https://foreign.example/"})
+        with pytest.raises(TokenEndpointError, match="redirect"):
+            client.get(GOOD)
+    assert {request.url.host for request in lib.script.seen} == {"public-api.monta.com"}
+
+
+def test_a_client_that_carries_its_own_auth_object_may_be_its_caller(lib: Lib) -> None:
+    with lib.client() as client:
+        client.auth = lib.auth(client=client)
+        assert client.get(GOOD).status_code == 200
+    assert lib.script.paths == ["/auth/token", "/charge-points"]
+
+
+def test_urls_relative_to_the_clients_base_url_get_the_token(lib: Lib) -> None:
+    with lib.client(lib.auth(), base_url=BASE) as client:
+        assert client.get("/charge-points").status_code == 200
+        assert client.get("charge-points", params={"page": 0}).status_code == 200
+
+
+def test_an_auth_for_one_request_works(lib: Lib) -> None:
+    with lib.client() as client:
+        for _ in range(12):
+            assert client.get(GOOD, auth=lib.auth()).status_code == 200
+    assert lib.script.issued == 1
+
+
+def test_a_token_call_shows_the_clients_user_agent(lib: Lib) -> None:
+    with lib.client(lib.auth(), headers={"User-Agent": "my-app/1"}) as client:
+        client.get(GOOD)
+    assert lib.script.seen[0].headers["User-Agent"] == "my-app/1"
+    assert "Cookie" not in lib.script.seen[0].headers
+
+
+def test_errors_in_handlers_have_a_request(lib: Lib) -> None:
+    """`exc.request` is what users log."""
+    lib.script.fails(404)
+    with lib.client(lib.auth()) as client:
+        try:
+            client.get(GOOD)
+        except lib.library.HTTPError as error:
+            assert str(error.request.url) == GOOD  # noqa: PT017 - as users write it
+        else:
+            pytest.fail("it should have raised")
+
+
+@pytest.mark.parametrize("backend", [asyncio.run, trio.run], ids=["asyncio", "trio"])
+def test_the_emulator_as_an_asgi_app_serves_it(lib: Lib, backend: Callable[[Any], Any]) -> None:
+    monta = Emulator(port=8123)
+
+    async def main() -> None:
+        auth = lib.adapter.MontaAuth(monta.client_id, monta.client_secret, base_url=monta.base_url)
+        transport = lib.library.ASGITransport(monta.app)
+        async with lib.library.AsyncClient(
+            transport=transport, base_url=monta.base_url, auth=auth
+        ) as client:
+            assert (await client.get("/charge-points")).status_code == 200
+            monta.revoke_access_tokens()
+            assert (await client.get("/charge-points")).status_code == 200
+
+    backend(main() if backend is asyncio.run else main)
+    assert (monta.count("/auth/token"), monta.count("/auth/refresh")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param("ProxyError", "403 Forbidden", id="proxy"),
+        pytest.param("ConnectError", "[SSL: CERTIFICATE_VERIFY_FAILED] no issuer", id="TLS"),
+    ],
+)
+def test_a_proxy_or_tls_error_of_a_token_call_points_to_client(
+    lib: Lib, name: str, text: str
+) -> None:
+    kind = getattr(lib.library, name)
+
+    def fails(request: Any) -> Any:
+        raise kind(text, request=request)
+
+    client = lib.library.Client(transport=lib.library.MockTransport(fails), auth=lib.auth())
+    with client, pytest.raises(kind, match="client=") as caught:
+        client.get(GOOD)
+    assert text in str(caught.value)
+
+
+@respx.mock  # pyright: ignore[reportUntypedFunctionDecorator]
+def test_with_respx_as_users_use_it() -> None:
+    pair = {
+        "accessToken": "a1",
+        "refreshToken": "r1",
+        "accessTokenExpirationDate": "2099-01-01T00:00:00Z",
+    }
+    token = respx.post(BASE + "/auth/token").respond(json=pair)
+    refresh = respx.post(BASE + "/auth/refresh").respond(json={**pair, "accessToken": "a2"})
+    respx.get(GOOD, headers={"Authorization": "Bearer a1"}).respond(json={"data": []})
+    charges = respx.get(BASE + "/charges")
+    charges.side_effect = [httpx.Response(401), httpx.Response(200, json={"data": [1]})]
+    auth = httpx_monta.MontaAuth("client-id", "client-secret")
+    with httpx.Client(auth=auth) as client:
+        assert client.get(GOOD).json() == {"data": []}
+        assert client.get(BASE + "/charges").json() == {"data": [1]}
+    assert charges.calls.last.request.headers["Authorization"] == "Bearer a2"
+    assert (token.call_count, refresh.call_count) == (1, 1)
+    assert b"client-secret" not in refresh.calls.last.request.content
