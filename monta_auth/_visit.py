@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ._effects import Call, Effect, Sleep
-from ._errors import TransportFailure
+from ._errors import TokenStoreError, TransportFailure
 from ._held import Held, Phase, hold_old
 from ._memory import Memory, Superseded
 from ._policy import Clock, RefreshPolicy
@@ -99,6 +99,11 @@ class Visit:
         stored = yield from self._ask("load")
         if not isinstance(stored, TokenSet):
             return False
+        known = self.held.pair if self.held is not None else None
+        if known is not None and stored.access_token == known.access_token:
+            if stored.refresh_token is None and known.refresh_token is not None:
+                # A process that led before us vanished: it may have sent this token.
+                self._memory.spent_refresh_tokens.add(known.refresh_token)
         if bearer(stored.access_token) in self._memory.headers:
             if self._lease is not None and stored.access_expires_at > _LONG_AGO:
                 # Mark it, so that nobody else takes it for good if we get no further.
@@ -106,10 +111,8 @@ class Visit:
             if self.held is not None:
                 return False
             stored = without_access(stored)  # its refresh token may still be good
-        if self.held and stored.access_expires_at <= self.held.pair.access_expires_at:
-            return False
         now = self._clock.monotonic()
-        self.held = hold_old(
+        held = hold_old(
             stored,
             self._policy,
             now=now,
@@ -117,7 +120,13 @@ class Visit:
             jitter=self._jitter,
             after_refusal=self._after_refusal,
         )
-        return self.held.phase(now) is Phase.FRESH
+        # Compared on the monotonic clock: the dates of a stored pair may be by another clock.
+        if self.held is not None and (
+            held.header == self.held.header or held.expires <= self.held.expires
+        ):
+            return False
+        self.held = held
+        return held.phase(now) is Phase.FRESH
 
     def save(self, pair: TokenSet) -> Steps:
         if self._lease is not None:
@@ -147,7 +156,9 @@ class Visit:
             raise
         except Exception as error:
             self._store = None
-            self.error = type(error).__qualname__
+            # Our own error says what to do, and holds no secret.
+            is_ours = isinstance(error, TokenStoreError)
+            self.error = f"TokenStoreError: {error}" if is_ours else type(error).__qualname__
             return None
 
 

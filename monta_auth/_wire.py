@@ -129,7 +129,13 @@ def read_error(reply: Reply, request: TokenRequest, wall: float) -> TokenEndpoin
     status = reply.status
     if status == 429:
         return RateLimitError(
-            _text("the rate limit of this credential is used up", reply, data, request),
+            _text(
+                "the rate limit of this credential is used up (by several processes? let them "
+                "share a token with store=; see the guide 'Workers, fleets and cron jobs')",
+                reply,
+                data,
+                request,
+            ),
             **fields,
             retry_after=hint,
             retryable=True,

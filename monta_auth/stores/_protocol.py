@@ -30,6 +30,7 @@ class Bindable(Protocol):
             base_url: without a slash at its end.
             client_id: None where only a token pair is used, without credentials.
         """
+        ...
 
 
 class Store(Protocol):

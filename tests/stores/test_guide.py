@@ -1,0 +1,242 @@
+"""docs/guides/fleets.rst: its examples run as they stand there, in processes of their own."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monta_auth.emulator import Emulator
+
+from .contract import ID, URL, BoundContract, make_pair
+from .fleet import RedisServer, token_calls
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "fleets.rst"
+TEXT = GUIDE.read_text(encoding="utf-8")
+BLOCK = re.compile(
+    r"^\.\. code-block:: python\n   :name: (?P<name>[\w-]+)\n\n(?P<code>(?:   .*\n|\n)+)",
+    re.MULTILINE,
+)
+EXAMPLES = {found["name"]: textwrap.dedent(found["code"]) for found in BLOCK.finditer(TEXT)}
+
+#: In front of an example: it talks to the emulator in place of Monta.
+HERE = """
+import os, httpx_monta, requests_monta
+httpx_monta.PUBLIC_API = requests_monta.PUBLIC_API = os.environ["MONTA_BASE_URL"]
+"""
+
+#: Celery's names, for a pool that is not Celery's: tasks are called as functions.
+CELERY = """
+import sys, types
+class Celery:
+    def __init__(self, name, broker): pass
+    def task(self, **options):
+        assert options == {"autoretry_for": (requests_monta.RateLimitError,), "retry_backoff": 30}
+        return lambda function: function
+sys.modules["celery"] = types.ModuleType("celery")
+sys.modules["celery"].Celery = Celery
+"""
+
+
+@pytest.fixture
+def environment(monta: Emulator, server: RedisServer, tmp_path: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "MONTA_BASE_URL": monta.base_url,
+        "MONTA_CLIENT_ID": monta.client_id,
+        "MONTA_CLIENT_SECRET": monta.client_secret,
+        "XDG_STATE_HOME": str(tmp_path),
+        "REDIS_URL": server.url,
+        "BROKER_URL": server.url,
+    }
+
+
+def run(environment: dict[str, str], *parts: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", HERE + "\n".join(parts)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def names_of(example: str) -> dict[str, Any]:
+    """What an example defines that is no program of its own."""
+    names: dict[str, Any] = {}
+    exec(EXAMPLES[example], names)  # noqa: S102 - our own guide
+    return names
+
+
+def test_every_example_is_tested_here() -> None:
+    assert TEXT.count("code-block:: python") == len(EXAMPLES)
+    assert set(EXAMPLES) == {
+        "prefork",
+        "celery",
+        "cron",
+        "containers",
+        "redis-client",
+        "django",
+        "home-assistant",
+    }
+
+
+SERVE = """
+def worker():
+    states = []
+    body = app({}, lambda status, headers: states.append(status))
+    os._exit(0 if states == ["200 OK"] and body[0] else 1)
+
+children = []
+for _ in range(4):
+    child = os.fork()
+    if child == 0:
+        worker()
+    children.append(child)
+assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+"""
+
+
+@pytest.mark.parametrize(
+    "warm", ["", "app({}, lambda status, headers: None)"], ids=["cold", "warm"]
+)
+def test_prefork(environment: dict[str, str], monta: Emulator, warm: str) -> None:
+    """Four workers forked from a process that has, or has not, served a request."""
+    run(environment, EXAMPLES["prefork"], warm, SERVE)
+    assert token_calls(monta) == [("token", 200)]
+
+
+def test_celery(environment: dict[str, str], monta: Emulator) -> None:
+    """Two pools of two forked workers, as on two machines."""
+    pool = """
+import multiprocessing
+with multiprocessing.get_context("fork").Pool(2) as workers:
+    print(workers.map(state_of, [5001, 5002, 5003]))
+"""
+    for _ in range(2):
+        assert run(environment, CELERY, EXAMPLES["celery"], pool) == f"{['completed'] * 3}\n"
+    assert token_calls(monta) == [("token", 200)]
+
+
+def test_cron(environment: dict[str, str], monta: Emulator) -> None:
+    del environment["HOME"]
+    for _ in range(2):
+        assert run(environment, EXAMPLES["cron"]) == "60\n"
+    assert token_calls(monta) == [("token", 200)]
+
+
+def test_containers(environment: dict[str, str], monta: Emulator) -> None:
+    for _ in range(2):
+        assert run(environment, EXAMPLES["containers"]) == "24\n"
+    assert token_calls(monta) == [("token", 200)]
+
+
+def test_a_client_of_your_own() -> None:
+    names = names_of("redis-client")
+    assert repr(names["store"]) == "RedisStore(localhost:6379)"
+
+
+@pytest.fixture(scope="module")
+def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Django can be configured only once in a process."""
+    settings: Any = importlib.import_module("django.conf").settings
+    directory = tmp_path_factory.mktemp("cache")
+    backend = "django.core.cache.backends.filebased.FileBasedCache"
+    settings.configure(CACHES={"default": {"BACKEND": backend, "LOCATION": str(directory)}})
+    return directory
+
+
+@pytest.fixture
+def django_cache(cache_directory: Path) -> Any:
+    cache: Any = importlib.import_module("django.core.cache").cache
+    cache.clear()
+    return cache
+
+
+class TestDjangoCache(BoundContract):
+    """With a cache in files: it is shared by processes, as the guide asks for."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, django_cache: Any) -> None:
+        self.cache = django_cache
+        self.names = names_of("django")
+
+    def make(self) -> Any:
+        return self.names["DjangoCacheStore"]()
+
+    def spoil(self, text: str) -> None:
+        self.cache.set(self.bound().key, text)
+
+    def record(self) -> str:
+        return str(self.cache.get(self.bound().key))
+
+
+class HomeAssistantsStore:
+    """Stands for ``homeassistant.helpers.storage.Store``, which is not installed here.
+
+    Same arguments and methods; it keeps JSON in a file.
+    """
+
+    def __init__(
+        self, hass: Path, version: int, key: str, private: bool, atomic_writes: bool
+    ) -> None:
+        self.path = hass / key
+
+    async def async_load(self) -> Any:
+        return json.loads(self.path.read_text())["data"] if self.path.exists() else None
+
+    async def async_save(self, data: Any) -> None:
+        self.path.write_text(json.dumps({"version": 1, "data": data}))
+
+    async def async_remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+class TestHomeAssistant(BoundContract):
+    """One process, so that what two hold is one object."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("homeassistant", "homeassistant.helpers", "homeassistant.helpers.storage"):
+            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        storage: Any = sys.modules["homeassistant.helpers.storage"]
+        storage.Store = HomeAssistantsStore
+        self.hass = tmp_path
+        self.names = names_of("home-assistant")
+        self.stores: dict[tuple[str, str | None], Any] = {}
+
+    def make(self) -> Any:
+        return self.names["HomeAssistantStore"](self.hass, "entry-1")
+
+    def bound(self, base_url: str = URL, client_id: str | None = ID) -> Any:
+        """As the integration has it: one store for each entry."""
+        key = (base_url, client_id)
+        if key not in self.stores:
+            store = self.names["HomeAssistantStore"](self.hass, f"entry-{len(self.stores)}")
+            self.stores[key] = store.bind(*key)
+        return self.stores[key]
+
+    def spoil(self, text: str) -> None:
+        store = self.bound().store
+        self.runner.run(store.async_save({"record": text}))
+
+    def record(self) -> str:
+        data = self.runner.run(self.bound().store.async_load())
+        return str(data["record"])
+
+    def test_the_pair_survives_a_restart(self, one: Any) -> None:
+        self.put(one, make_pair(1))
+        self.stores.clear()
+        assert self.held(self.bound()) == "access-1"
