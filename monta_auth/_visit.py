@@ -82,7 +82,7 @@ class Visit:
             if self._lease is not None or self._store is None:
                 return Found.RENEW
             self._lease = yield from self._ask("try_lock", LEASE_SECONDS)
-            if self._lease is not None or self._store is None:
+            if self._lease is not None or self.error is not None:
                 continue  # look once more: it may have been renewed just before we got the lease
             now = self._clock.monotonic()
             if self.held is not None and self.held.phase(now) is Phase.ADVISORY:
@@ -100,10 +100,10 @@ class Visit:
         if not isinstance(stored, TokenSet):
             return False
         known = self.held.pair if self.held is not None else None
-        if known is not None and stored.access_token == known.access_token:
-            if stored.refresh_token is None and known.refresh_token is not None:
-                # A process that led before us vanished: it may have sent this token.
-                self._memory.spent_refresh_tokens.add(known.refresh_token)
+        same = known is not None and stored.access_token == known.access_token
+        if known and same and known.refresh_token and stored.refresh_token is None:
+            # A process that led before us vanished: it may have sent this token.
+            self._memory.spent_refresh_tokens.add(known.refresh_token)
         if bearer(stored.access_token) in self._memory.headers:
             if self._lease is not None and stored.access_expires_at > _LONG_AGO:
                 # Mark it, so that nobody else takes it for good if we get no further.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import subprocess
@@ -169,22 +168,15 @@ def test_a_child_that_has_nothing_but_a_pair_is_told_so(refresh: str) -> None:
     assert run_script(script) == ["raised ConfigurationError"]
 
 
-def fetch(data: bytes) -> tuple[str, str]:
-    """In a child that was spawned: nothing came along but the settings."""
-    source: TokenSource = pickle.loads(data)
-    effect = next(source.acquire())
-    assert isinstance(effect, Send)
-    return repr(source), effect.request.kind
-
-
 def test_a_spawned_process_starts_from_the_settings() -> None:
+    """As multiprocessing spawns it: a new interpreter with a pickle, and nothing else."""
     source = TokenSource("client-1", "secret", base_url="http://localhost:1")
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        told = pool.apply_async(fetch, (pickle.dumps(source),)).get(20)
-        pool.close()
-        pool.join()
-    assert told == (repr(source), "mint")
+    script = f"""
+        import pickle
+        source = pickle.loads({pickle.dumps(source)!r})
+        print(repr(source), next(source.acquire()).request.kind)
+    """
+    assert run_script(script) == [f"{source!r} mint"]
 
 
 def test_an_interpreter_that_exits_during_a_renewal_does_not_hang() -> None:

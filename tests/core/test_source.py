@@ -1029,7 +1029,8 @@ def test_a_leader_may_be_stopped_at_each_yield(hands: Hands, stop: int, how: str
     if installed or STEPS[stop] == "call save":
         assert waiter.token == "access-2"
         return
-    assert waiter.wants == "call load"
+    wanted: str = waiter.wants
+    assert wanted == "call load"
     sent: list[str] = []
     while waiter.wants not in ("done", "failed"):
         if isinstance(waiter.effect, Send):

@@ -405,7 +405,8 @@ class World:
     def _look_at_send(self, flow: Flow, index: int, effect: Send) -> None:
         source = flow.source
         flight = source._state._flight
-        assert flow.flight is flight is not None, "a call by a flow that does not own the flight"
+        assert flight is not None
+        assert flow.flight is flight, "a call by a flow that does not own the flight"
         assert 0 < effect.timeout <= source.policy.deadline
         flow.sends += 1
         flow.sent_at = self.hands.now

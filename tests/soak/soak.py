@@ -21,6 +21,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -46,11 +47,14 @@ LONGEST = 2 * 10.0 + 5.0
 NETWORK = (requests.RequestException, httpx.RequestError, httpx2.RequestError)
 
 
+DEEDS = ["revoke", "dead refresh", "slow", "503", "429", "reset", "lost", "calm"]
+
+
 class Worker:
     """One process: threads with requests and httpx, and event loops with httpx and httpx2."""
 
     def __init__(self, seed: int, base_url: str, credentials: tuple[str, str], until: float):
-        self.random = random.Random(seed)  # noqa: S311 - the seed replays it
+        self.random = random.Random(seed)
         self.base_url = base_url
         self.until = until
         self.outcomes: Counter[str] = Counter()
@@ -113,13 +117,13 @@ class Worker:
         with requests.Session() as session:
             session.auth = requests_monta.MontaAuth(source=self.source)
             for path in self.paths():
-                self.judge(path, lambda path=path: session.get(self.base_url + path, timeout=3.0))
+                self.judge(path, partial(session.get, self.base_url + path, timeout=3.0))
 
     def httpx_thread(self) -> None:
         auth = httpx_monta.MontaAuth(source=self.source)
         with httpx.Client(auth=auth, timeout=3.0, follow_redirects=True) as client:
             for path in self.paths():
-                self.judge(path, lambda path=path: client.get(self.base_url + path))
+                self.judge(path, partial(client.get, self.base_url + path))
 
     def loop_thread(self, library: Any, auth: Any) -> None:
         async def task(client: Any) -> None:
@@ -137,9 +141,7 @@ class Worker:
                     self.fault(path, error, started)
 
         async def main() -> None:
-            async with library.AsyncClient(
-                auth=auth, timeout=3.0, follow_redirects=True
-            ) as client:
+            async with library.AsyncClient(auth=auth, timeout=3.0, follow_redirects=True) as client:
                 await asyncio.gather(*(task(client) for _ in range(8)))
 
         asyncio.run(main())
@@ -188,7 +190,7 @@ def chaos(monta: Emulator, chance: random.Random, until: float) -> Counter[str]:
     """Do one bad thing after another; return how often each was done."""
     done: Counter[str] = Counter()
     while time.time() < until - ACCESS_LIFE:
-        deed = chance.choice(["revoke", "dead refresh", "slow", "503", "429", "reset", "lost", "calm"])
+        deed = chance.choice(DEEDS)
         done[deed] += 1
         if deed == "revoke":
             monta.revoke_access_tokens()
@@ -210,7 +212,7 @@ def chaos(monta: Emulator, chance: random.Random, until: float) -> Counter[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--seed", type=int, default=None)
@@ -232,7 +234,7 @@ def main() -> int:
                 pool.apply_async(work, (seed + n, monta.base_url, credentials, until))
                 for n in range(options.processes)
             ]
-            deeds = chaos(monta, random.Random(seed), until)  # noqa: S311
+            deeds = chaos(monta, random.Random(seed), until)
             reports = [result.get(timeout=options.seconds + 4 * LONGEST) for result in results]
         mints, refreshes = monta.count("/auth/token"), monta.count("/auth/refresh")
     elsewhere.shutdown()
