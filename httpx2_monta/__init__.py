@@ -23,6 +23,7 @@ from monta_auth import (
 )
 
 from ._auth import MontaAuth
+from ._mixin import MontaAuthMixin
 
 __all__ = [
     "PARTNER_API",
@@ -33,6 +34,7 @@ __all__ = [
     "InvalidTokenResponseError",
     "MontaAuth",
     "MontaAuthError",
+    "MontaAuthMixin",
     "RateLimitError",
     "RefreshPolicy",
     "TokenEndpointError",

@@ -25,6 +25,7 @@ from monta_auth import (
 )
 
 from ._auth import MontaAuth
+from ._mixin import MontaAuthMixin
 
 __all__ = [
     "PARTNER_API",
@@ -35,6 +36,7 @@ __all__ = [
     "InvalidTokenResponseError",
     "MontaAuth",
     "MontaAuthError",
+    "MontaAuthMixin",
     "RateLimitError",
     "RefreshPolicy",
     "TokenEndpointError",

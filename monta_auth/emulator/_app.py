@@ -22,8 +22,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import _records
-from ._state import AUTH_PATHS, Call, Fault, Headers, Reply, Settings, State, envelope
+from . import _openapi, _records
+from ._state import AUTH_PATHS, Call, Fault, Headers, Reply, Settings, State, answer, envelope
 
 BASE_PATH = "/api/v1"
 HANG_UP = "monta_auth.emulator.hang_up"
@@ -135,6 +135,8 @@ class App:
     ) -> tuple[Reply, str | None]:
         if path in AUTH_PATHS:
             return self._state.authenticate(scope["method"], path, body, now)
+        if path == "/openapi.json":
+            return answer(200, _openapi.DOCUMENT), None
         if not path.startswith("/"):
             return envelope(404, f"Everything is below {BASE_PATH}"), None
         bearer = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")

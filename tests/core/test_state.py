@@ -286,3 +286,52 @@ def test_the_failure_kept_is_a_template(hands: Hands) -> None:
     state.fail(fly(state, hands), failure, None)
     assert isinstance(state.failure, TransportFailure)
     assert state.failure.__traceback__ is None
+
+
+def test_a_waiter_gets_its_flights_failure_also_when_the_sources_memory_is_over(
+    hands: Hands,
+) -> None:
+    """A busy loop may run it late."""
+    state = state_in(hands, "none")
+    flight = fly(state, hands)
+    failure = no_answer()
+    state.fail(flight, failure, None)
+    assert flight.failure is failure
+    hands.advance(60)
+    assert state.decide(hands.now, Flight(ME, hands.now), flight, False) is failure
+
+
+def test_failures_and_refusals_are_counted(hands: Hands) -> None:
+    state = state_in(hands, "none")
+    for _ in range(2):
+        state.fail(fly(state, hands), no_answer(), None)
+    for serial in (1, 2):
+        state.hold(held_now(hands, serial))
+        assert state.refuse(f"Bearer access-{serial}") == (True, 0.0)
+        assert state.refuse(f"Bearer access-{serial}") == (True, 0.0)
+    assert (state.counts["failure"], state.counts["refusal"]) == (2, 2)
+
+
+def test_a_failed_renewal_that_read_nothing_leaves_the_held_pair(hands: Hands) -> None:
+    state = state_in(hands, "advisory")
+    held = state.held
+    state.fail(fly(state, hands), no_answer(), None)
+    assert state.held is held is not None
+
+
+def test_after_forget_the_first_failure_is_remembered_for_the_shortest_time(hands: Hands) -> None:
+    state = state_in(hands, "none")
+    for _ in range(4):
+        state.fail(fly(state, hands), no_answer(), None)
+    state.forget()
+    state.fail(fly(state, hands), no_answer(), None)
+    assert state.next_try(hands.now) == hands.now + 0.5
+
+
+def test_a_child_can_go_on_and_knows_nothing_of_its_parents_refresh_token(hands: Hands) -> None:
+    state = state_in(hands, "fresh")
+    state.start_over_in_child()
+    assert state.held is not None
+    assert state.held.pair.refresh_token is None
+    assert state.held.pair.refresh_expires_at is None
+    assert state.refuse("Bearer access-1") == (True, 0.0)

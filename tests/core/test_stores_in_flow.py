@@ -652,3 +652,16 @@ def test_a_store_of_many_clients_is_bound_to_this_one(hands: Hands, store: Memor
     assert asked == [(source.base_url, "client-1"), (source.base_url, None)]
     hold(hands, source)
     assert store.load() is not None
+
+
+def test_a_deletion_that_was_made_is_made_once(
+    hands: Hands, store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_source(hands, store=store)
+    play(Caller(source), hands, pair_reply(hands, 1))
+    source.forget()
+    assert not caplog.records
+    put(store, pair(hands, 7))  # by another process
+    caller = Caller(source)
+    play(caller, hands)
+    assert caller.token == "access-7"

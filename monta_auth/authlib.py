@@ -1,0 +1,330 @@
+"""Authlib's own clients for Monta: `speak_monta`, and tokens to and from its ``OAuth2Token``.
+
+    client = speak_monta(OAuth2Session("client-id", "client-secret"))
+    client.fetch_token()
+    client.get("https://public-api.monta.com/api/v1/charge-points")
+
+All of it goes by what Authlib, requests and httpx offer in public: a client auth method writes the
+bodies, compliance hooks read the replies. It stays Authlib's way of renewing; `MontaAuth` does more
+(see docs/libraries/authlib.rst).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import monta_auth
+
+from ._credentials import find_credentials
+from ._errors import ConfigurationError, error_classes, recast
+from ._origin import Origins, clean_base_url
+from ._tokens import TokenSet, whole_number
+from ._wire import (
+    Kind,
+    Reply,
+    TokenRequest,
+    mint_request,
+    read_error,
+    read_pair,
+    read_refusal,
+    refresh_request,
+)
+
+try:
+    _base_client: Any = importlib.import_module("authlib.integrations.base_client")
+    _rfc6749: Any = importlib.import_module("authlib.oauth2.rfc6749")
+except ImportError as _error:
+    raise ImportError(
+        "monta_auth.authlib needs authlib: pip install 'monta-auth[authlib]'"
+    ) from _error
+
+__all__ = ["from_oauth2_token", "speak_monta", "to_oauth2_token"]
+
+T = TypeVar("T")
+
+#: The name of Monta's way to authenticate a client, among Authlib's auth methods.
+_METHOD = "monta"
+
+
+def speak_monta(client: T, base_url: str | None = None) -> T:
+    """Teach a client of Authlib to speak with Monta; return it.
+
+    It is taught once and for good: ``fetch_token()`` needs no argument from then on, and renewals
+    go by ``/auth/refresh``, or by the credentials once no refresh token is left. Dates in the token
+    are on this machine's clock, whatever that says. The token goes to the origin of `base_url`
+    alone, and a redirect of a token call is an error.
+
+    Args:
+        client: an ``OAuth2Session`` (requests), ``OAuth2Client`` or ``AsyncOAuth2Client`` (httpx or
+            httpx2, whichever that Authlib uses). Without credentials of its own it takes
+            ``MONTA_CLIENT_ID`` and ``MONTA_CLIENT_SECRET``.
+        base_url: default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
+
+    Raises:
+        ConfigurationError: it is no such client, speaks Monta already, or `base_url` is unusable.
+            What token calls raise later is both a `MontaAuthError` and Authlib's ``OAuthError``;
+            a network failure raises the HTTP library's own exception.
+    """
+    them: Any = client
+    if not hasattr(client, "register_compliance_hook") or not hasattr(client, "headers"):
+        raise ConfigurationError("speak_monta() takes a client of Authlib, such as OAuth2Session")
+    if them.token_endpoint_auth_method == _METHOD:
+        raise ConfigurationError("this client speaks Monta already")
+    dialect = _Dialect(them, clean_base_url(base_url))
+    them.register_client_auth_method((_METHOD, dialect.write))
+    them.token_endpoint_auth_method = _METHOD
+    them.metadata.update(
+        token_endpoint=dialect.base_url + "/auth/token", grant_type="client_credentials"
+    )
+    them.register_compliance_hook("refresh_token_request", dialect.choose)
+    them.register_compliance_hook("access_token_response", dialect.read)
+    them.register_compliance_hook("refresh_token_response", dialect.read)
+    them.register_compliance_hook("protected_request", dialect.guard)
+    if hasattr(client, "event_hooks"):
+        check = dialect.acheck if hasattr(client, "aclose") else dialect.check
+        hooks = them.event_hooks
+        them.event_hooks = {**hooks, "response": [*hooks["response"], check]}
+    else:
+        them.hooks["response"].append(dialect.check_session)
+    return client
+
+
+def to_oauth2_token(pair: TokenSet, *, refresh_token: bool = False) -> dict[str, Any]:
+    """Return a pair as Authlib's ``OAuth2Token``, dates as whole Unix seconds.
+
+    Args:
+        pair: such as ``auth.token()``. Its dates are the server's, and Authlib compares them with
+            the local clock: only `speak_monta`, which sees the reply, can tell the two apart.
+        refresh_token: hand that over, too. It is single-use: who hands it over must not go on with
+            it.
+    """
+    token = _fields(pair, 0.0)
+    if not refresh_token:
+        del token["refresh_token"], token["refresh_expires_at"]
+    oauth2_token: dict[str, Any] = _rfc6749.OAuth2Token(token)
+    return oauth2_token
+
+
+def from_oauth2_token(token: Mapping[str, Any], *, refresh_token: bool = False) -> TokenSet:
+    """Return the pair in a token of Authlib's, as for ``MontaAuth(token=...)``.
+
+    Args:
+        token: such as ``client.token``; what `speak_monta` or `to_oauth2_token` put there beside
+            OAuth's own keys (``issued_at``, ``refresh_expires_at``, ids) is used if it is there.
+        refresh_token: take that over, too; see `to_oauth2_token`.
+
+    Raises:
+        ConfigurationError: there is no usable ``access_token`` or ``expires_at`` in it.
+    """
+    expires = _date(token.get("expires_at"))
+    if expires is None:
+        raise ConfigurationError("from_oauth2_token: expires_at must be a number, in Unix seconds")
+    return TokenSet(
+        access_token=token.get("access_token"),  # type: ignore[arg-type]  # checked there
+        refresh_token=token.get("refresh_token") if refresh_token else None,
+        access_expires_at=expires,
+        refresh_expires_at=_date(token.get("refresh_expires_at")) if refresh_token else None,
+        issued_at=_date(token.get("issued_at")),
+        application_id=whole_number(token.get("application_id")),
+        user_id=whole_number(token.get("user_id")),
+    )
+
+
+class _Dialect:
+    """What a client is taught. `write`, `choose`, `read`, `guard` and `check` are its hooks."""
+
+    def __init__(self, client: Any, base_url: str) -> None:
+        self.base_url = base_url
+        self._client = client
+        self._origins = Origins(base_url)
+        self._host = urlsplit(base_url).hostname
+
+    def choose(self, url: str, headers: Any, body: str) -> tuple[str, Any, str]:
+        """Where a renewal goes: a refresh token that is over is not worth a call."""
+        over = _date(self._client.token.get("refresh_expires_at"))
+        is_over = over is not None and over.timestamp() <= time.time()
+        return self.base_url + ("/auth/token" if is_over else "/auth/refresh"), headers, body
+
+    def write(
+        self, auth: Any, method: str, uri: str, headers: Any, body: Any
+    ) -> tuple[str, Any, bytes]:
+        """Put Monta's body in the place of OAuth's."""
+        kind = self._kind(uri)
+        if kind == "refresh":
+            form = parse_qs(body.decode() if isinstance(body, bytes) else body)
+            request = refresh_request(self.base_url, form["refresh_token"][0])
+        elif kind == "mint":
+            credentials = find_credentials(auth.client_id, auth.client_secret)
+            secret = None if credentials is None else credentials.literal_secret
+            if credentials is None or secret is None:
+                raise ConfigurationError(
+                    "no credentials: give the client a client_id and a client_secret, or set "
+                    "MONTA_CLIENT_ID and MONTA_CLIENT_SECRET"
+                )
+            request = mint_request(self.base_url, credentials.client_id, secret)
+        else:
+            raise ConfigurationError("this is no auth endpoint of base_url: leave the URL out")
+        headers.update(request.headers)
+        return uri, headers, request.body
+
+    def read(self, response: Any) -> _Answer:
+        """Turn Monta's reply into one of OAuth's, or raise what it means."""
+        request, wall = self._request_of(response), time.time()
+        reply = Reply(response.status_code, response.headers, response.content)
+        try:
+            if not 200 <= reply.status < 300:
+                raise self._error(reply, request, wall)
+            pair = read_pair(reply, request, wall)
+        except monta_auth.MontaAuthError as error:
+            failure = error
+        else:
+            # The server's dates, as they are by our clock: life counts from the sending.
+            assert pair.issued_at is not None
+            sent = wall - response.elapsed.total_seconds()
+            return _Answer(_fields(pair, sent - pair.issued_at.timestamp()))
+        raise _library_error(failure, request.kind)
+
+    def guard(self, uri: str, headers: Any, body: Any) -> tuple[str, Any, Any]:
+        """Keep the token from other origins, to which Authlib would carry it."""
+        if not self._origins.allows(uri):
+            self._origins.warn_about(uri)
+            headers.pop("Authorization", None)
+        return uri, headers, body
+
+    def check(self, response: Any) -> None:
+        """Refuse a redirect of a token call, before the client sends its body there."""
+        if 300 <= response.status_code < 400 and self._kind(str(response.request.url)):
+            reply = Reply(response.status_code, response.headers, b"")
+            request = self._request_of(response)
+            raise _library_error(read_error(reply, request, time.time()), request.kind)
+
+    async def acheck(self, response: Any) -> None:
+        self.check(response)
+
+    def check_session(self, response: Any, **kwargs: Any) -> None:
+        try:
+            self.check(response)
+        except monta_auth.MontaAuthError:
+            response.close()  # which httpx does by itself
+            raise
+
+    def _kind(self, url: str) -> Kind | None:
+        split = urlsplit(url)
+        if split.hostname != self._host or split.path not in self._origins.auth_paths:
+            return None
+        return "refresh" if split.path.endswith("/auth/refresh") else "mint"
+
+    def _error(self, reply: Reply, request: TokenRequest, wall: float) -> monta_auth.MontaAuthError:
+        if request.kind == "mint" and reply.status == 401:
+            return read_refusal(reply, request, urlsplit(self.base_url).netloc)
+        error = read_error(reply, request, wall)
+        token = self._client.token
+        if token and not error.retryable and token.get("refresh_token") in request.secrets:
+            # It would be refused again. If it is not this one, another renewal was faster.
+            token["refresh_token"] = None
+        return error
+
+    def _request_of(self, response: Any) -> TokenRequest:
+        """The token call that this answers."""
+        sent = response.request
+        try:
+            body = json.loads(sent.content if hasattr(sent, "content") else sent.body)
+            if "refreshToken" in body:
+                return refresh_request(self.base_url, body["refreshToken"])
+            return mint_request(self.base_url, body["clientId"], body["clientSecret"])
+        except (ValueError, TypeError, KeyError):
+            pass
+        raise ConfigurationError(
+            "this was no token call of Monta's: call fetch_token() and refresh_token() without "
+            "auth= and method="
+        )
+
+
+class _Answer:
+    """What Authlib parses: a reply with a good status and an OAuth token in it."""
+
+    status_code = 200
+
+    def __init__(self, token: dict[str, Any]) -> None:
+        self._token = token
+
+    def json(self) -> dict[str, Any]:
+        return self._token
+
+
+def _fields(pair: TokenSet, ahead: float) -> dict[str, Any]:
+    """A pair as OAuth names it, on a clock that is `ahead` of the server's by so many seconds."""
+
+    def seconds(date: datetime | None) -> int | None:
+        return None if date is None else int(date.timestamp() + ahead)
+
+    return {
+        "token_type": "Bearer",
+        "access_token": pair.access_token,
+        "expires_at": seconds(pair.access_expires_at),
+        # None, too: Authlib puts the old one, which is spent, in the place of a missing one.
+        "refresh_token": pair.refresh_token,
+        "refresh_expires_at": seconds(pair.refresh_expires_at),
+        "issued_at": seconds(pair.issued_at),
+        "application_id": pair.application_id,
+        "user_id": pair.user_id,
+    }
+
+
+def _date(seconds: object) -> datetime | None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+class _OAuthError(_base_client.OAuthError):  # type: ignore[misc]  # Any, since it is imported late
+    """Authlib's error, which says what ours says."""
+
+    def __init__(self, text: str) -> None:
+        Exception.__init__(self, text)
+        self.description = text
+
+
+class InvalidCredentialsError(monta_auth.InvalidCredentialsError, _OAuthError):
+    pass
+
+
+class TokenEndpointError(monta_auth.TokenEndpointError, _OAuthError):
+    pass
+
+
+class RateLimitError(monta_auth.RateLimitError, TokenEndpointError):
+    pass
+
+
+class InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, TokenEndpointError):
+    pass
+
+
+_OURS = error_classes(
+    InvalidCredentialsError, TokenEndpointError, RateLimitError, InvalidTokenResponseError
+)
+
+
+def _library_error(error: monta_auth.MontaAuthError, kind: Kind) -> Exception:
+    """Return what a caller of Authlib gets, with the word that RFC 6749 (5.2) has for it."""
+    new: Any = recast(error.with_traceback(None), _OURS[type(error)])
+    if error.retryable:
+        new.error = "temporarily_unavailable"
+    elif isinstance(error, monta_auth.InvalidCredentialsError):
+        new.error = "invalid_client"
+    elif kind == "refresh":
+        new.error = "invalid_grant"
+    else:
+        new.error = "server_error"
+    raised: Exception = new
+    return raised

@@ -1,0 +1,20 @@
+"""What these tests use of Authlib, which has no types of its own."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_httpx: Any = importlib.import_module("authlib.integrations.httpx_client")
+_requests: Any = importlib.import_module("authlib.integrations.requests_client")
+_rfc6749: Any = importlib.import_module("authlib.oauth2.rfc6749")
+
+OAuth2Session = _requests.OAuth2Session
+OAuthError = _requests.OAuthError
+OAuth2Token = _rfc6749.OAuth2Token
+
+CLIENTS: dict[str, Any] = {
+    "requests": OAuth2Session,
+    "httpx": _httpx.OAuth2Client,
+    "httpx async": _httpx.AsyncOAuth2Client,
+}

@@ -1,0 +1,343 @@
+"""Authlib's three clients speak Monta, each by the same rules."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import requests
+
+from monta_auth import (
+    ConfigurationError,
+    InvalidCredentialsError,
+    InvalidTokenResponseError,
+    MontaAuthError,
+    RateLimitError,
+    TokenEndpointError,
+)
+from monta_auth.authlib import speak_monta
+from monta_auth.emulator import Emulator, Fault
+
+from .clients import OAuth2Session, OAuthError
+from .conftest import Speak
+
+HOUR = 3600
+
+
+def paths(site: Emulator) -> list[str]:
+    return [call.path for call in site.calls]
+
+
+def a_pair(**without: None) -> str:
+    """A token reply of which some fields are missing."""
+    pair = {"accessToken": "injected", "refreshToken": "injected-too"}
+    return json.dumps({name: value for name, value in pair.items() if name not in without})
+
+
+def test_one_token_serves_many_requests(speak: Speak, site: Emulator) -> None:
+    """The emulator takes nothing but JSON in camelCase."""
+    speaker = speak()
+    token = speaker.fetch_token()
+    for _ in range(3):
+        assert speaker.get(site.base_url + "/charge-points").status_code == 200
+
+    assert paths(site) == ["/auth/token"] + 3 * ["/charge-points"]
+    assert token is speaker.client.token
+    assert token["token_type"] == "Bearer"
+
+
+@pytest.mark.parametrize("offset", [-HOUR, 0, HOUR], ids=["slow", "right", "fast"])
+def test_the_life_of_a_token_counts_on_the_local_clock(
+    speak: Speak, site: Emulator, offset: float
+) -> None:
+    """Authlib compares with this machine's clock, the reply's dates are on the server's."""
+    site.clock_offset = offset
+    site.access_lifetime, site.refresh_lifetime = HOUR, 2 * HOUR
+    before = time.time()
+    token = speak().fetch_token()
+    after = time.time()
+
+    for name, life in [("issued_at", 0), ("expires_at", HOUR), ("refresh_expires_at", 2 * HOUR)]:
+        assert before + life - 2 <= token[name] <= after + life + 1, name
+    assert token["expires_at"].__class__ is int
+
+
+def test_an_expired_token_is_renewed_by_its_refresh_token(speak: Speak, site: Emulator) -> None:
+    speaker = speak()
+    first = dict(speaker.fetch_token())
+    speaker.expire()
+    assert speaker.get(site.base_url + "/charge-points").status_code == 200
+
+    assert paths(site) == ["/auth/token", "/auth/refresh", "/charge-points"]
+    assert speaker.client.token["refresh_token"] not in (None, first["refresh_token"])
+
+
+def test_a_spent_refresh_token_is_not_put_back(speak: Speak, site: Emulator) -> None:
+    """Authlib would, where a reply brings none: at Monta it is single-use."""
+    speaker = speak()
+    speaker.fetch_token()
+    site.inject(Fault(body=a_pair(refreshToken=None)), path="/auth/refresh")
+    speaker.refresh_token(site.base_url + "/auth/refresh")
+
+    assert speaker.client.token["refresh_token"] is None
+    speaker.expire()
+    assert speaker.get(site.base_url + "/charge-points").status_code == 200
+    assert paths(site)[1:] == ["/auth/refresh", "/auth/token", "/charge-points"]
+
+
+def test_a_refresh_token_past_its_date_is_not_tried(speak: Speak, site: Emulator) -> None:
+    """The Partner API's lives for a day: a client that slept for two comes back by itself."""
+    speaker = speak()
+    speaker.fetch_token()
+    speaker.client.token["refresh_expires_at"] = int(time.time()) - 1
+    speaker.expire()
+    assert speaker.get(site.base_url + "/charge-points").status_code == 200
+
+    assert paths(site) == ["/auth/token", "/auth/token", "/charge-points"]
+
+
+def test_a_refused_refresh_token_costs_one_request(speak: Speak, site: Emulator) -> None:
+    """Authlib offers it again for ever."""
+    speaker = speak()
+    speaker.fetch_token()
+    site.revoke_refresh_tokens()
+    speaker.expire()
+    with pytest.raises(OAuthError) as caught:
+        speaker.get(site.base_url + "/charge-points")
+    assert caught.value.error == "invalid_grant"
+    assert isinstance(caught.value, TokenEndpointError)
+
+    assert speaker.get(site.base_url + "/charge-points").status_code == 200
+    assert paths(site)[1:] == ["/auth/refresh", "/auth/token", "/charge-points"]
+
+
+def test_a_refusal_leaves_a_newer_refresh_token_alone(speak: Speak, site: Emulator) -> None:
+    """Of two renewals at the same time one is refused, and the other has brought a pair."""
+    speaker = speak()
+    newer = speaker.fetch_token()["refresh_token"]
+    with pytest.raises(TokenEndpointError):
+        speaker.refresh_token(site.base_url + "/auth/refresh", refresh_token="spent")
+
+    assert speaker.client.token["refresh_token"] == newer
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "retry_after"),
+    [
+        pytest.param(Fault(status=503), TokenEndpointError, None, id="503"),
+        pytest.param(
+            Fault(status=429, headers={"Retry-After": "7"}), RateLimitError, 7.0, id="429"
+        ),
+    ],
+)
+def test_a_passing_fault_leaves_the_refresh_token_alone(
+    speak: Speak, site: Emulator, fault: Fault, kind: type[Exception], retry_after: float | None
+) -> None:
+    speaker = speak()
+    speaker.fetch_token()
+    site.inject(fault)
+    speaker.expire()
+    with pytest.raises(OAuthError) as caught:
+        speaker.get(site.base_url + "/charge-points")
+
+    assert type(caught.value).__mro__[1] is kind
+    assert caught.value.error == "temporarily_unavailable"
+    assert caught.value.retry_after == retry_after
+    assert speaker.get(site.base_url + "/charge-points").status_code == 200
+    assert paths(site)[1:] == ["/auth/refresh", "/auth/refresh", "/charge-points"]
+
+
+def test_wrong_credentials_are_an_error_of_both_families(speak: Speak, site: Emulator) -> None:
+    speaker = speak(client_secret="not-the-secret")
+    with pytest.raises(OAuthError) as caught:
+        speaker.fetch_token()
+
+    error: Any = pickle.loads(pickle.dumps(caught.value))
+    assert type(error) is type(caught.value)
+    assert issubclass(type(error), InvalidCredentialsError)
+    assert (error.error, error.status, error.uri) == ("invalid_client", 401, None)
+    assert error.description == str(error) == str(caught.value)
+    assert "127.0.0.1" in str(error)
+    assert "not-the-secret" not in f"{error} {error!r} {vars(error)}"
+    assert caught.value.__context__ is caught.value.__cause__ is None
+
+
+def test_an_error_with_a_good_status_is_no_token(speak: Speak, site: Emulator) -> None:
+    site.inject(Fault(body='{"errorCode": "OOPS"}'))
+    with pytest.raises(OAuthError) as caught:
+        speak().fetch_token()
+
+    assert isinstance(caught.value, InvalidTokenResponseError)
+
+
+def test_other_refusals_are_the_servers_errors(speak: Speak, site: Emulator) -> None:
+    site.inject(Fault(status=404))
+    with pytest.raises(OAuthError, match="is /api/v1 missing") as caught:
+        speak().fetch_token()
+
+    assert caught.value.error == "server_error"
+
+
+def test_a_network_failure_is_the_librarys_own(speak: Speak, site: Emulator) -> None:
+    speaker = speak()
+    site.stop()
+    network = (requests.ConnectionError, httpx.ConnectError, httpx2.ConnectError)
+    with pytest.raises(network) as caught:
+        speaker.fetch_token()
+
+    assert not isinstance(caught.value, MontaAuthError)
+
+
+@pytest.mark.parametrize("status", [302, 307, 308])
+def test_a_redirect_of_a_token_call_is_not_followed(
+    speak: Speak, site: Emulator, foreign: Emulator, status: int
+) -> None:
+    """307 and 308 would hand the secret on to another host."""
+    speaker = speak()
+    if speaker.kind != "requests":
+        speaker.client.follow_redirects = True
+    site.inject(Fault(status=status, headers={"Location": foreign.base_url + "/auth/token"}))
+    with pytest.raises(OAuthError, match="redirects, which is not followed") as caught:
+        speaker.fetch_token()
+
+    assert isinstance(caught.value, TokenEndpointError)
+    assert foreign.calls == ()
+
+
+def test_other_redirects_are_followed(speak: Speak, site: Emulator) -> None:
+    speaker = speak()
+    if speaker.kind != "requests":
+        speaker.client.follow_redirects = True
+    speaker.fetch_token()
+    there = {"Location": site.base_url + "/charges"}
+    site.inject(Fault(status=307, headers=there), path="/charge-points")
+    assert speaker.get(site.base_url + "/charge-points").status_code == 200
+
+    assert paths(site) == ["/auth/token", "/charge-points", "/charges"]
+
+
+def test_the_token_goes_to_no_other_origin(
+    speak: Speak, foreign: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Authlib puts it into each request of the client."""
+    speaker = speak()
+    speaker.fetch_token()
+    reply = speaker.get(foreign.base_url + "/charge-points")
+
+    assert reply.status_code == 401
+    assert "authorization" not in reply.request.headers
+    assert "without the Monta token" in caplog.text
+
+
+def test_the_users_own_hooks_stay(speak: Speak, site: Emulator) -> None:
+    heard: list[Any] = []
+
+    def hook(response: Any, **kwargs: Any) -> None:
+        heard.append(response.status_code)
+
+    async def async_hook(response: Any) -> None:
+        heard.append(response.status_code)
+
+    kind = speak().kind
+    if kind == "requests":
+        speaker = speak()
+        speaker.client.hooks["response"].append(hook)
+    else:
+        mine = async_hook if kind == "httpx async" else hook
+        speaker = speak(event_hooks={"response": [mine]})
+    speaker.fetch_token()
+
+    assert heard == [200]
+
+
+def test_update_token_hears_of_renewals(speak: Speak, site: Emulator) -> None:
+    heard: list[Any] = []
+
+    def keep(token: Any, refresh_token: str | None = None, access_token: str | None = None) -> None:
+        heard.append((dict(token), refresh_token))
+
+    async def akeep(token: Any, **old: Any) -> None:
+        keep(token, **old)
+
+    speaker = speak()
+    speaker.client.update_token = akeep if speaker.kind == "httpx async" else keep
+    first = dict(speaker.fetch_token())
+    speaker.expire()
+    speaker.get(site.base_url + "/charge-points")
+
+    assert heard == [(dict(speaker.client.token), first["refresh_token"])]
+
+
+def test_a_401_of_the_api_is_handed_over(speak: Speak, site: Emulator) -> None:
+    """Authlib has no place for a second try; MontaAuth on the same client does that."""
+    speaker = speak()
+    speaker.fetch_token()
+    site.revoke_access_tokens()
+
+    assert speaker.get(site.base_url + "/charge-points").status_code == 401
+    assert paths(site) == ["/auth/token", "/charge-points"]
+
+
+def test_base_url_and_credentials_come_from_the_environment(
+    speak: Speak, site: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONTA_BASE_URL", site.base_url)
+    monkeypatch.setenv("MONTA_CLIENT_ID", site.client_id)
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", site.client_secret)
+    speaker = speak(base_url=None)
+    speaker.client.client_id = speaker.client.client_secret = None
+    speaker.fetch_token()
+
+    assert [call.status for call in site.calls] == [200]
+
+
+@pytest.mark.parametrize(
+    ("url", "arguments", "text"),
+    [
+        pytest.param("https://elsewhere.test/auth/token", {}, "no auth endpoint", id="other host"),
+        pytest.param("{}/token", {}, "no auth endpoint", id="other path"),
+        pytest.param("{}/auth/token", {"auth": ("a", "b")}, "without auth=", id="other auth"),
+    ],
+)
+def test_a_token_call_of_another_kind_is_refused(
+    speak: Speak, site: Emulator, url: str, arguments: dict[str, Any], text: str
+) -> None:
+    """The secret never leaves for a URL that is not Monta's."""
+    with pytest.raises(ConfigurationError, match=text):
+        speak().fetch_token(url.format(site.base_url), **arguments)
+
+
+@pytest.mark.parametrize("secret", ["", lambda: "secret"], ids=["none", "callable"])
+def test_without_a_secret_it_is_said_before_any_call(
+    speak: Speak, site: Emulator, secret: Any
+) -> None:
+    speaker = speak(client_secret=secret)
+    if not secret:
+        speaker.client.client_id = speaker.client.client_secret = None
+    with pytest.raises(ConfigurationError, match="no credentials"):
+        speaker.fetch_token()
+
+    assert site.calls == ()
+
+
+def test_a_client_is_taught_once(speak: Speak) -> None:
+    with pytest.raises(ConfigurationError, match="speaks Monta already"):
+        speak_monta(speak().client)
+
+
+@pytest.mark.parametrize("other", [requests.Session(), object()], ids=["Session", "object"])
+def test_what_is_no_client_of_authlib_is_refused(other: object) -> None:
+    with pytest.raises(ConfigurationError, match="a client of Authlib"):
+        speak_monta(other)
+
+
+def test_the_base_url_is_checked() -> None:
+    with OAuth2Session("client-id", "client-secret") as session:
+        with pytest.raises(ConfigurationError, match="https"):
+            speak_monta(session, "http://public-api.monta.com/api/v1")
+        assert session.token_endpoint_auth_method != "monta"

@@ -1,0 +1,118 @@
+"""A client that openapi-python-client generated, with ``httpx_args={"auth": ...}``."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+
+from httpx_monta import InvalidCredentialsError, MontaAuth
+from monta_auth.emulator import Emulator
+
+MENDED = [
+    ("/auth/token", 200),
+    ("/charge-points", 200),
+    ("/charge-points", 401),
+    ("/auth/refresh", 200),
+    ("/charge-points", 200),
+]
+
+
+@pytest.fixture
+def site() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def client(monta_sdk: ModuleType, site: Emulator) -> Any:
+    auth = MontaAuth(site.client_id, site.client_secret, base_url=site.base_url)
+    return monta_sdk.Client(base_url=site.base_url, httpx_args={"auth": auth})
+
+
+@pytest.fixture
+def charge_points(monta_sdk: ModuleType) -> Any:
+    return importlib.import_module("monta_sdk.api.charge_points.get_charge_points")
+
+
+def calls(site: Emulator) -> list[tuple[str, int | None]]:
+    return [(call.path, call.status) for call in site.calls]
+
+
+def test_a_refused_token_is_replaced(client: Any, charge_points: Any, site: Emulator) -> None:
+    with client:
+        assert charge_points.sync(client=client).meta.total_item_count == 24
+        site.revoke_access_tokens()
+        assert charge_points.sync(client=client, page=1).data[0].id == 111
+
+    assert calls(site) == MENDED
+
+
+def test_a_refused_token_is_replaced_in_async_code(
+    client: Any, charge_points: Any, site: Emulator
+) -> None:
+    async def main() -> None:
+        async with client:
+            assert (await charge_points.asyncio(client=client)).meta.total_item_count == 24
+            site.revoke_access_tokens()
+            assert (await charge_points.asyncio(client=client, page=1)).data[0].id == 111
+
+    asyncio.run(main())
+    assert calls(site) == MENDED
+
+
+def test_sync_and_async_calls_share_one_token(
+    client: Any, charge_points: Any, site: Emulator
+) -> None:
+    """One client has one auth object for its two httpx clients."""
+
+    async def main() -> None:
+        async with client:
+            await asyncio.gather(*(charge_points.asyncio(client=client) for _ in range(8)))
+
+    with client:
+        charge_points.sync(client=client)
+    asyncio.run(main())
+
+    assert site.count("/auth/token") == 1
+    assert site.count("/charge-points") == 9
+
+
+def test_an_old_token_is_renewed(client: Any, charge_points: Any, site: Emulator) -> None:
+    with client:
+        charge_points.sync(client=client)
+        client._httpx_args["auth"].invalidate()
+        charge_points.sync(client=client)
+
+    assert calls(site) == [call for call in MENDED if call[1] == 200]
+
+
+def test_a_refused_post_is_sent_again_whole(
+    client: Any, monta_sdk: ModuleType, site: Emulator
+) -> None:
+    start = importlib.import_module("monta_sdk.api.charges.start_charge")
+    models = importlib.import_module("monta_sdk.models")
+    with client:
+        client.get_httpx_client().get("/charge-points")
+        site.revoke_access_tokens()
+        charge = start.sync(client=client, body=models.StartCharge(charge_point_id=101))
+
+    assert (charge.charge_point_id, charge.state) == (101, "starting")
+    assert site.count("/charges") == 2
+
+
+def test_wrong_credentials_are_an_error_of_httpx(
+    monta_sdk: ModuleType, charge_points: Any, site: Emulator
+) -> None:
+    """What an SDK's user catches already."""
+    auth = MontaAuth(site.client_id, "wrong", base_url=site.base_url)
+    client = monta_sdk.Client(base_url=site.base_url, httpx_args={"auth": auth})
+    with client, pytest.raises(httpx.RequestError) as caught:
+        charge_points.sync(client=client)
+
+    assert isinstance(caught.value, InvalidCredentialsError)
