@@ -7,7 +7,7 @@ from typing import TypeVar, Unpack
 import requests
 from requests.auth import AuthBase
 
-from monta_auth import MontaAuthError, TokenSet
+from monta_auth import ConfigurationError, MontaAuthError, TokenSet
 from monta_auth._auth import BaseAuth, Settings
 from monta_auth._credentials import ClientSecret
 from monta_auth._drive import Flow, drive
@@ -61,6 +61,8 @@ class MontaAuth(BaseAuth, AuthBase):
         **settings: Unpack[Settings],
     ) -> None:
         super().__init__(client_id, client_secret, **settings)
+        if not isinstance(session, requests.Session | None):
+            raise ConfigurationError("session= takes a requests.Session")
         self._session = session
         self._timeout = timeout
 

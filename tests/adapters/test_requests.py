@@ -394,3 +394,9 @@ def test_an_error_is_caught_by_either_family(monta: Monta) -> None:
         with pytest.raises(family):
             requests.get(monta.url(GOOD), auth=auth)
     assert monta.mints == 1
+
+
+def test_a_session_of_another_kind_is_refused_at_once() -> None:
+    """It would fail at the first token call, perhaps at night."""
+    with pytest.raises(monta_auth.ConfigurationError, match="session="):
+        MontaAuth("id", "secret", session="https://proxy.example")  # type: ignore[arg-type]
