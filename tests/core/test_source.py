@@ -1306,3 +1306,26 @@ def test_a_cancelled_renewal_is_recorded_as_abandoned(
     caplog.set_level(logging.DEBUG, "monta_auth")
     Caller(source).close()
     assert "outcome=abandoned" in caplog.text
+
+
+def test_a_waiter_that_runs_late_still_gets_its_flights_failure(
+    hands: Hands, source: TokenSource
+) -> None:
+    """The source itself has forgotten it by then, and would let the waiter try again."""
+    leader, waiter = Caller(source), Caller(source)
+    leader.resume(no_answer())
+    hands.advance(6)
+    assert str(waiter.resume(None).error) == "read timed out"
+
+
+def test_renewals_are_counted(hands: Hands, source: TokenSource) -> None:
+    Caller(source).resume(pair_reply(hands, 1))
+    for serial in (2, 3):
+        hands.advance(DEAD)
+        Caller(source).resume(pair_reply(hands, serial))
+    assert (source.status().mints, source.status().refreshes) == (1, 2)
+
+
+def test_a_source_may_talk_to_any_monta(hands: Hands) -> None:
+    caller = Caller(make_source(hands, base_url="https://monta.test/api/v1"))
+    assert caller.effect.request.url == "https://monta.test/api/v1/auth/token"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monta_auth import RateLimitError, TokenSet, TokenSource
+from monta_auth import ConfigurationError, RateLimitError, TokenSet, TokenSource
 from monta_auth._effects import Call, Send
 from monta_auth._errors import TransportFailure
 from monta_auth.stores import MemoryStore
@@ -665,3 +665,11 @@ def test_a_deletion_that_was_made_is_made_once(
     caller = Caller(source)
     play(caller, hands)
     assert caller.token == "access-7"
+
+
+def test_an_async_secret_is_seen_beside_a_sync_store(hands: Hands, store: MemoryStore) -> None:
+    async def secret() -> str:
+        return "secret"
+
+    source = make_source(hands, store=store, client_secret=secret)
+    assert isinstance(Caller(source, blocking=True).error, ConfigurationError)
