@@ -673,3 +673,16 @@ def test_an_async_secret_is_seen_beside_a_sync_store(hands: Hands, store: Memory
 
     source = make_source(hands, store=store, client_secret=secret)
     assert isinstance(Caller(source, blocking=True).error, ConfigurationError)
+
+
+def test_a_stored_pair_that_lost_its_refresh_token_warns_of_a_leader_that_vanished(
+    hands: Hands, store: MemoryStore
+) -> None:
+    """It may have sent the token: a store tells so by handing the pair out without it."""
+    source = make_source(hands, store=store)
+    play(Caller(source), hands, pair_reply(hands, 1))
+    put(store, pair(hands, 1, refresh=None))
+    hands.advance(DEAD)
+    caller = Caller(source)
+    play(caller, hands)
+    assert caller.wants == "mint"

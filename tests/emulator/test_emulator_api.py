@@ -249,3 +249,9 @@ def test_nothing_secret_is_logged_or_shown(
         "GET /charges 200",
         "GET /line%0Abreak 404",
     ]
+
+
+def test_the_description_is_there_without_a_token(monta: Emulator) -> None:
+    """A generator of clients has none."""
+    document = requests.get(f"{monta.base_url}/openapi.json").json()
+    assert "/charge-points" in document["paths"]
