@@ -26,7 +26,7 @@ from monta_auth import TokenSet
 
 URL = "https://public-api.monta.com/api/v1/charge-points?page=1"
 ROUNDS, CALLS = 60, 2000
-#: What the project promises; see the issue tracker's figures and the documentation.
+#: What the project promises.
 LIMITS = {"requests": 1.6, "httpx": 1.0, "httpx2": 1.0}
 
 
