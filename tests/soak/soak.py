@@ -47,7 +47,8 @@ LONGEST = 2 * 10.0 + 5.0
 NETWORK = (requests.RequestException, httpx.RequestError, httpx2.RequestError)
 
 
-DEEDS = ["revoke", "dead refresh", "slow", "503", "429", "reset", "lost", "calm"]
+#: Token calls are few, so faults of theirs must be fewer, or the run is one long outage.
+DEEDS = ["revoke", "dead refresh", "slow", "503", "429", "reset", "lost", *["calm"] * 6]
 
 
 class Worker:
@@ -199,14 +200,14 @@ def chaos(monta: Emulator, chance: random.Random, until: float) -> Counter[str]:
         elif deed == "slow":
             monta.latency = chance.uniform(0.0, 0.3)
         elif deed == "503":
-            monta.inject(Fault(status=503), times=chance.randint(1, 4))
+            monta.inject(Fault(status=503), times=chance.randint(1, 3))
         elif deed == "429":
             monta.inject(Fault(status=429, headers={"Retry-After": "1"}), times=1)
         elif deed == "reset":
             monta.inject(Fault(close=True))
         elif deed == "lost":
             monta.inject(Fault(close=True, after=True))
-        time.sleep(chance.uniform(0.1, 1.0))
+        time.sleep(chance.uniform(0.2, 1.5))
         monta.latency = 0.0
     return done
 
