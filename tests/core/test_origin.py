@@ -482,3 +482,14 @@ def test_an_allowed_origin_that_libraries_read_differently_is_refused(url: str) 
 def test_base_urls_that_differ_in_case_are_one() -> None:
     """They are part of the key by which auth objects share a token."""
     assert clean_base_url("HTTPS://X.example/API/") == "https://x.example/API"
+
+
+def test_a_backslash_before_the_host_is_refused_in_an_allowed_origin() -> None:
+    """urlsplit takes it for a part of the user, and requests for the end of the host."""
+    with pytest.raises(ConfigurationError):
+        Origins(PUBLIC_API, ["https://evil.example\\@x.example"])
+
+
+def test_an_ipv6_origin_is_named_as_it_is_written(caplog: pytest.LogCaptureFixture) -> None:
+    Origins(PUBLIC_API).warn_about("http://[::1]:8000/charges")
+    assert "a request to http://[::1]:8000 goes out" in caplog.text
