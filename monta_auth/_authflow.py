@@ -174,8 +174,8 @@ class _Flow:
         try:
             # A hook that raised for the status leaves us a reply. The flow cannot go on to
             # another call from here: if it wants one, it failed.
-            if not isinstance(resume(steps, library.outcome(cause, call)), Done):
-                resume(steps, Raised(failure))
+            resume(steps, library.outcome(cause, call))
+            resume(steps, Raised(failure))
         except (MontaAuthError, TransportFailure) as raised:
             error = raised
         steps.close()
@@ -216,8 +216,6 @@ class SyncFlow(_Flow, Generator[Any, Any, None]):
         return self._pump(None) if self._start() else self._request
 
     def send(self, response: Any) -> Any:
-        if response is None:
-            return next(self)
         if self._steps is None:
             self._done = True
             raise StopIteration

@@ -79,9 +79,7 @@ class Library:
 
     def empty(self, response: Any) -> None:
         """Empty a response: the library's frames hold on to it, or could not read it to its end."""
-        response._content = b""
-        if hasattr(response, "_text"):
-            response._text = ""
+        response._content, response._text = b"", ""
 
     def failure(self, error: BaseException | None, call: Any) -> Failure | None:
         """Return what the core learns of an exception, or None if it is not this token call's."""

@@ -23,6 +23,8 @@ from monta_auth._errors import TransportFailure
 from monta_auth._library import Library
 from requests_monta._errors import library_error
 
+from .site import Monta
+
 LIBRARIES = [
     pytest.param(httpx_monta, httpx, id="httpx"),
     pytest.param(httpx2_monta, httpx2, id="httpx2"),
@@ -213,3 +215,13 @@ def test_a_401_out_of_a_cache_says_nothing_about_the_token() -> None:
     cached.status_code = 401
     cached.request = requests.Request("GET", URL).prepare()
     assert hook(cached) is cached
+
+
+def test_a_request_that_was_prepared_without_cookies_is_healed_too(monta: Monta) -> None:
+    """By hand, that is: it has no cookie jar."""
+    auth = requests_monta.MontaAuth(source=monta.source())
+    request = auth(requests.Request("GET", monta.url("/charge-points")).prepare())
+    request._cookies = None
+    monta.emulator.revoke_access_tokens()
+    with requests.Session() as session:
+        assert session.send(request).status_code == 200

@@ -686,3 +686,11 @@ def test_a_stored_pair_that_lost_its_refresh_token_warns_of_a_leader_that_vanish
     caller = Caller(source)
     play(caller, hands)
     assert caller.wants == "mint"
+
+
+def test_invalidate_of_an_empty_store_is_harmless(
+    hands: Hands, store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_source(hands, store=store).invalidate()
+    assert store.load() is None
+    assert not caplog.records
