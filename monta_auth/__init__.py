@@ -1,9 +1,10 @@
 """Access tokens for the Monta EV-charging API: fetched, renewed, shared, replaced after a 401.
 
-This is the core, which imports no HTTP library. Use it through `requests_monta`, `httpx_monta`
-or `httpx2_monta`.
+This is the core, which imports no HTTP library. Use it through `requests_monta`, `httpx_monta`,
+`httpx2_monta` or `aiohttp_monta`.
 """
 
+from ._application import Application
 from ._errors import (
     ConfigurationError,
     InvalidCredentialsError,
@@ -25,6 +26,7 @@ __all__ = [
     "PARTNER_API",
     "PARTNER_SANDBOX_API",
     "PUBLIC_API",
+    "Application",
     "Clock",
     "ConfigurationError",
     "InvalidCredentialsError",

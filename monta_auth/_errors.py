@@ -65,7 +65,10 @@ class InvalidCredentialsError(MontaAuthError):
 
 
 class TokenEndpointError(MontaAuthError):
-    """An auth endpoint answered with something other than a token pair."""
+    """An auth endpoint answered with something other than a token pair.
+
+    Also what `application` raises where ``/auth/me`` tells nothing.
+    """
 
 
 class RateLimitError(TokenEndpointError):
@@ -73,7 +76,7 @@ class RateLimitError(TokenEndpointError):
 
 
 class InvalidTokenResponseError(TokenEndpointError):
-    """The reply had a good status but no usable token pair in it."""
+    """The reply had a good status, but no usable token pair (or application) in it."""
 
 
 class TokenStoreError(MontaAuthError):

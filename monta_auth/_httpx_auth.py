@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar, Unpack
 
+from ._application import Application, find_application
 from ._auth import BaseAuth, Settings
 from ._authflow import AsyncFlow, SyncFlow
 from ._credentials import ClientSecret
@@ -147,6 +148,46 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
     async def abearer_token(self, client: AsyncClientT | None = None) -> str:
         """As `bearer_token`, for async code."""
         return (await self.atoken(client)).access_token
+
+    def application(self, client: ClientT | None = None) -> Application:
+        """Ask the API whom the token belongs to: scopes, rate limit, dates.
+
+        Args:
+            client: makes the call; default: as of `token`.
+        """
+        by: Any = client if client is not None else self._sync_client
+        if by is None:
+            with self._library.module.Client() as by:
+                return self.application(by)
+
+        def ask(effect: Any) -> Reply:
+            response = by.get(effect.url, headers=effect.headers, auth=self, follow_redirects=False)
+            return Reply(response.status_code, response.headers, response.content)
+
+        try:
+            return drive(find_application(self.source), ask)
+        except MontaAuthError as error:
+            failure = error
+        self._raise(failure)
+
+    async def aapplication(self, client: AsyncClientT | None = None) -> Application:
+        """As `application`, for async code."""
+        by: Any = client if client is not None else self._async_client
+        if by is None:
+            async with self._library.module.AsyncClient() as by:
+                return await self.aapplication(by)
+
+        async def ask(effect: Any) -> Reply:
+            response = await by.get(
+                effect.url, headers=effect.headers, auth=self, follow_redirects=False
+            )
+            return Reply(response.status_code, response.headers, response.content)
+
+        try:
+            return await adrive(find_application(self.source), ask)
+        except MontaAuthError as error:
+            failure = error
+        self._raise(failure)
 
     @property
     def _sync_client(self) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import requests
 from requests.auth import AuthBase
 
 from monta_auth import ConfigurationError, MontaAuthError, TokenSet
+from monta_auth._application import Application, find_application
 from monta_auth._auth import BaseAuth, Settings
 from monta_auth._credentials import ClientSecret
 from monta_auth._drive import Flow, drive
@@ -98,6 +99,34 @@ class MontaAuth(BaseAuth, AuthBase):
     def bearer_token(self) -> str:
         """Return a usable access token, for clients that want it as a string."""
         return self.token().access_token
+
+    def application(self, session: requests.Session | None = None) -> Application:
+        """Ask the API whom the token belongs to: scopes, rate limit, dates.
+
+        Args:
+            session: makes the call; default: the one that the auth was made with, or else one
+                that is opened and closed for it.
+        """
+        by = session if session is not None else self._session
+        if by is None:
+            with requests.Session() as by:
+                return self.application(by)
+
+        def ask(effect: Any) -> Reply:
+            response = by.get(
+                effect.url,
+                headers=effect.headers,
+                auth=self,
+                timeout=self._timeout,
+                allow_redirects=False,
+            )
+            return Reply(response.status_code, response.headers, response.content)
+
+        try:
+            return drive(find_application(self.source), ask)
+        except MontaAuthError as error:
+            failure = error
+        raise library_error(failure.with_traceback(None), getattr(failure, "request", None))
 
     def _run(self, flow: Flow[T], request: requests.PreparedRequest | None = None) -> T:
         try:

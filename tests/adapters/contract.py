@@ -113,6 +113,9 @@ class Harness:
         token: str = auth.bearer_token()
         return token
 
+    def application(self, auth: Any, *args: Any) -> Any:
+        return auth.application(*args)
+
     def impatient(self, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
         """Arguments for the auth and for the request that make a token call time out."""
         return {}, {"timeout": seconds}
@@ -233,6 +236,9 @@ class HttpxAsync(HttpxSync):
     def bearer_token(self, auth: Any) -> str:
         token: str = self.run(auth.abearer_token)
         return token
+
+    def application(self, auth: Any, *args: Any) -> Any:
+        return self.run(auth.aapplication, *args)
 
     def generator(self, *chunks: bytes) -> object:
         async def generate() -> AsyncIterator[bytes]:
