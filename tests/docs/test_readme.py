@@ -18,6 +18,7 @@ import pytest
 import requests
 from starlette.applications import Starlette
 
+import aiohttp_monta
 import httpx2_monta
 import httpx_monta
 import monta_auth
@@ -113,7 +114,7 @@ def monta(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
         monkeypatch.setenv("MONTA_BASE_URL", monta.base_url)
         monkeypatch.setenv("MONTA_CLIENT_ID", monta.client_id)
         monkeypatch.setenv("MONTA_CLIENT_SECRET", monta.client_secret)
-        for module in (requests_monta, httpx_monta, httpx2_monta):
+        for module in (requests_monta, httpx_monta, httpx2_monta, aiohttp_monta):
             monkeypatch.setattr(module, "PUBLIC_API", monta.base_url)
         yield monta
 
@@ -241,7 +242,7 @@ def test_the_example_tests_pass(block: Block, tmp_path: Path) -> None:
 def test_there_are_examples_for_each_library() -> None:
     """The parser of this file has found them, and nobody has lost one."""
     used = set().union(*(block.modules for block in EXAMPLES))
-    assert used >= {"requests_monta", "httpx_monta", "httpx2_monta", "starlette"}
+    assert used >= {"requests_monta", "httpx_monta", "httpx2_monta", "aiohttp_monta", "starlette"}
     assert used >= {"celery", "tenacity", "pytest"}
     assert len(EXAMPLES) == TEXT.count(".. code-block:: python\n")
 
@@ -297,6 +298,7 @@ def test_the_defaults_of_the_policy_are_the_codes() -> None:
         pytest.param(requests_monta.MontaAuth, "requests", id="requests"),
         pytest.param(httpx_monta.MontaAuth, "httpx", id="httpx"),
         pytest.param(httpx2_monta.MontaAuth, "httpx2", id="httpx2"),
+        pytest.param(aiohttp_monta.MontaAuth, "aiohttp", id="aiohttp"),
     ],
 )
 def test_the_arguments_are_the_codes(auth: Any, library: str) -> None:

@@ -1,0 +1,149 @@
+"""`MontaAuth` for aiohttp. Translates and drives; every decision is the core's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar, Unpack
+
+import aiohttp
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
+from yarl import URL
+
+from monta_auth import ConfigurationError, MontaAuthError, TokenSet
+from monta_auth._application import Application, find_application
+from monta_auth._auth import BaseAuth, Settings
+from monta_auth._credentials import ClientSecret
+from monta_auth._drive import Flow, adrive
+from monta_auth._effects import Send
+from monta_auth._errors import TransportFailure
+from monta_auth._wire import Reply
+
+from ._calls import lent_by, make_call, make_token_call
+from ._errors import library_error
+from ._resend import can_repeat, make_ready
+
+T = TypeVar("T")
+
+
+class MontaAuth(BaseAuth):
+    """Monta auth for aiohttp: a client middleware, of a session or of a request.
+
+    Args:
+        client_id: default: the environment variable ``MONTA_CLIENT_ID``.
+        client_secret: default: ``MONTA_CLIENT_SECRET``. A callable is asked at every mint; it
+            may be a coroutine function, as may `on_token`.
+        base_url: of the API, with ``/api/v1``; default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
+        allowed_origins: further origins (URLs) that may get the token.
+        token: a pair to start from; see `TokenSet`.
+        store: where to keep the pair beside memory; see `monta_auth.stores`.
+        on_token: called with each new pair, once it is in use.
+        policy: how early to renew and how long to try; see `RefreshPolicy`.
+        source: share the `TokenSource` of another object, in place of all the above but
+            `allowed_origins`.
+        session: a ``ClientSession`` that makes the token calls, without its middlewares; default:
+            the one that carries the request, with the proxy and TLS arguments of that request.
+
+    Objects with equal base URL, credentials and policy share one token in this process. A pickle
+    holds the settings, literal credentials included, and no token.
+
+    Raises:
+        ConfigurationError: the arguments cannot work. Requests raise errors that are both a
+            `MontaAuthError` and an ``aiohttp.ClientError``; a network failure of a token call
+            raises aiohttp's own ``ClientConnectionError`` or ``ServerTimeoutError``.
+    """
+
+    def __init__(
+        self,
+        client_id: str | None = None,
+        client_secret: ClientSecret | None = None,
+        *,
+        session: ClientSession | None = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(client_id, client_secret, **settings)
+        if not isinstance(session, ClientSession | None):
+            raise ConfigurationError("session= takes an aiohttp.ClientSession")
+        self._session = session
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Called by aiohttp for each request, and anew for each redirect of one."""
+        url = str(request.url)
+        if not self._origins.allows(url):
+            self._origins.warn_about(url)
+            return await handler(request)
+        header = self.source.fresh() or await self._header(request)
+        request.headers["Authorization"] = header
+        repeatable = can_repeat(request.body)
+        try:
+            response = await handler(request)
+        except aiohttp.ClientResponseError as error:
+            # A middleware behind this one raised for the status.
+            self._is_refused(error.status, request, header)
+            raise
+        if not self._is_refused(response.status, request, header):
+            return response
+        if not (repeatable and can_repeat(request.body)):
+            return response
+        await make_ready(request, response)
+        request.headers["Authorization"] = await self._header(request)
+        return await handler(request)
+
+    async def token(self, session: ClientSession | None = None) -> TokenSet:
+        """Return a usable token pair; fetch or renew it if that is due.
+
+        Args:
+            session: makes the token calls; default: the one that the auth was made with, or else
+                one that is opened and closed for it.
+        """
+        by = session if session is not None else self._session
+        if by is None:
+            async with ClientSession() as by:
+                return await self.token(by)
+        return (await self._run(self.source.obtain(blocking=False), by)).pair
+
+    async def bearer_token(self, session: ClientSession | None = None) -> str:
+        """Return a usable access token, for clients that want it as a string."""
+        return (await self.token(session)).access_token
+
+    async def application(self, session: ClientSession | None = None) -> Application:
+        """Ask the API who the token belongs to: scopes, rate limit, dates.
+
+        Args:
+            session: makes the call, with this auth alone as its middleware; default as of `token`.
+        """
+        by = session if session is not None else self._session
+        if by is None:
+            async with ClientSession() as by:
+                return await self.application(by)
+
+        def ask(effect: Any) -> Awaitable[Reply]:
+            return make_call(by, effect, self)
+
+        try:
+            return await adrive(find_application(self.source), ask)
+        except MontaAuthError as error:
+            failure = error
+        raise library_error(failure.with_traceback(None))
+
+    async def _header(self, request: ClientRequest) -> str:
+        own = self._session
+        lent = lent_by(request, URL(self.source.base_url)) if own is None else {}
+        flow = self.source.acquire(blocking=False)
+        return await self._run(flow, request.session if own is None else own, lent)
+
+    async def _run(
+        self, flow: Flow[T], session: ClientSession, lent: dict[str, Any] | None = None
+    ) -> T:
+        def send(effect: Send) -> Awaitable[Reply]:
+            return make_token_call(session, effect, lent or {})
+
+        try:
+            return await adrive(flow, send)
+        except (MontaAuthError, TransportFailure) as error:
+            failure = error
+        # Raised afresh and outside of the handler: no frame of the token call hangs on to it.
+        raise library_error(failure.with_traceback(None))
+
+    def _is_refused(self, status: int, request: ClientRequest, header: str) -> bool:
+        sent = request.headers.get("Authorization")
+        return self.source.refuse(status, str(request.url), sent, header, self._origins)

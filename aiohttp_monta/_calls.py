@@ -1,0 +1,135 @@
+"""The calls that this package makes by itself: token calls, and the question who we are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import (
+    ClientHandlerType,
+    ClientMiddlewareType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    Payload,
+)
+from yarl import URL
+
+from monta_auth._application import Ask
+from monta_auth._effects import Send
+from monta_auth._wire import Reply
+
+from ._errors import transport_failure
+
+
+class TokenBody(Payload):
+    """The body of a token call; it can be emptied, for aiohttp's frames hold on to it.
+
+    Attributes:
+        is_sent: whether writing it has begun.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(None, content_type="application/json")
+        self.content = content
+        self.is_sent = False
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Not shown to anybody: aiohttp itself writes bodies and does not decode them."""
+        return "[redacted]"
+
+    async def write(self, writer: Any) -> None:
+        self.is_sent = True
+        await writer.write(self.content)
+
+
+async def make_token_call(session: ClientSession, effect: Send, lent: dict[str, Any]) -> Reply:
+    """Make a token call, without the session's middlewares, auth and redirects.
+
+    Args:
+        lent: further arguments; see `lent_by`.
+
+    Raises:
+        TransportFailure: no reply came.
+    """
+    call = effect.request
+    body = TokenBody(call.body)
+    chunks: list[bytes] = []
+    try:
+        async with session.post(
+            call.url,
+            data=body,
+            headers=call.headers,
+            timeout=_within(session.timeout, effect.timeout),
+            allow_redirects=False,
+            raise_for_status=False,
+            auto_decompress=True,
+            middlewares=(_no_auth,),
+            **lent,
+        ) as response:
+            # Not `read`: its frame would hold half a reply when it is cancelled.
+            async for chunk in response.content.iter_any():
+                chunks.append(chunk)
+                del chunk
+            return Reply(response.status, response.headers, b"".join(chunks))
+    except Exception as error:
+        failure = transport_failure(error, call.secrets, body.is_sent)
+    except BaseException:
+        # Cancelled. Error trackers show the locals of frames, and those hold the request.
+        call.body, call.secrets = b"", ()
+        raise
+    finally:
+        body.content = b""
+        chunks.clear()
+    raise failure
+
+
+async def make_call(session: ClientSession, effect: Ask, auth: ClientMiddlewareType) -> Reply:
+    """Make a call with the token, without the session's other middlewares and redirects."""
+    async with session.get(
+        effect.url,
+        headers=effect.headers,
+        allow_redirects=False,
+        raise_for_status=False,
+        auto_decompress=True,
+        middlewares=(auth,),
+    ) as response:
+        return Reply(response.status, response.headers, await response.read())
+
+
+async def _no_auth(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Keep the session's own auth, netrc and Authorization header out of a token call."""
+    request.headers.popall("Authorization", None)
+    return await handler(request)
+
+
+def lent_by(request: ClientRequest, base_url: URL) -> dict[str, Any]:
+    """Return the arguments that a token call takes over from the request that caused it.
+
+    They are made for one host: a request to another one lends none.
+    """
+    if request.url.origin() != base_url.origin():
+        return {}
+    lent: dict[str, Any] = {"ssl": request.ssl, "server_hostname": request.server_hostname}
+    proxy = request.proxy
+    auth: Any = request.proxy_auth
+    if proxy is not None:
+        # In the URL, since the argument `proxy_auth` has been deprecated meanwhile.
+        if auth is not None:
+            proxy = proxy.with_user(auth.login).with_password(auth.password)
+        lent |= {"proxy": proxy, "proxy_headers": request.proxy_headers}
+    return lent
+
+
+def _within(given: ClientTimeout, left: float) -> ClientTimeout:
+    """The session's own timeout, and in all no more than is left; 0 and None mean none."""
+    return ClientTimeout(
+        total=min(given.total or left, left),
+        connect=given.connect,
+        sock_connect=given.sock_connect,
+        sock_read=given.sock_read,
+    )

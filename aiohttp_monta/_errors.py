@@ -1,0 +1,82 @@
+"""Our errors as errors of aiohttp, and aiohttp's failures as values."""
+
+from __future__ import annotations
+
+import aiohttp
+
+import monta_auth
+from monta_auth._errors import TransportFailure, error_classes, recast
+
+
+class MontaAuthError(monta_auth.MontaAuthError, aiohttp.ClientError):
+    pass
+
+
+class InvalidCredentialsError(monta_auth.InvalidCredentialsError, aiohttp.ClientError):
+    pass
+
+
+class TokenEndpointError(monta_auth.TokenEndpointError, aiohttp.ClientError):
+    pass
+
+
+class RateLimitError(monta_auth.RateLimitError, TokenEndpointError):
+    pass
+
+
+class InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, TokenEndpointError):
+    pass
+
+
+_OURS = error_classes(
+    MontaAuthError,
+    InvalidCredentialsError,
+    TokenEndpointError,
+    RateLimitError,
+    InvalidTokenResponseError,
+)
+#: What a text alone can make, and what a session does not take for a stale connection: after a
+#: `ClientOSError` or a `ServerDisconnectedError` it would start the user's request over.
+_BY_KIND = {
+    "timeout": aiohttp.ServerTimeoutError,
+    "connect": aiohttp.ClientConnectionError,
+    "other": aiohttp.ClientConnectionError,
+}
+_HINT = "; MontaAuth(session=...) makes the token calls with that session's TLS and proxy"
+
+
+def library_error(error: monta_auth.MontaAuthError | TransportFailure) -> Exception:
+    """Return what a caller of aiohttp gets for a failure of the core."""
+    if isinstance(error, TransportFailure):
+        return _BY_KIND[error.kind](error.text)
+    return recast(error, _OURS.get(type(error), type(error)))
+
+
+def transport_failure(error: Exception, secrets: tuple[str, ...], sent: bool) -> TransportFailure:
+    """Return what the core learns of an exception that a token call raised.
+
+    Args:
+        sent: whether some of the body went out.
+    """
+    text = ""
+    if isinstance(error, aiohttp.ClientResponseError):
+        text = f"{error.status} {error.message}"  # its own text quotes the URL of a proxy
+    elif isinstance(error, aiohttp.ClientError | RuntimeError):  # "Session is closed"
+        text = str(error)
+    for secret in secrets:
+        text = text.replace(secret, "[redacted]")
+    text = f"the token call failed: {text or type(error).__qualname__}"
+    kind = type(error) if isinstance(error, aiohttp.ClientError) else None
+    if isinstance(error, TimeoutError):
+        return TransportFailure(text, "timeout", sent, kind)
+    if isinstance(error, _TLS_AND_PROXY):
+        text += _HINT
+    return TransportFailure(text, "other" if sent else "connect", sent, kind)
+
+
+_TLS_AND_PROXY = (
+    aiohttp.ClientSSLError,
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.ClientProxyConnectionError,
+    aiohttp.ClientHttpProxyError,
+)

@@ -1,0 +1,50 @@
+"""Sending a refused request once more: what can be, and how it is made ready for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import (
+    BytesPayload,
+    ClientError,
+    ClientRequest,
+    ClientResponse,
+    IOBasePayload,
+    MultipartWriter,
+    Payload,
+)
+
+
+def can_repeat(body: object) -> bool:
+    """Whether a request's body can be sent (once more) as it was first.
+
+    aiohttp itself takes a file back to where it stood. Async generators, stream readers and
+    payload classes that we do not know are sent once.
+    """
+    if not isinstance(body, Payload):
+        return body is None or body == b""
+    if isinstance(body, MultipartWriter):
+        return all(can_repeat(part) for part, _, _ in body)
+    if isinstance(body, IOBasePayload):
+        return not body.consumed and _can_go_back(body)
+    return isinstance(body, BytesPayload)
+
+
+def _can_go_back(body: IOBasePayload) -> bool:
+    # There is no public way to the file that the user gave.
+    file: Any = getattr(body, "_value", None)
+    try:
+        return bool(file.seekable()) and file.tell() >= 0
+    except (AttributeError, OSError, ValueError):  # ValueError: it has been closed
+        return False
+
+
+async def make_ready(request: ClientRequest, refused: ClientResponse) -> None:
+    """Read the refused response to its end, which frees its connection, and keep its cookies."""
+    try:
+        await refused.read()
+    except ClientError:
+        pass
+    refused.release()
+    request.session.cookie_jar.update_cookies(refused.cookies, refused.url)
+    request.update_expect_continue()  # if it waits for a 100, it does so again

@@ -1,0 +1,213 @@
+"""docs/libraries/aiohttp.rst and docs/guides/from-the-monta-package.rst: the examples run.
+
+The port of the package's wrapper is also held against the package itself, on the same emulator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+import aiohttp_monta
+from aiohttp_monta import MontaAuth
+from monta_auth.emulator import Emulator, Fault
+
+DOCS = Path(__file__).parents[2] / "docs"
+_BLOCK = re.compile(
+    r"^\.\. code-block:: python\n(?:   :name: (\w+)\n)?\n((?:    .*\n|\n)+)", re.MULTILINE
+)
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return [
+        (name, re.sub("^    ", "", code, flags=re.MULTILINE)) for name, code in _BLOCK.findall(text)
+    ]
+
+
+LIBRARY = [code for _, code in blocks("libraries/aiohttp.rst")]
+GUIDE = dict(blocks("guides/from-the-monta-package.rst"))
+
+
+@pytest.fixture
+def monta(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    with Emulator(client_id="client-id", client_secret="client-secret") as emulator:
+        monkeypatch.setenv("MONTA_BASE_URL", emulator.base_url)
+        monkeypatch.setattr(aiohttp_monta, "PUBLIC_API", emulator.base_url)
+        yield emulator
+
+
+def run(code: str) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code, "example", "exec"), names)  # noqa: S102 - our own
+    return names
+
+
+@pytest.mark.parametrize("code", LIBRARY, ids=["session", "request", "token"])
+def test_each_example_of_the_library_page_runs_with_one_token(code: str, monta: Emulator) -> None:
+    run(code)
+    assert {call.status for call in monta.calls} == {200}
+    assert monta.count("/auth/token") == 1
+    assert len(monta.calls) >= 2
+
+
+@pytest.fixture
+def package(monta: Emulator, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The PyPI package, with the emulator in the place of Monta."""
+    package = pytest.importorskip("monta", reason="the PyPI package monta is not installed")
+    monkeypatch.setattr("monta.client.API_BASE_URL", monta.base_url + "/")
+    return package
+
+
+def test_the_client_of_the_package_works_with_our_tokens(package: Any, monta: Emulator) -> None:
+    names = run(GUIDE["subclass"])
+    assert [call.path for call in monta.calls] == ["/auth/token", "/charge-points"]
+
+    async def main() -> None:
+        auth = MontaAuth("client-id", "client-secret")
+        async with aiohttp.ClientSession(middlewares=(auth,)) as session:
+            client = names["MontaClient"](session, auth)
+            first = await client.async_get_charge_points()
+            assert first
+            monta.revoke_access_tokens()
+            assert await client.async_get_charge_points() == first
+        async with aiohttp.ClientSession() as session:
+            plain = package.MontaApiClient("client-id", "client-secret", session)
+            assert await plain.async_get_charge_points() == first
+
+    asyncio.run(main())
+    # Ours: one, and one renewal. The package by itself: one more.
+    assert (monta.count("/auth/token"), monta.count("/auth/refresh")) == (2, 1)
+
+
+# The package leaves the refused response unread, and aiohttp says so once it is collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_401_that_stays_ends_the_package_too(package: Any, monta: Emulator) -> None:
+    names = run(GUIDE["subclass"])
+
+    async def main() -> None:
+        auth = MontaAuth("client-id", "client-secret")
+        async with aiohttp.ClientSession(middlewares=(auth,)) as session:
+            client = names["MontaClient"](session, auth)
+            monta.inject(Fault(status=401), times=99, path="/charge-points")
+            with pytest.raises(package.MontaApiClientAuthenticationError):
+                await client.async_get_charge_points()
+
+    asyncio.run(main())
+    gc.collect()
+    assert monta.count("/auth/token") + monta.count("/auth/refresh") <= 3
+
+
+@pytest.fixture
+def ported(monta: Emulator) -> dict[str, Any]:
+    names = run(GUIDE["wrapper"])
+    assert [call.path for call in monta.calls] == ["/auth/token", "/charge-points"]
+    return names
+
+
+def ask(ported: dict[str, Any], *args: Any, secret: str = "client-secret") -> Any:
+    async def main() -> Any:
+        async with aiohttp.ClientSession() as session:
+            return await ported["MontaApi"](session, MontaAuth("client-id", secret)).request(*args)
+
+    return asyncio.run(main())
+
+
+def test_the_ported_wrapper_gives_what_the_packages_own_gives(
+    package: Any, monta: Emulator, ported: dict[str, Any]
+) -> None:
+    page = ask(ported, "get", "charge-points?page=0&perPage=100")
+
+    async def main() -> Any:
+        async with aiohttp.ClientSession() as session:
+            client = package.MontaApiClient("client-id", "client-secret", session)
+            return await client.async_get_all_charge_points()
+
+    theirs = asyncio.run(main())
+    ours = {
+        item["id"]: package.ChargePoint.from_dict(item)
+        for item in page["data"]
+        if item.get("serialNumber") is not None
+    }
+    assert ours == theirs
+
+
+def test_the_ported_wrapper_heals_a_401_and_sends_a_body_again(
+    monta: Emulator, ported: dict[str, Any]
+) -> None:
+    known = ask(ported, "get", "charge-points")["data"][0]["id"]
+    monta.revoke_access_tokens()
+    charge = ask(ported, "post", "charges", {"chargePointId": known})
+    assert charge["chargePointId"] == known
+    assert (monta.count("/auth/token"), monta.count("/auth/refresh")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "path", "name", "after"),
+    [
+        pytest.param(Fault(status=403), "/charges", "MontaLoginError", None, id="403"),
+        pytest.param(
+            Fault(status=429, headers={"retry-after": "25"}),
+            "/charges",
+            "MontaRateLimitError",
+            25,
+            id="429",
+        ),
+        pytest.param(Fault(status=404), "/charges", "MontaError", None, id="404"),
+        pytest.param(
+            Fault(status=429, headers={"retry-after": "25"}),
+            "/auth/refresh",
+            "MontaRateLimitError",
+            25,
+            id="429 of an auth endpoint",
+        ),
+        pytest.param(Fault(close=True), "/auth/refresh", "MontaError", None, id="network"),
+    ],
+)
+def test_the_ported_wrapper_raises_its_own_errors(
+    monta: Emulator, ported: dict[str, Any], fault: Fault, path: str, name: str, after: Any
+) -> None:
+    monta.revoke_access_tokens()
+    if path == "/charges":
+        ask(ported, "get", "charge-points")
+    monta.inject(fault, times=9, path=path)
+    with pytest.raises(ported["MontaError"]) as caught:
+        ask(ported, "get", "charges")
+    assert type(caught.value).__name__ == name
+    assert getattr(caught.value, "retry_after", None) == after
+
+
+def test_the_ported_wrapper_tells_wrong_credentials(
+    monta: Emulator, ported: dict[str, Any]
+) -> None:
+    with pytest.raises(ported["MontaLoginError"], match="client id and secret"):
+        ask(ported, "get", "charges", secret="wrong")
+
+
+def test_a_stored_pair_of_the_package_is_taken_along(package: Any, monta: Emulator) -> None:
+    names = run(GUIDE["storage"])
+    assert names["pair_of"]({}) is None
+
+    async def main() -> None:
+        storage = package.InMemoryTokenStorage()
+        async with aiohttp.ClientSession() as session:
+            before = package.MontaApiClient("client-id", "client-secret", session, storage)
+            await before.async_get_charge_points()
+            pair = names["pair_of"](await storage.load())
+            auth = MontaAuth("client-id", "client-secret", token=pair)
+            for _ in range(2):
+                async with session.get(
+                    monta.base_url + "/charge-points", middlewares=(auth,)
+                ) as response:
+                    assert response.status == 200
+                monta.revoke_access_tokens()
+
+    asyncio.run(main())
+    assert (monta.count("/auth/token"), monta.count("/auth/refresh")) == (1, 1)
