@@ -93,9 +93,13 @@ class Server:
         )
         self._ready.set()
         await self._done.wait()
+        # Accept no more, but do not close yet: in a closed server asyncio drops a connection that
+        # it has just accepted, open. It is known after three turns of the loop at most.
+        with contextlib.suppress(NotImplementedError):  # Windows
+            self._loop.remove_reader(self._socket)
+        for _ in range(3):
+            await asyncio.sleep(0)
         server.close()
-        # A connection accepted just now is known after one more turn of the loop.
-        await asyncio.sleep(0)
         for connection in list(state.connections):
             connection.transport.abort()
         # One turn of the loop tells the calls in flight that they are disconnected: uvicorn logs

@@ -1,6 +1,7 @@
 """The server's life, the application without a server, and the command."""
 
 import asyncio
+import gc
 import importlib
 import logging
 import socket
@@ -100,6 +101,16 @@ def test_stopping_is_quick_and_quiet_whatever_is_open(
     assert len(failures) == 1
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
     assert not [thread for thread in threading.enumerate() if thread.name == "monta-emulator"]
+
+
+def test_stopping_leaves_no_connection_open_that_came_just_before() -> None:
+    """asyncio would drop it open, and say so in the middle of somebody's next test."""
+    for _ in range(20):
+        with Emulator() as site:
+            line = socket.create_connection(("127.0.0.1", site.port))
+            line.sendall(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+            line.close()
+        gc.collect()
 
 
 def test_calls_on_a_kept_connection_do_not_wait_for_acknowledgements() -> None:
