@@ -209,7 +209,10 @@ def _token_call_class(module: Any) -> Any:
 
         def _take(self) -> bytes:
             if self._is_sent:
-                raise _redirected()
+                raise TokenEndpointError(
+                    "a token call is sent once: this one was redirected, or repeated by a "
+                    "transport that retries POST; MontaAuth(client=...) makes it by another client"
+                )
             self._is_sent = True
             return self.body
 
