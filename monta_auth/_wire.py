@@ -42,7 +42,12 @@ class TokenRequest:
     def __init__(self, kind: Kind, url: str, body: dict[str, str], secrets: tuple[str, ...]):
         self.kind: Kind = kind
         self.url = url
-        self.headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self.headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            # A cache that holds POSTs too (requests-cache can) must neither keep nor replay it.
+            "Cache-Control": "no-store",
+        }
         self.body = json.dumps(body, separators=(",", ":")).encode()
         self.secrets = secrets
 

@@ -95,12 +95,19 @@ def without(*names: str) -> dict[str, object]:
 def test_a_request_is_the_one_of_the_api_reference(
     request_: TokenRequest, kind: str, path: str, body: dict[str, str], secret: str
 ) -> None:
-    """JSON in camelCase, no grant type, no Authorization; the secret stays out of a refresh."""
+    """JSON in camelCase, no grant type, no Authorization; the secret stays out of a refresh.
+
+    Nothing may cache it.
+    """
     assert request_.kind == kind
     assert request_.url == BASE + path
     assert json.loads(request_.body) == body
     assert b" " not in request_.body
-    assert request_.headers == {"Content-Type": "application/json", "Accept": "application/json"}
+    assert request_.headers == {
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "Cache-Control": "no-store",
+    }
     assert request_.secrets == (secret,)
 
 
