@@ -66,7 +66,9 @@ class Resend:
             again.prepare_cookies(jar)
         again.headers["Authorization"] = held.header
         setattr(again, _RESENT, True)
-        # A redirect of the answer is built from the request that the session knows.
+        # A redirect of the answer is built from the request that the session knows; the history
+        # tells what was sent.
+        response.request = refused.copy()
         refused.headers["Authorization"] = held.header
         started = time.perf_counter()
         answer: requests.Response = connection.send(again, **kwargs)

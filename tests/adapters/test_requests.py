@@ -244,6 +244,16 @@ def test_a_response_hook_of_the_users_sees_the_healed_response_alone(monta: Mont
     assert seen == [200, 200]
 
 
+def test_the_history_tells_which_token_was_refused(monta: Monta) -> None:
+    auth = auth_of(monta)
+    old = auth.bearer_token()
+    monta.emulator.revoke_access_tokens()
+    response = requests.get(monta.url(GOOD), auth=auth)
+    (refused,) = response.history
+    assert refused.request.headers["Authorization"] == f"Bearer {old}"
+    assert response.request.headers["Authorization"] == f"Bearer {auth.bearer_token()}"
+
+
 def test_a_prepared_request_can_be_sent_again_and_again(monta: Monta) -> None:
     with requests.Session() as session:
         request = requests.Request("GET", monta.url(GOOD), auth=auth_of(monta))
