@@ -1,0 +1,65 @@
+"""httpx and httpx2, each with its adapter, and a visit that needs all three kinds of token call."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from monta_auth.emulator import Emulator
+
+PAGE = "/charge-points"
+
+#: What a `visit` costs: the first token, a renewal, a renewal after a 401, and nothing more.
+VISIT = [
+    ("/auth/token", 200),
+    (PAGE, 200),
+    ("/auth/refresh", 200),
+    (PAGE, 200),
+    (PAGE, 401),
+    ("/auth/refresh", 200),
+    (PAGE, 200),
+]
+TOKEN_CALLS = ["/auth/token", "/auth/refresh", "/auth/refresh"]
+PAGES = [PAGE] * 4
+
+
+class Library:
+    """One of the two libraries, with the adapter for it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.module: Any = importlib.import_module(name)
+        self.adapter: Any = importlib.import_module(f"{name}_monta")
+
+    def auth(self, site: Emulator, base_url: str | None = None, **settings: Any) -> Any:
+        return self.adapter.MontaAuth(
+            site.client_id, site.client_secret, base_url=base_url or site.base_url, **settings
+        )
+
+
+def visit(site: Emulator, client: Any, auth: Any) -> list[Any]:
+    """Three pages: with a new token, with a renewed one, with one that replaces a refused one."""
+    first = client.get(PAGE)
+    auth.invalidate()
+    second = client.get(PAGE)
+    site.revoke_access_tokens()
+    return _checked([first, second, client.get(PAGE)])
+
+
+async def avisit(site: Emulator, client: Any, auth: Any) -> list[Any]:
+    """As `visit`, by an async client."""
+    first = await client.get(PAGE)
+    auth.invalidate()
+    second = await client.get(PAGE)
+    site.revoke_access_tokens()
+    return _checked([first, second, await client.get(PAGE)])
+
+
+def _checked(responses: list[Any]) -> list[Any]:
+    assert [response.json()["meta"]["totalItemCount"] for response in responses] == [24] * 3
+    return responses
+
+
+def calls(site: Emulator) -> list[tuple[str, int | None]]:
+    """What the server got, in order: path and status."""
+    return [(call.path, call.status) for call in site.calls]

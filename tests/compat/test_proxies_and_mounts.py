@@ -1,0 +1,150 @@
+"""`proxy=`, the environment's proxy, and `mounts=`: which way the token calls go."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from monta_auth.emulator import Emulator
+
+from .httpx_libraries import PAGE, PAGES, TOKEN_CALLS, VISIT, Library, avisit, calls, visit
+from .table import Combination
+
+COMBINATION = Combination(
+    name="``proxy=``, ``mounts=``",
+    with_="httpx, httpx2",
+    know="The token calls go the way of the request that needs them, by proxies of the environment "
+    "too; with ``client=``, the way of that client.",
+    distribution="httpx",
+)
+
+EVERYTHING = [path for path, _ in VISIT]
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def library(request: pytest.FixtureRequest) -> Library:
+    return Library(request.param)
+
+
+class Proxy(ThreadingHTTPServer):
+    """A forward proxy that notes the paths of what it forwards."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Forward)
+        self.forwarded: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Forward(BaseHTTPRequestHandler):
+    """HTTP/1.0: each request has a connection of its own, on both sides."""
+
+    def _forward(self) -> None:
+        assert isinstance(self.server, Proxy)
+        target = urlsplit(self.path)  # a proxy is sent the whole URL
+        assert target.scheme == "http"
+        self.server.forwarded.append(target.path.removeprefix("/api/v1"))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        upstream = http.client.HTTPConnection(target.netloc)
+        upstream.request(self.command, target.path, body, dict(self.headers))
+        reply = upstream.getresponse()
+        content = reply.read()
+        self.send_response_only(reply.status)
+        for name, value in reply.getheaders():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+        upstream.close()
+
+    do_GET = do_POST = _forward  # noqa: N815 - the names that http.server wants
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
+        pass
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    with Proxy() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_token_calls_go_through_the_proxy_of_the_client(
+    library: Library, site: Emulator, proxy: Proxy
+) -> None:
+    auth = library.auth(site)
+    with library.module.Client(proxy=proxy.url, auth=auth, base_url=site.base_url) as client:
+        visit(site, client, auth)
+    assert proxy.forwarded == EVERYTHING
+    assert calls(site) == VISIT
+
+
+def test_token_calls_go_through_the_proxy_of_the_async_client(
+    library: Library, site: Emulator, proxy: Proxy
+) -> None:
+    auth = library.auth(site)
+
+    async def main() -> None:
+        async with library.module.AsyncClient(
+            proxy=proxy.url, auth=auth, base_url=site.base_url
+        ) as client:
+            await avisit(site, client, auth)
+
+    asyncio.run(main())
+    assert proxy.forwarded == EVERYTHING
+    assert calls(site) == VISIT
+
+
+def test_token_calls_go_through_the_proxy_of_the_environment(
+    library: Library, site: Emulator, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of `token()` too, which opens a client of its own."""
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    library.auth(site).token()
+    assert proxy.forwarded == ["/auth/token"]
+
+
+@pytest.mark.parametrize("behind", ["pages", "token calls"])
+def test_with_client_the_token_calls_go_the_way_of_that_client(
+    library: Library, site: Emulator, proxy: Proxy, behind: str
+) -> None:
+    ways = {"pages": (None, proxy.url), "token calls": (proxy.url, None)}
+    for_tokens, for_pages = ways[behind]
+    with library.module.Client(proxy=for_tokens) as caller:
+        auth = library.auth(site, client=caller)
+        with library.module.Client(proxy=for_pages, auth=auth, base_url=site.base_url) as client:
+            visit(site, client, auth)
+    assert proxy.forwarded == (PAGES if behind == "pages" else TOKEN_CALLS)
+    assert calls(site) == VISIT
+
+
+def test_token_calls_take_the_mount_that_fits_them(
+    library: Library, site: Emulator, proxy: Proxy
+) -> None:
+    """A mount goes by the origin, and both kinds of call have the same."""
+    http = library.module.HTTPTransport
+
+    def nowhere(request: Any) -> Any:
+        raise AssertionError(f"{request.url} took the wrong way")
+
+    mounts = {
+        f"all://127.0.0.1:{site.port}": http(proxy=proxy.url),
+        "all://": library.module.MockTransport(nowhere),
+    }
+    auth = library.auth(site)
+    with library.module.Client(mounts=mounts, auth=auth, base_url=site.base_url) as client:
+        visit(site, client, auth)
+    assert proxy.forwarded == EVERYTHING
+    assert proxy.forwarded.count(PAGE) == len(PAGES)

@@ -1,0 +1,126 @@
+"""Proxies and adapters of a session: token calls go where the session goes, with ``session=``."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from monta_auth.emulator import Emulator
+
+from .requests_library import PAGE, VISIT, auth_of, calls, visit
+from .table import Combination
+
+COMBINATION = Combination(
+    name="Proxies and adapters",
+    with_="requests",
+    know="With ``session=`` token calls take those of the session. Without it they have a "
+    "fresh session, which knows the environment only.",
+    distribution="requests",
+)
+
+
+class Proxy(ThreadingHTTPServer):
+    """A forward proxy for plain HTTP, which notes what it forwards."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.paths: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        assert isinstance(self.server, Proxy)
+        self.server.paths.append(url.path.removeprefix("/api/v1"))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        line = http.client.HTTPConnection(url.netloc, timeout=10)
+        line.request(self.command, url.path, body, dict(self.headers.items()))
+        answer = line.getresponse()
+        content = answer.read()
+        line.close()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET  # noqa: N815 - its name there
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
+        """Leave standard error alone."""
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    with Proxy() as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.01,))
+        thread.start()
+        yield proxy
+        proxy.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        yield session
+
+
+def test_all_calls_go_through_the_proxy_of_the_session(
+    site: Emulator, proxy: Proxy, session: requests.Session
+) -> None:
+    session.proxies = {"http": proxy.url}
+    visit(site, session, auth_of(site, session=session))
+    assert calls(site) == VISIT
+    assert proxy.paths == [path for path, _ in VISIT]
+
+
+def test_without_session_token_calls_know_the_environment_only(
+    site: Emulator, proxy: Proxy, session: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.proxies = {"http": proxy.url}
+    visit(site, session, auth_of(site))
+    assert calls(site) == VISIT
+    assert proxy.paths == [PAGE] * 4
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    auth = auth_of(site)
+    auth.forget()
+    session.get(site.base_url + PAGE, auth=auth)
+    assert proxy.paths[4:] == ["/auth/token", PAGE]
+
+
+class Noting(HTTPAdapter):
+    """An adapter of the user's, such as one with a client certificate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paths: list[str] = []
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **settings: Any) -> Any:
+        self.paths.append(urlsplit(request.url or "").path.removeprefix("/api/v1"))
+        return super().send(request, *args, **settings)
+
+
+@pytest.mark.parametrize("of_session", [True, False], ids=["session=", "fresh session"])
+def test_token_calls_go_through_the_adapter_of_that_session(
+    site: Emulator, session: requests.Session, of_session: bool
+) -> None:
+    adapter = Noting()
+    session.mount(site.base_url, adapter)
+    visit(site, session, auth_of(site, **({"session": session} if of_session else {})))
+    assert calls(site) == VISIT
+    assert adapter.paths == [path for path, _ in VISIT if of_session or path == PAGE]

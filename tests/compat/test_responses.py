@@ -1,0 +1,70 @@
+"""responses: mocked answers for requests, beside real token calls or mocked ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from monta_auth import PUBLIC_API
+from monta_auth.emulator import Emulator
+from requests_monta import MontaAuth
+
+from .requests_library import PAGE, auth_of, calls
+from .table import Combination
+
+responses: Any = pytest.importorskip("responses", reason="responses is not installed")
+
+COMBINATION = Combination(
+    name="responses",
+    with_="requests",
+    know="The fixture ``monta_responses`` answers the auth calls. Of your own: ``/auth/token`` "
+    "and ``/auth/refresh``, by POST. The body of a token call is empty once it is over.",
+)
+
+
+def _mock_pages(mock: Any, base_url: str) -> None:
+    for status in (200, 200, 401, 200):
+        mock.get(base_url + PAGE, status=status, json={"data": []})
+
+
+def _visit(base_url: str, auth: MontaAuth) -> None:
+    """As `visit`; the third page is refused by the mock."""
+    with requests.Session() as session:
+        session.auth = auth
+        assert session.get(base_url + PAGE).status_code == 200
+        auth.invalidate()
+        assert session.get(base_url + PAGE).status_code == 200
+        assert session.get(base_url + PAGE).status_code == 200
+
+
+def test_the_fixture_answers_each_token_call(monta_responses: Any) -> None:
+    _mock_pages(monta_responses, PUBLIC_API)
+    _visit(PUBLIC_API, MontaAuth())
+    sent = [call.request.headers.get("Authorization") for call in monta_responses.calls]
+    assert sent == [
+        *(None, "Bearer monta-access-1"),
+        *(None, "Bearer monta-access-2"),
+        # The refused one is given the new token, in case that a redirect is built from it.
+        *("Bearer monta-access-3", None, "Bearer monta-access-3"),
+    ]
+
+
+def test_mocked_pages_go_with_real_token_calls(site: Emulator) -> None:
+    with responses.RequestsMock() as mock:
+        mock.add_passthru(site.base_url + "/auth/")
+        _mock_pages(mock, site.base_url)
+        _visit(site.base_url, auth_of(site))
+    assert calls(site) == [("/auth/token", 200), ("/auth/refresh", 200), ("/auth/refresh", 200)]
+
+
+def test_a_mock_of_your_own_keeps_no_secret() -> None:
+    with responses.RequestsMock() as mock:
+        mock.post(PUBLIC_API + "/auth/token", json={"accessToken": "access-1"})
+        mock.get(PUBLIC_API + PAGE, json={"data": []})
+        with requests.Session() as session:
+            session.auth = MontaAuth("client-id", "client-secret")
+            assert session.get(PUBLIC_API + PAGE).json() == {"data": []}
+        assert [call.request.body for call in mock.calls] == [b"", None]
+        assert mock.calls[1].request.headers["Authorization"] == "Bearer access-1"
