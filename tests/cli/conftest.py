@@ -1,0 +1,124 @@
+"""A Monta, a keyring in memory, and commands that are run as users run them.
+
+Whatever a command prints is searched for every secret and token that the emulator knows.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import keyring
+import keyring.backend
+import pytest
+
+from monta_auth import _cli
+from monta_auth.emulator import Emulator, _state
+
+from .harness import Done
+
+
+class MemoryKeyring(keyring.backend.KeyringBackend):
+    """A keyring that forgets everything with the test."""
+
+    priority = 1  # pyright: ignore[reportAssignmentType]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.kept[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.kept[service, username]
+
+
+@pytest.fixture(autouse=True)
+def memory_keyring() -> Iterator[MemoryKeyring]:
+    before, backend = keyring.get_keyring(), MemoryKeyring()
+    keyring.set_keyring(backend)
+    yield backend
+    keyring.set_keyring(before)
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Tokens are stored here, and child processes find no keyring."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def tokens(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All tokens that emulators issue from now on."""
+    issued: list[str] = []
+
+    def uuid4() -> uuid.UUID:
+        issued.append(str(token := uuid.uuid4()))
+        return token
+
+    monkeypatch.setattr(_state, "uuid", SimpleNamespace(uuid4=uuid4))
+    return issued
+
+
+@pytest.fixture
+def monta() -> Iterator[Emulator]:
+    with Emulator(client_id="my-client", client_secret="my-top-secret") as monta:
+        yield monta
+
+
+@pytest.fixture
+def credentials(monta: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment names the emulator and its credentials."""
+    monkeypatch.setenv("MONTA_BASE_URL", monta.base_url)
+    monkeypatch.setenv("MONTA_CLIENT_ID", monta.client_id)
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", monta.client_secret)
+
+
+@pytest.fixture
+def run(
+    monta: Emulator, tokens: list[str], capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """Run a command in this process; with ``shows_token`` it may print one."""
+
+    def run(*arguments: str, shows_token: bool = False) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            _cli.main(arguments)
+        captured = capsys.readouterr()
+        done = Done(ended.value.code, captured.out, captured.err)
+        printed = done.err if shows_token else done.out + done.err
+        assert not [s for s in (*tokens, monta.client_secret) if s in printed]
+        return done
+
+    return run
+
+
+@pytest.fixture
+def start(monta: Emulator, tokens: list[str]) -> Callable[..., Done]:
+    """Run a command in a process of its own, without a terminal."""
+
+    def start(*arguments: str, shows_token: bool = False, **environment: str) -> Done:
+        ended = subprocess.run(
+            [sys.executable, "-m", "monta_auth", *arguments],
+            env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=25,
+        )
+        printed = ended.stderr if shows_token else ended.stdout + ended.stderr
+        assert not [s for s in (*tokens, monta.client_secret) if s in printed]
+        return Done(ended.returncode, ended.stdout, ended.stderr)
+
+    return start

@@ -1,0 +1,296 @@
+"""me, token and status: what a script and what a person get of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import requests_monta
+from monta_auth import TokenSet
+from monta_auth.emulator import Emulator, Fault
+from monta_auth.stores import FileStore
+
+from .harness import Done
+
+pytestmark = pytest.mark.usefixtures("credentials")
+Run = Callable[..., Done]
+
+
+def test_token_prints_a_usable_token_and_nothing_else(
+    monta: Emulator, run: Run, tokens: list[str]
+) -> None:
+    assert run("token", shows_token=True) == (0, f"{tokens[0]}\n", "")
+    assert [call.path for call in monta.calls] == ["/auth/token"]
+
+
+def test_a_loop_of_processes_costs_one_token_call(monta: Emulator, start: Run) -> None:
+    printed = {start("token", shows_token=True) for _ in range(3)}
+    assert len(printed) == 1
+    assert monta.count("/auth/token") == monta.count() == 1
+
+
+def test_a_header_can_be_piped_to_curl(run: Run, tokens: list[str]) -> None:
+    done = run("token", "--header", shows_token=True)
+    assert done == (0, f"Authorization: Bearer {tokens[0]}\n", "")
+
+
+def test_a_program_of_the_user_shares_the_token(monta: Emulator, run: Run) -> None:
+    run("token", shows_token=True)
+    auth = requests_monta.MontaAuth(store=FileStore())
+    assert run("token", shows_token=True).out == auth.bearer_token() + "\n"
+    assert monta.count() == 1
+
+
+def test_me_tells_who_the_api_takes_us_for(monta: Emulator, run: Run) -> None:
+    done = run("me")
+    assert done == (
+        0,
+        (
+            "name         Emulated application\n"
+            "application  1\n"
+            "user         1\n"
+            "client id    my-client\n"
+            "scopes       all\n"
+            "rate limit   the API does not tell\n"
+            f"base URL     {monta.base_url}\n"
+        ),
+        "",
+    )
+
+
+def test_me_tells_what_the_partner_api_tells(monta: Emulator, run: Run) -> None:
+    monta.partner = True
+    lines = run("me").out.splitlines()
+    assert "rate limit  1000 calls in 600 s" in lines
+    assert "teams       all" in lines
+    assert "operator    1" in lines
+
+
+def test_me_names_what_is_missing(monta: Emulator, run: Run) -> None:
+    body = '{"name": "A", "scopes": [], "teamIds": [7, 8]}'
+    monta.inject(Fault(body=body), path="/auth/me")
+    lines = run("me").out.splitlines()
+    assert lines[:2] == ["name        A", "scopes      none"]
+    assert "teams       7, 8" in lines
+
+
+def test_me_obeys_no_name_that_the_api_sends(monta: Emulator, run: Run) -> None:
+    """A terminal would."""
+    monta.inject(Fault(body='{"name": "a\\u001b[2Jb\\nc"}'), path="/auth/me")
+    assert run("me").out.splitlines()[0] == "name        a [2Jb c"
+
+
+def test_me_for_scripts(run: Run) -> None:
+    told = json.loads(run("me", "--json").out)
+    assert told["scopes"] == ["all"]
+    assert told["created_at"] == "2023-05-04T14:29:06Z"
+    assert told["operator_id"] is None
+
+
+def test_status_makes_no_call(monta: Emulator, run: Run, state_home: Path) -> None:
+    done = run("status")
+    assert done == (
+        0,
+        (
+            "credentials  environment\n"
+            "client id    my-client\n"
+            f"base URL     {monta.base_url}\n"
+            f"store        {state_home / 'monta-auth'}\n"
+            "token        none is stored; the next command that needs one fetches it\n"
+        ),
+        "",
+    )
+    assert monta.calls == ()
+
+
+def test_status_tells_the_expiry_in_words(monta: Emulator, run: Run) -> None:
+    run("token", shows_token=True)
+    lines = run("status").out.splitlines()[-2:]
+    assert lines == ["access token   expires in 60 minutes", "refresh token  expires in 30 days"]
+    assert monta.count() == 1
+
+
+def _store(monta: Emulator, pair: TokenSet) -> None:
+    store = FileStore().bind(monta.base_url, monta.client_id)
+    lease = store.try_lock(5.0)
+    assert lease is not None
+    store.save(pair, lease)  # type: ignore[arg-type]
+    lease.release()  # type: ignore[union-attr]
+
+
+NOW = datetime.now(UTC)
+LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+
+@pytest.mark.parametrize(
+    ("pair", "access", "refresh"),
+    [
+        pytest.param(
+            TokenSet("a", "r", NOW - timedelta(hours=3, minutes=5), NOW + timedelta(days=3)),
+            "expired 3 hours ago",
+            "expires in 3 days",
+            id="expired",
+        ),
+        pytest.param(
+            TokenSet("a", "r", LONG_AGO),
+            "refused by the API; the next command renews it",
+            "expires nobody knows when",
+            id="refused",
+        ),
+        pytest.param(
+            TokenSet("a", None, NOW + timedelta(hours=5, minutes=5)),
+            "expires in 5 hours",
+            "none",
+            id="no refresh token",
+        ),
+    ],
+)
+def test_status_has_words_for_every_state(
+    monta: Emulator, run: Run, pair: TokenSet, access: str, refresh: str
+) -> None:
+    _store(monta, pair)
+    lines = run("status").out.splitlines()[-2:]
+    assert lines == [f"access token   {access}", f"refresh token  {refresh}"]
+
+
+def test_status_for_scripts(monta: Emulator, run: Run, state_home: Path) -> None:
+    told = json.loads(run("status", "--json").out)
+    assert told == {
+        "credentials": "environment",
+        "client_id": "my-client",
+        "base_url": monta.base_url,
+        "store": str(state_home / "monta-auth"),
+        "access_expires_at": None,
+        "refresh_expires_at": None,
+    }
+    run("token", shows_token=True)
+    told = json.loads(run("status", "--json").out)
+    left = datetime.fromisoformat(told["access_expires_at"]) - datetime.now(UTC)
+    assert timedelta(minutes=59) < left < timedelta(minutes=61)
+
+
+# --- what goes wrong
+
+
+def test_refused_credentials_are_status_3(
+    monta: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "wrong")
+    done = run("token")
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith(
+        f"monta-auth: {monta.base_url[7:-7]} does not accept this client id and secret:"
+    )
+    assert done.err.endswith(
+        "compare them with Monta's portal, and the base URL with where they were made\n"
+    )
+    assert len(done.err.splitlines()) == 1  # and not the library's warning
+
+
+def test_the_rate_limit_is_status_4(monta: Emulator, run: Run) -> None:
+    monta.quota = 1
+    run("token", shows_token=True)
+    done = run("me")
+    assert (done.code, done.out) == (4, "")
+    assert done.err.startswith("monta-auth: the rate limit of this credential is used up")
+    assert "try again in 60 s\n" in done.err
+
+
+def test_a_rate_limit_without_a_hint(monta: Emulator, run: Run) -> None:
+    monta.inject(Fault(status=429), path="/auth/me")
+    assert run("me").err.endswith("try again in a minute\n")
+
+
+def test_no_connection_is_status_5(monta: Emulator, run: Run) -> None:
+    monta.stop()
+    assert run("token") == (
+        5,
+        "",
+        (
+            "monta-auth: there is no connection to the API: check the base URL, the network, the "
+            "firewall and the proxy; `monta-auth doctor` finds out more\n"
+        ),
+    )
+
+
+def test_a_base_url_that_is_none_is_status_2(run: Run) -> None:
+    done = run("token", "--base-url", "http://example.com/api/v1")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("monta-auth: base_url must be https")
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        pytest.param(503, "try again later", id="of the moment"),
+        pytest.param(404, "check the base URL", id="for good"),
+    ],
+)
+def test_other_answers_are_status_1(monta: Emulator, run: Run, status: int, advice: str) -> None:
+    monta.inject(Fault(status=status), times=2, path="/auth/me")
+    monta.inject(Fault(status=status), path="/consumers/me")
+    done = run("me")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.endswith(f"{advice}\n")
+
+
+def test_a_store_that_others_can_write_to_is_status_1(run: Run, state_home: Path) -> None:
+    (state_home / "monta-auth").mkdir(parents=True)
+    (state_home / "monta-auth").chmod(0o777)
+    done = run("token")
+    assert (done.code, done.out) == (1, "")
+    assert "other users can write to" in done.err
+    assert "(chmod 700)" in done.err
+
+
+def test_rubbish_in_the_store_is_a_warning(monta: Emulator, run: Run, state_home: Path) -> None:
+    run("token", shows_token=True)
+    (record,) = (state_home / "monta-auth").glob("*.json")
+    record.write_text("rubbish")
+    done = run("token", shows_token=True)
+    assert done.code == 0
+    assert done.err == ("monta-auth: what the token store holds is not used: it cannot be read\n")
+    assert monta.count("/auth/token") == 2
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [
+        ("MONTA_CLIENT_ID", "MONTA_CLIENT_SECRET"),
+        ("MONTA_CLIENT_SECRET", "MONTA_CLIENT_ID"),
+    ],
+)
+def test_half_of_the_credentials_is_none(
+    run: Run, monkeypatch: pytest.MonkeyPatch, there: str, missing: str
+) -> None:
+    monkeypatch.delenv(missing)
+    assert run("token") == (
+        3,
+        "",
+        f"monta-auth: {there} is set, and {missing} is not: set both\n",
+    )
+
+
+def test_an_unknown_error_is_not_hidden(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug has to be seen as one."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("monta_auth._cli._group.find_account", broken)
+    with pytest.raises(ZeroDivisionError):
+        run("status")
+
+
+def test_a_missing_library_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    done = run("status")
+    assert done.code == 1
+    assert done.err == (
+        "monta-auth needs filelock, which is not installed: pip install 'monta-auth[cli]'\n"
+    )

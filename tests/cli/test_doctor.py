@@ -1,0 +1,451 @@
+"""doctor: each thing that can be wrong is found, told in a line, and has its advice."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from monta_auth._cli import _doctor
+from monta_auth.emulator import Emulator, Fault
+
+from .harness import MONTA_AUTH, Done, at_a_terminal, plain
+from .untrusted import untrusted_server
+
+pytestmark = pytest.mark.usefixtures("credentials")
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def examine(run: Run) -> Callable[..., dict[str, tuple[str, str, str]]]:
+    """Run doctor; return state, text and advice of each check."""
+
+    def examine(*arguments: str) -> dict[str, tuple[str, str, str]]:
+        done = run("doctor", "--json", *arguments)
+        told = json.loads(done.out)
+        found = {c["check"]: (c["state"], c["text"], c["advice"]) for c in told["checks"]}
+        assert list(found) == [check.name for check in _doctor.CHECKS]
+        good = not {"failed", "skipped"} & {state for state, *_ in found.values()}
+        assert (done.code, told["ok"]) == ((0, True) if good else (1, False))
+        return found
+
+    return examine
+
+
+Examine = Callable[..., dict[str, tuple[str, str, str]]]
+
+
+def states(found: dict[str, tuple[str, str, str]], state: str) -> list[str]:
+    return [name for name, (it, *_) in found.items() if it == state]
+
+
+def test_nothing_is_wrong(monta: Emulator, run: Run, state_home: Path) -> None:
+    done = run("doctor")
+    assert (done.code, done.err) == (0, "")
+    first, *lines = done.out.splitlines()
+    assert first.startswith("✓  versions       monta-auth ")
+    assert lines == [
+        f"✓  base URL       {monta.base_url}",
+        "✓  environment    client id my-client, from the environment",
+        f"✓  store          {state_home / 'monta-auth'} holds no token",
+        "✓  proxy          none is set for 127.0.0.1",
+        "✓  host name      127.0.0.1 is 127.0.0.1",
+        "✓  connection     127.0.0.1 answers",
+        "✓  clock          this machine and the API agree",
+        "✓  credentials    accepted; an access token lives for 60 minutes",
+        "✓  scopes         all",
+        "✓  rate limit     the API does not tell; users of the Public API report 10 in 60 s",
+    ]
+    assert [call.path for call in monta.calls] == ["/auth/me", "/auth/token", "/auth/me"]
+
+
+def test_the_partner_api_tells_its_limit(monta: Emulator, examine: Examine) -> None:
+    monta.partner = True
+    assert examine()["rate limit"] == ("ok", "1000 calls in 600 s", "")
+    monta.quota = 50
+    assert examine()["rate limit"] == ("ok", "50 calls in 60 s, 48 left just now", "")
+
+
+def test_a_limit_that_is_nearly_met_is_a_warning(monta: Emulator, examine: Examine) -> None:
+    monta.partner, monta.quota = True, 2
+    assert examine()["rate limit"] == (
+        "warning",
+        "2 calls in 60 s, 0 left just now",
+        "let all processes share a token (store=), and call less often",
+    )
+
+
+def test_a_stored_token_is_seen(run: Run, examine: Examine) -> None:
+    run("token", shows_token=True)
+    assert examine()["store"][1].endswith("/monta-auth holds a token")
+
+
+def test_no_credentials(monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network is looked at all the same."""
+    monkeypatch.delenv("MONTA_CLIENT_ID")
+    monkeypatch.delenv("MONTA_CLIENT_SECRET")
+    found = examine()
+    assert found["environment"] == (
+        "failed",
+        "there are no credentials",
+        "set MONTA_CLIENT_ID and MONTA_CLIENT_SECRET, or run `monta-auth login`",
+    )
+    assert states(found, "skipped") == ["store", "credentials", "scopes", "rate limit"]
+    assert found["store"][1] == "not tried, because of: environment"
+    assert found["connection"][0] == "ok"
+    assert monta.count() == 1
+
+
+def test_a_profile_brings_its_base_url(
+    monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = json.dumps({"client_id": "a", "client_secret": "b", "base_url": monta.base_url})
+    monkeypatch.setattr("monta_auth._cli._keyring.load", lambda name: json.loads(kept))
+    monkeypatch.setenv("MONTA_BASE_URL", "https://example.com/api/v1")
+    found = examine("--profile", "x")
+    assert found["environment"][1] == (
+        f"client id a, from the keyring, profile x, for {monta.base_url}"
+    )
+    assert found["connection"][0] == "ok"
+    assert states(found, "failed") == ["credentials"]
+
+
+def test_wrong_credentials(
+    monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "wrong")
+    state, text, advice = examine()["credentials"]
+    assert state == "failed"
+    assert text.startswith(f"127.0.0.1:{monta.port} does not accept this client id and secret")
+    assert advice == (
+        "compare them with Monta's portal, and the base URL with where they were made"
+    )
+
+
+def test_a_stored_token_does_not_hide_wrong_credentials(
+    run: Run, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("token", shows_token=True)
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "wrong")
+    assert states(examine(), "failed") == ["credentials"]
+
+
+def test_credentials_without_scopes(monta: Emulator, examine: Examine) -> None:
+    monta.inject(Fault(), path="/auth/me")
+    monta.inject(Fault(body='{"name": "a", "scopes": []}'), path="/auth/me")
+    found = examine()
+    assert found["scopes"] == (
+        "failed",
+        "the credentials have no scopes",
+        "add them in Monta's portal",
+    )
+    assert states(found, "skipped") == ["rate limit"]
+
+
+def test_a_spent_rate_limit(monta: Emulator, examine: Examine) -> None:
+    monta.quota = 0
+    state, text, advice = examine()["credentials"]
+    assert state == "failed"
+    assert text.startswith("the rate limit of this credential is used up")
+    assert advice == "try again in 60 s"
+
+
+def test_a_server_that_is_down(monta: Emulator, examine: Examine) -> None:
+    monta.stop()
+    found = examine()
+    assert found["connection"] == (
+        "failed",
+        "there is no connection to the API",
+        "check the base URL, the network, the firewall and the proxy",
+    )
+    assert states(found, "skipped") == ["clock", "credentials", "scopes", "rate limit"]
+
+
+def test_a_server_that_is_silent(
+    monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_doctor, "TIMEOUT", 0.05)
+    monta.latency = 5.0
+    assert examine()["connection"] == (
+        "failed",
+        "the API did not answer in time",
+        "try again, and check the network, the firewall and the proxy",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "text", "advice"),
+    [
+        pytest.param(
+            Fault(status=503),
+            "127.0.0.1 answers HTTP 503 to a call without a token, where 401 is expected",
+            "this is the API's own trouble: try again later",
+            id="broken",
+        ),
+        pytest.param(
+            Fault(body="<html>Welcome to our hotel</html>"),
+            "127.0.0.1 answers HTTP 200 to a call without a token, where 401 is expected",
+            "is the base URL the API, or does a login page of the network stand in between?",
+            id="hotel",
+        ),
+        pytest.param(
+            Fault(status=302, headers={"Location": "https://login.example.com/"}),
+            "127.0.0.1 answers HTTP 302 to a call without a token, where 401 is expected",
+            "is the base URL the API, or does a login page of the network stand in between?",
+            id="redirect",
+        ),
+    ],
+)
+def test_something_else_than_the_api(
+    monta: Emulator, examine: Examine, fault: Fault, text: str, advice: str
+) -> None:
+    monta.inject(fault, path="/auth/me")
+    assert examine()["connection"] == ("failed", text, advice)
+
+
+def test_a_base_url_without_its_path(monta: Emulator, examine: Examine) -> None:
+    assert examine("--base-url", monta.base_url.removesuffix("/api/v1"))["connection"] == (
+        "failed",
+        "127.0.0.1 answers HTTP 404 to a call without a token, where 401 is expected",
+        "is /api/v1 missing at the end of the base URL?",
+    )
+
+
+def test_a_base_url_that_cannot_be(monta: Emulator, examine: Examine) -> None:
+    found = examine("--base-url", "public-api.monta.com")
+    assert states(found, "failed") == ["base URL"]
+    assert found["base URL"][1].startswith("base_url must start with https://")
+    assert len(states(found, "skipped")) == 9
+    assert monta.count() == 0
+
+
+def test_a_port_that_speaks_no_tls(monta: Emulator, examine: Examine) -> None:
+    found = examine("--base-url", monta.base_url.replace("http:", "https:"))
+    assert found["connection"] == (
+        "failed",
+        "something that does not speak TLS answers in place of the API",
+        "check the host and the port of the base URL, and the proxy",
+    )
+
+
+def test_a_certificate_that_nobody_trusts(examine: Examine, tmp_path: Path) -> None:
+    with untrusted_server(tmp_path) as base_url:
+        found = examine("--base-url", base_url)
+    assert found["connection"] == (
+        "failed",
+        "the certificate of the API is not trusted",
+        "behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE to the file of its CA",
+    )
+
+
+def test_a_certificate_that_is_trusted(
+    examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the variable that the advice names; the server behind it says nothing, though."""
+    with untrusted_server(tmp_path) as base_url:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "untrusted.pem"))
+        found = examine("--base-url", base_url)
+    assert found["connection"][1] == "there is no connection to the API"
+
+
+@pytest.mark.parametrize(
+    ("offset", "text"),
+    [
+        (7200.0, "the clock of this machine is 2 hours behind that of the API"),
+        (-300.0, "the clock of this machine is 5 minutes ahead of that of the API"),
+    ],
+)
+def test_a_clock_that_is_wrong_is_a_warning(
+    monta: Emulator, examine: Examine, offset: float, text: str
+) -> None:
+    """Tokens cope with it, so that nothing else goes wrong."""
+    monta.clock_offset = offset
+    found = examine()
+    assert found["clock"] == (
+        "warning",
+        text,
+        "set it by NTP; tokens work all the same, but certificates and logs may not",
+    )
+    assert states(found, "warning") == ["clock"]
+
+
+def test_a_server_without_a_clock(monta: Emulator, examine: Examine) -> None:
+    monta.send_date = False
+    assert examine()["clock"] == ("ok", "the API does not tell its time", "")
+
+
+def test_a_proxy_that_leads_nowhere(
+    monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its password is not told."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:proxy-password@127.0.0.1:{port}")
+    found = examine()
+    assert found["proxy"] == (
+        "failed",
+        f"the proxy 127.0.0.1:{port} cannot be reached (Connection refused)",
+        "correct HTTPS_PROXY, or name 127.0.0.1 in NO_PROXY",
+    )
+    assert "proxy-password" not in str(found)
+    assert "connection" in states(found, "skipped")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert examine()["proxy"][0] == "ok"
+
+
+def test_a_proxy_that_hangs_up(
+    monta: Emulator, run: Run, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("HTTPS_PROXY", address)  # without a scheme
+        monkeypatch.setattr(_doctor, "TIMEOUT", 0.05)
+        found = examine("--base-url", "https://public-api.monta.com/api/v1")
+    assert found["proxy"] == ("ok", f"{address} takes connections", "")
+    assert found["host name"] == ("ok", "the proxy looks it up", "")
+    assert states(found, "failed") == ["connection"]
+
+
+def test_a_proxy_is_a_sentence_for_the_other_commands(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+    done = run("token")
+    assert done.code == 5
+    assert done.err == (
+        "monta-auth: the proxy cannot be reached, or refuses: correct HTTPS_PROXY, or name the "
+        "API's host in NO_PROXY; `monta-auth doctor` finds out more\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+    ids=["unknown", "without words"],
+)
+def test_a_name_that_is_not_known(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str
+) -> None:
+    """The one thing that is not real here: no test may ask a name server."""
+
+    def unknown(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("monta_auth._cli._doctor.socket.getaddrinfo", unknown)
+    assert examine("--base-url", "https://public-api.monta.example/api/v1")["host name"] == (
+        "failed",
+        f"the name public-api.monta.example is not known ({reason})",
+        "check the spelling of the base URL, and the name server of this machine",
+    )
+
+
+def test_a_store_that_others_can_write_to(examine: Examine, state_home: Path) -> None:
+    """The credentials are examined all the same."""
+    (state_home / "monta-auth").mkdir(parents=True)
+    (state_home / "monta-auth").chmod(0o777)
+    found = examine()
+    assert found["store"] == (
+        "failed",
+        (
+            f"other users can write to {state_home / 'monta-auth'}: FileStore needs a directory of "
+            "its own (chmod 700)"
+        ),
+        "",
+    )
+    assert states(found, "skipped") == []
+    assert found["credentials"][0] == "ok"
+
+
+def test_a_library_that_is_too_old(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = {"requests": "2.31.0", "httpx": "0.27", "keyring": "99rc1"}
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise metadata.PackageNotFoundError
+        return installed[name]
+
+    lines = ["requests>=2.32.2; extra == 'requests'", "httpx>=0.27; extra == 'httpx'", "other"]
+    monkeypatch.setattr("monta_auth._cli._doctor.metadata.version", version)
+    monkeypatch.setattr("monta_auth._cli._doctor.metadata.requires", lambda name: lines)
+    state, text, advice = examine()["versions"]
+    assert state == "failed"
+    assert text.endswith(", requests 2.31.0, httpx 0.27, keyring 99rc1")
+    assert advice == "pip install --upgrade 'requests>=2.32.2'"
+
+
+def test_a_folder_has_no_bounds(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def requires(name: str) -> list[str]:
+        raise metadata.PackageNotFoundError
+
+    monkeypatch.setattr("monta_auth._cli._doctor.metadata.requires", requires)
+    assert examine()["versions"][0] == "ok"
+
+
+def test_a_check_that_breaks_is_a_cross(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("monta_auth._cli._doctor.metadata.version", broken)
+    found = examine()
+    assert found["versions"] == (
+        "failed",
+        "the check itself broke (ZeroDivisionError)",
+        "please report it as a bug of monta-auth",
+    )
+    assert states(found, "skipped") == []
+
+
+def test_a_life_that_is_unknown(monta: Emulator, examine: Examine) -> None:
+    """Monta could leave the dates out: five minutes are assumed then."""
+    monta.inject(Fault(body='{"accessToken": "made-up"}'), path="/auth/token")
+    found = examine()
+    assert found["credentials"][1] == "accepted; an access token lives for 5 minutes"
+
+
+def test_every_line_fits_a_terminal(monta: Emulator, state_home: Path) -> None:
+    """In colour, unless NO_COLOR or a dumb terminal asks for none."""
+    monta.inject(Fault(status=401), path="/auth/token")
+    coloured = at_a_terminal(*MONTA_AUTH, "doctor")
+    assert coloured.code == 1
+    assert "\x1b[31m✗ \x1b[0m credentials    127.0.0.1:" in coloured.out
+    lines = plain(coloured.out).splitlines()
+    # A path is not broken, so that it can be copied.
+    assert max(len(line) for line in lines if str(state_home) not in line) <= 80
+    at = next(n for n, line in enumerate(lines) if line.startswith("✗"))
+    assert lines[at + 1].startswith(" " * 18 + "they are wrong")
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert "\x1b" not in at_a_terminal(*MONTA_AUTH, "doctor", environment=environment).out
+
+
+def test_a_wide_terminal_is_not_filled(state_home: Path) -> None:
+    lines = plain(at_a_terminal(*MONTA_AUTH, "doctor", columns=200).out).splitlines()
+    assert max(len(line) for line in lines if str(state_home) not in line) <= 100
+
+
+def test_a_pipe_gets_whole_lines_without_colour(start: Run) -> None:
+    """One line for each check, for grep."""
+    done = start("doctor")
+    assert done.code == 0
+    assert len(done.out.splitlines()) == len(_doctor.CHECKS)
+    assert "\x1b" not in done.out
+
+
+def test_a_poor_terminal_gets_ascii(start: Run) -> None:
+    done = start("doctor", PYTHONIOENCODING="ascii")
+    assert {line[:3] for line in done.out.splitlines()} == {"ok "}
+
+
+def test_options_of_live_need_live(run: Run) -> None:
+    for option in ("--wait", "--spend-quota"):
+        done = run("doctor", option)
+        assert done.code == 2
+        assert "--wait and --spend-quota belong to --live" in done.err

@@ -1,0 +1,160 @@
+"""docs/guides/command-line.rst: its commands run in a shell, and print what the page shows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+import monta_auth
+from monta_auth import PUBLIC_API
+from monta_auth._cli import _doctor, _live
+from monta_auth.emulator import Emulator
+
+from .harness import MONTA_AUTH, at_a_terminal, plain
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "command-line.rst"
+TEXT = GUIDE.read_text(encoding="utf-8")
+_BLOCK = re.compile(r"^\.\. code-block:: console\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+BLOCKS = [textwrap.dedent(found[1]).strip() for found in _BLOCK.finditer(TEXT)]
+#: A block is one or more commands, each with what it prints.
+EXAMPLES = {
+    block.splitlines()[0][2:]: re.split(r"^\$ ", block, flags=re.MULTILINE)[1:] for block in BLOCKS
+}
+EMULATOR = next(command for command in EXAMPLES if command.startswith("monta-auth emulator"))
+
+NIL = "00000000-0000-0000-0000-000000000000"
+
+#: A keyring for several processes: all of it in one file.
+KEYRING = """
+import json, os, pathlib, keyring.backend
+class Keyring(keyring.backend.KeyringBackend):
+    priority = 1
+    file = pathlib.Path(__file__).with_name("keyring.json")
+    def read(self): return json.loads(self.file.read_text()) if self.file.exists() else {}
+    def get_password(self, service, name): return self.read().get(name)
+    def set_password(self, service, name, text):
+        self.file.write_text(json.dumps({**self.read(), name: text}))
+    def delete_password(self, service, name):
+        self.file.write_text(json.dumps({k: v for k, v in self.read().items() if k != name}))
+"""
+
+
+@pytest.fixture
+def shell(
+    monta: Emulator, credentials: None, state_home: Path, tmp_path: Path
+) -> Callable[[str], str]:
+    """Run a line at a terminal, where ``monta-auth`` is on the path; return what it prints."""
+    command = tmp_path / "monta-auth"
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(MONTA_AUTH)} "$@"\n')
+    command.chmod(0o755)
+    (tmp_path / "keyring_in_a_file.py").write_text(KEYRING)
+    (tmp_path / "secret.txt").write_text(monta.client_secret + "\n")
+
+    def shell(line: str) -> str:
+        done = at_a_terminal(
+            "sh",
+            "-c",
+            f"cd {shlex.quote(str(tmp_path))}\nPATH=.:$PATH\nPYTHONPATH=.:$PYTHONPATH\n{line}",
+            types=(("Client id: ", monta.client_id), ("shown): ", monta.client_secret)),
+            environment={"PYTHON_KEYRING_BACKEND": "keyring_in_a_file.Keyring"},
+        )
+        assert monta.client_secret not in done.out
+        return plain(done.out)
+
+    return shell
+
+
+def as_shown(text: str, monta: Emulator, state_home: Path) -> str:
+    """What varies, as the page has it."""
+    text = text.replace(monta.base_url, "http://127.0.0.1:8000/api/v1")
+    text = text.replace(str(state_home), "/home/you/.local/state")
+    text = re.sub(r"\b[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\b", NIL, text)
+    text = re.sub(r"\b20\d\d-\d\d-\d\dT[\d:.]+Z", "2026-01-31T12:00:00Z", text)
+    text = re.sub(r"\b20\d\d-\d\d-\d\d,", "2026-01-31,", text)
+    text = re.sub(r" [\d.]+ ms\b", " 1.0 ms", text)
+    text = text.replace(f"monta-auth {monta_auth.__version__}", "monta-auth 0.1.0")
+    versions = "Python 3.13.0, requests 2.32.5"
+    text = re.sub(r"Python 3[^✓]*(?=\n✓)", versions, text)
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def unwrapped(text: str) -> list[str]:
+    """Its lines, with what is indented on the line before: paths are longer here."""
+    return re.sub(r"\s*\n +", " ", text).splitlines()
+
+
+def test_the_page_shows_every_command() -> None:
+    shown = set(re.findall(r"^    \$ .*?monta-auth (\w+)", TEXT, re.MULTILINE))
+    assert shown >= {"doctor", "emulator", "login", "logout", "me", "status", "token"}
+    assert "``monta-auth demo``" in TEXT
+    assert TEXT.count("code-block:: console") == len(BLOCKS) == len(EXAMPLES)
+
+
+@pytest.mark.timeout(60)
+def test_the_commands_print_what_the_page_shows(
+    shell: Callable[[str], str], monta: Emulator, state_home: Path
+) -> None:
+    """In the order of the page; the doctor comes to an empty store."""
+    for name, commands in EXAMPLES.items():
+        for command in commands:
+            line, _, shown = command.partition("\n")
+            if name == EMULATOR or ("curl" in line and shutil.which("curl") is None):
+                continue
+            if line.startswith("monta-auth doctor"):
+                shutil.rmtree(state_home, ignore_errors=True)
+            printed = as_shown(shell(line), monta, state_home)
+            assert unwrapped(printed) == unwrapped(shown)
+
+
+def test_the_emulator_prints_what_the_page_shows(tmp_path: Path, state_home: Path) -> None:
+    ((line, *shown),) = (command.splitlines() for command in EXAMPLES[EMULATOR])
+    with subprocess.Popen(
+        [*MONTA_AUTH, *line.split()[1:]], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        printed = [process.stdout.readline() for _ in range(4)]
+        base_url, secret = printed[0].strip(), printed[3].strip().partition("=")[2]
+        body = {"clientId": "my-client", "clientSecret": secret}
+        pair = requests.post(f"{base_url}/auth/token", json=body, timeout=5).json()
+        headers = {"Authorization": f"Bearer {pair['accessToken']}"}
+        requests.get(f"{base_url}/auth/me", headers=headers, timeout=5)
+        printed += [process.stdout.readline() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
+    there = Emulator(port=int(base_url.split(":")[2].split("/")[0]))
+    assert as_shown("".join(printed), there, state_home).splitlines() == shown
+
+
+def _table(header: str) -> list[str]:
+    rows = TEXT.partition(f"   * - {header}\n")[2].partition("\n\n")[0]
+    return re.findall(r"^   \* - (.+)$", rows, re.MULTILINE)
+
+
+def test_the_tables_are_the_codes() -> None:
+    assert _table("check") == [check.name for check in _doctor.CHECKS]
+    assert _table("exit status") == [str(status) for status in range(6)]
+    assert (_live.CALLS, _live.SPENDING) == (7, 12)
+    assert "seven calls more" in TEXT
+    assert "at most 12 times" in TEXT
+
+
+@pytest.mark.timeout(60)
+def test_the_commands_of_the_readme_work(shell: Callable[[str], str], monta: Emulator) -> None:
+    readme = GUIDE.parents[2] / "README.rst"
+    section = readme.read_text(encoding="utf-8").partition("At the command line\n")[2]
+    lines = re.findall(r"^    (monta-auth .+)$", section, re.MULTILINE)
+    assert [line.split()[1] for line in lines] == ["me", "doctor", "token"]
+    for line in lines:
+        command = line.replace(PUBLIC_API, monta.base_url)
+        if "curl" not in line or shutil.which("curl") is not None:
+            assert shell(f"{command}\necho status $?").splitlines()[-1].endswith("status 0")
+    assert {call.status for call in monta.calls if call.path != "/auth/me"} == {200}

@@ -1,0 +1,326 @@
+"""doctor --live: against a Monta that does it this way, and one that does it the other."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import monta_auth
+from monta_auth._cli import _live
+from monta_auth.emulator import Emulator, Fault
+from monta_auth.emulator._state import State
+
+from .harness import Done
+
+pytestmark = pytest.mark.usefixtures("credentials")
+Run = Callable[..., Done]
+
+#: What doctor calls before the experiments.
+BEFORE = ["/auth/me", "/auth/token", "/auth/me"]
+CALLS = ["/auth/token", "/auth/token", "/auth/me", "/auth/refresh", "/auth/me", "/auth/refresh"]
+
+
+@pytest.fixture
+def settle(run: Run) -> Callable[..., dict[str, str]]:
+    def settle(*options: str) -> dict[str, str]:
+        done = run("doctor", "--json", "--live", *options)
+        assert done.code == 0
+        answers: dict[str, str] = json.loads(done.out)["live"]
+        return answers
+
+    return settle
+
+
+Settle = Callable[..., dict[str, str]]
+
+
+def paths(monta: Emulator) -> list[str]:
+    return [call.path for call in monta.calls]
+
+
+def change(monkeypatch: pytest.MonkeyPatch, method: str, after: Callable[..., None]) -> None:
+    """Let a Monta do something more after it has made a pair."""
+    original: Callable[..., Any] = getattr(State, method)
+
+    def changed(state: State, *arguments: Any) -> Any:
+        before = dict(state._access), dict(state._refresh)
+        result = original(state, *arguments)
+        if result[0].status == 200:
+            after(state, *before)
+        return result
+
+    monkeypatch.setattr(State, method, changed)
+
+
+def end_older_access_tokens(state: State, access: dict[str, Any], refresh: Any) -> None:
+    for token in access:
+        del state._access[token]
+
+
+def keep_refresh_tokens(state: State, access: Any, refresh: dict[str, Any]) -> None:
+    state._refresh.update(refresh)
+
+
+def test_as_the_emulator_has_it(monta: Emulator, run: Run) -> None:
+    done = run("doctor", "--live")
+    assert done.code == 0
+    assert done.err == (
+        "Making at most 7 calls with these credentials. Other programs that use them meanwhile may "
+        "meet the rate limit.\n"
+    )
+    assert done.out.partition("\n\n")[2] == (
+        f"report                          monta-auth {monta_auth.__version__}, "
+        f"{datetime.now(UTC):%Y-%m-%d}, 127.0.0.1\n"
+        "refresh token works once        yes\n"
+        "refused refresh answers         HTTP 401, errorCode UNKNOWN\n"
+        "old access token after refresh  works (HTTP 200)\n"
+        "new one after a second refresh  works (HTTP 200)\n"
+        "old access token after a mint   works (HTTP 200)\n"
+        "auth calls count as calls       not settled; --spend-quota finds out\n"
+        "lives (access, refresh)         60 minutes, 30 days\n"
+        "rate limit headers              none\n"
+    )
+    assert "my-client" not in done.out.partition("\n\n")[2]
+    assert paths(monta) == [*BEFORE, *CALLS, "/auth/me"]
+
+
+def test_the_stored_pair_is_left_alone(monta: Emulator, run: Run, settle: Settle) -> None:
+    before = run("token", shows_token=True)
+    settle()
+    assert run("token", shows_token=True) == before
+    assert monta.count("/auth/token") == 1 + 1 + 2
+
+
+def test_a_refresh_token_that_works_twice(
+    monta: Emulator, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(monkeypatch, "_renew", keep_refresh_tokens)
+    answers = settle()
+    assert answers[_live.ONCE] == "no, it worked twice"
+    assert answers[_live.REFUSAL] == "HTTP 401, errorCode UNKNOWN"  # of one that is made up
+    assert answers[_live.REUSE] == "not settled"
+    assert paths(monta) == [*BEFORE, *CALLS, "/auth/refresh"]
+
+
+def test_a_rotation_that_ends_the_old_access_token(
+    settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(monkeypatch, "_renew", end_older_access_tokens)
+    answers = settle()
+    assert answers[_live.ROTATION] == "is refused (HTTP 401)"
+    assert answers[_live.MINT] == "works (HTTP 200)"
+
+
+def test_a_mint_that_ends_older_tokens(
+    monta: Emulator, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The experiments go on with the newer pair."""
+
+    def end_all(state: State, access: dict[str, Any], refresh: dict[str, Any]) -> None:
+        end_older_access_tokens(state, access, refresh)
+        for token in refresh:
+            del state._refresh[token]
+
+    change(monkeypatch, "_mint", end_all)
+    answers = settle()
+    assert answers[_live.MINT] == "is refused (HTTP 401)"
+    assert answers[_live.ROTATION] == "works (HTTP 200)"
+    assert answers[_live.ONCE] == "yes"
+
+
+@pytest.mark.parametrize("counts", [True, False], ids=["counted", "free"])
+@pytest.mark.parametrize("partner", [True, False], ids=["headers", "429"])
+def test_whether_auth_calls_count(
+    monta: Emulator,
+    settle: Settle,
+    monkeypatch: pytest.MonkeyPatch,
+    counts: bool,
+    partner: bool,
+) -> None:
+    """The Partner API tells in its headers; for the Public API its limit has to be met."""
+    original = State.authenticate
+
+    def free(state: State, *arguments: Any) -> Any:
+        quota, monta.quota = monta.quota, None
+        try:
+            return original(state, *arguments)
+        finally:
+            monta.quota = quota
+
+    if not counts:
+        monkeypatch.setattr(State, "authenticate", free)
+    monta.partner, monta.quota = partner, 1000 if partner else 10
+    answers = settle(*([] if partner else ["--spend-quota"]))
+    assert answers[_live.COUNTED] == ("yes" if counts else "no")
+    made = len(BEFORE) + len(CALLS) + 1
+    if partner:
+        assert monta.count() == made
+        assert answers[_live.HEADERS].startswith("ratelimit-policy, ratelimit-quota, ")
+        assert _live.LIMIT not in answers
+    else:
+        # Without the anonymous call and the refused refresh, eight counted, or four of them.
+        assert monta.count() == made + (10 - (8 if counts else 4)) + 1
+        assert answers[_live.LIMIT] == "HTTP 429; how long to wait stands in: the body"
+
+
+def test_other_programs_make_the_limit_useless_as_a_witness(
+    monta: Emulator, run: Run, settle: Settle
+) -> None:
+    monta.quota = 10
+    run("me")  # two calls
+    answers = settle("--spend-quota")
+    assert answers[_live.COUNTED] == (
+        "not settled: other programs use these credentials as well, it seems"
+    )
+
+
+def test_other_programs_make_headers_useless_as_a_witness(monta: Emulator, settle: Settle) -> None:
+    monta.partner, monta.quota = True, 1000
+    headers = {"RateLimit-Remaining": "500"}
+    monta.inject(Fault(), path="/consumers/me")
+    monta.inject(Fault(headers=headers, after=True), times=9, path="/auth/me")
+    assert settle()[_live.COUNTED] == "not settled; --spend-quota finds out"
+
+
+def test_a_limit_that_is_not_met(monta: Emulator, settle: Settle) -> None:
+    answers = settle("--spend-quota")
+    assert answers[_live.COUNTED] == "not settled"
+    assert monta.count() == len(BEFORE) + _live.CALLS + _live.SPENDING
+
+
+def test_it_says_how_many_calls_it_spends(run: Run) -> None:
+    assert run("doctor", "--live", "--spend-quota").err.startswith(
+        "Making at most 7 calls with these credentials, then at most 12 until the rate limit is "
+        "met. "
+    )
+
+
+# --- what stops it
+
+
+@pytest.mark.parametrize("quota", [2, 3, 5], ids=["mint", "second mint", "refresh"])
+def test_it_stops_at_the_rate_limit(monta: Emulator, settle: Settle, quota: int) -> None:
+    monta.quota = quota
+    answers = settle()
+    assert answers["stopped"] == "the rate limit was met: try again in 60 s, or --wait"
+    assert answers[_live.ONCE] == "not settled"
+    assert monta.count() == 1 + quota + 1
+
+
+def test_it_waits_where_it_is_told_to(
+    monta: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody sleeps here: the emulator's clock is put forward."""
+    slept: list[float] = []
+    monta.time = lambda: time.time() + sum(slept)
+    monta.quota = 4
+    monkeypatch.setattr(_live, "time", SimpleNamespace(time=time.time, sleep=slept.append))
+    done = run("doctor", "--live", "--wait")
+    assert done.err.endswith("Waiting 60 s for the rate limit.\n")
+    assert slept == [60]
+    assert "refresh token works once        yes\n" in done.out
+    assert "stopped" not in done.out
+
+
+def test_it_waits_for_an_api_call_as_well(
+    monta: Emulator, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(_live, "time", SimpleNamespace(time=time.time, sleep=slept.append))
+    monta.inject(Fault(), times=2, path="/auth/me")
+    monta.inject(Fault(status=429, headers={"Retry-After": "7"}), path="/auth/me")
+    answers = settle("--wait")
+    assert slept == [7]
+    assert answers[_live.MINT] == "works (HTTP 200)"
+    assert answers[_live.LIMIT] == "HTTP 429; how long to wait stands in: retry-after"
+    assert answers[_live.HEADERS] == "retry-after"
+
+
+@pytest.mark.parametrize("headers", [None, {"Retry-After": "86400"}], ids=["none", "a day"])
+def test_it_does_not_wait_for_ever(
+    monta: Emulator, settle: Settle, headers: dict[str, str] | None
+) -> None:
+    monta.inject(Fault(status=429, headers=headers), path="/auth/refresh")
+    answers = settle("--wait")
+    assert answers["stopped"] == "the rate limit was met, and the API names no end that is near"
+
+
+@pytest.mark.parametrize(
+    ("fault", "path", "stopped"),
+    [
+        pytest.param(
+            Fault(status=403),
+            "/auth/refresh",
+            "a fresh refresh token was refused: HTTP 403, errorCode ACCESS_FORBIDDEN",
+            id="refresh refused",
+        ),
+        pytest.param(
+            Fault(close=True),
+            "/auth/refresh",
+            "there is no connection to the API: check the base URL, the network, the firewall and "
+            "the proxy",
+            id="network",
+        ),
+    ],
+)
+def test_it_stops_where_nothing_can_be_learnt(
+    monta: Emulator, settle: Settle, fault: Fault, path: str, stopped: str
+) -> None:
+    monta.inject(fault, path=path)
+    answers = settle()
+    assert answers["stopped"] == stopped
+    assert answers[_live.MINT] == "works (HTTP 200)"
+    assert answers[_live.ONCE] == "not settled"
+
+
+def test_it_stops_without_a_token(monta: Emulator, settle: Settle) -> None:
+    monta.inject(Fault(), path="/auth/token")
+    monta.inject(Fault(status=503), path="/auth/token")
+    assert settle()["stopped"] == "no token could be had: HTTP 503, errorCode UNKNOWN"
+
+
+def test_it_stops_at_what_is_no_pair(monta: Emulator, settle: Settle) -> None:
+    monta.inject(Fault(), path="/auth/token")
+    monta.inject(Fault(body="{}"), path="/auth/token")
+    assert settle()["stopped"].startswith("the token endpoint sent a reply without an access token")
+
+
+def test_it_stops_without_a_refresh_token(monta: Emulator, settle: Settle) -> None:
+    monta.inject(Fault(), path="/auth/token")
+    monta.inject(Fault(body='{"accessToken": "made-up"}'), times=2, path="/auth/token")
+    answers = settle()
+    assert answers["stopped"] == "the API sent no refresh token"
+    assert answers[_live.LIVES] == "5 minutes, unknown"
+    assert answers[_live.MINT] == "is refused (HTTP 401)"
+
+
+def test_an_answer_that_says_nothing_settles_nothing(monta: Emulator, settle: Settle) -> None:
+    monta.inject(Fault(), times=2, path="/auth/me")
+    monta.inject(Fault(status=500), times=9, path="/auth/me")
+    answers = settle()
+    assert answers[_live.MINT] == answers[_live.ROTATION] == "not settled (HTTP 500)"
+
+
+def test_without_credentials_there_is_no_experiment(
+    monta: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "wrong")
+    done = run("doctor", "--live", "--json")
+    assert done.code == 1
+    assert json.loads(done.out)["live"] is None
+    assert monta.count() == 2
+
+
+def test_a_bug_is_not_taken_for_an_answer(settle: Settle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(_live, "_lives", broken)
+    with pytest.raises(ZeroDivisionError):
+        settle()

@@ -1,0 +1,293 @@
+"""login, logout and profiles: credentials into the keyring, out of it, and which ones count."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+
+import keyring
+import pytest
+from keyring.backends import fail
+from keyring.errors import KeyringLocked
+
+from monta_auth.emulator import Emulator
+from monta_auth.stores import FileStore
+
+from .conftest import MemoryKeyring
+from .harness import MONTA_AUTH, Done, at_a_terminal
+
+Run = Callable[..., Done]
+KEY = ("monta-auth", "default")
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put this text on standard input, which is no terminal."""
+    return lambda text: monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+@pytest.fixture
+def logged_in(monta: Emulator, memory_keyring: MemoryKeyring) -> str:
+    """The default profile is the emulator's."""
+    memory_keyring.kept[KEY] = json.dumps(
+        {
+            "client_id": monta.client_id,
+            "client_secret": monta.client_secret,
+            "base_url": monta.base_url,
+        }
+    )
+    return memory_keyring.kept[KEY]
+
+
+def test_the_secret_comes_from_a_pipe(
+    monta: Emulator, run: Run, pipe: Callable[[str], None], memory_keyring: MemoryKeyring
+) -> None:
+    pipe(monta.client_secret + "\n")
+    done = run("login", "--client-id", "my-client", "--base-url", monta.base_url + "/")
+    assert done == (0, f"Profile default is in the keyring, for {monta.base_url}.\n", "")
+    assert json.loads(memory_keyring.kept[KEY]) == {
+        "client_id": "my-client",
+        "client_secret": "my-top-secret",
+        "base_url": monta.base_url,
+    }
+    assert [call.path for call in monta.calls] == ["/auth/token"]
+
+
+def test_the_login_is_used_without_an_environment(
+    monta: Emulator, run: Run, tokens: list[str], logged_in: str
+) -> None:
+    assert run("token", shows_token=True) == (0, f"{tokens[0]}\n", "")
+    assert run("status").out.startswith("credentials    keyring, profile default\n")
+
+
+@pytest.mark.usefixtures("logged_in", "credentials")
+def test_the_environment_goes_before_the_login(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONTA_CLIENT_ID", "another")
+    assert json.loads(run("status", "--json").out)["client_id"] == "another"
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_a_profile_goes_before_the_environment(
+    monta: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its base URL: the environment's may be that of other credentials."""
+    monkeypatch.setenv("MONTA_CLIENT_ID", "another")
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "secret")
+    monkeypatch.setenv("MONTA_BASE_URL", "https://example.com/api/v1")
+    told = json.loads(run("status", "--json", "--profile", "default").out)
+    assert (told["client_id"], told["base_url"]) == ("my-client", monta.base_url)
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_an_option_goes_before_the_base_url_of_a_profile(run: Run) -> None:
+    done = run("status", "--json", "--base-url", "https://example.com/api/v1")
+    assert json.loads(done.out)["base_url"] == "https://example.com/api/v1"
+
+
+def test_profiles_have_tokens_of_their_own(
+    monta: Emulator, run: Run, pipe: Callable[[str], None], tokens: list[str]
+) -> None:
+    monta.credentials["other-client"] = "other-secret"
+    for name, client_id, secret in (
+        ("one", "my-client", "my-top-secret"),
+        ("two", "other-client", "other-secret"),
+    ):
+        pipe(secret)
+        arguments = ("--profile", name, "--client-id", client_id, "--base-url", monta.base_url)
+        assert run("login", *arguments).code == 0
+    printed = {run("token", "--profile", n, shows_token=True).out for n in ("one", "two", "one")}
+    assert len(printed) == 2
+    assert monta.count() == 4  # two to check them, two for tokens
+
+
+def test_refused_credentials_are_not_kept(
+    monta: Emulator, run: Run, pipe: Callable[[str], None], memory_keyring: MemoryKeyring
+) -> None:
+    pipe("wrong")
+    done = run("login", "--client-id", "my-client", "--base-url", monta.base_url)
+    assert (done.code, done.out) == (3, "")
+    assert memory_keyring.kept == {}
+
+
+def test_a_stored_token_proves_no_secret(
+    monta: Emulator, run: Run, pipe: Callable[[str], None], logged_in: str
+) -> None:
+    run("token", shows_token=True)
+    pipe("wrong")
+    assert run("login", "--client-id", "my-client", "--base-url", monta.base_url).code == 3
+
+
+def test_without_a_check_no_call_is_made(
+    monta: Emulator, run: Run, pipe: Callable[[str], None], memory_keyring: MemoryKeyring
+) -> None:
+    pipe("unknown")
+    done = run("login", "--client-id", "me", "--no-check")
+    assert (
+        done.out == "Profile default is in the keyring, for https://public-api.monta.com/api/v1.\n"
+    )
+    assert monta.calls == ()
+    assert KEY in memory_keyring.kept
+
+
+def test_a_pipe_needs_the_client_id(run: Run, pipe: Callable[[str], None]) -> None:
+    pipe("secret")
+    done = run("login")
+    assert done.code == 2
+    assert "--client-id is needed where the secret comes from a pipe" in done.err
+
+
+def test_white_space_around_a_secret_is_status_2(run: Run, pipe: Callable[[str], None]) -> None:
+    pipe(" secret ")
+    done = run("login", "--client-id", "me")
+    assert done.code == 2
+    assert "white space" in done.err
+
+
+def test_a_typed_secret_is_not_shown(
+    monta: Emulator, state_home: object, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """At a real terminal; its backend keeps nothing, which is found out."""
+    done = at_a_terminal(
+        *MONTA_AUTH,
+        "login",
+        "--base-url",
+        monta.base_url,
+        types=(("Client id: ", "my-client"), ("(is not shown): ", "my-top-secret")),
+        environment={"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"},
+    )
+    assert "my-client" in done.out
+    assert "my-top-secret" not in done.out
+    assert [call.status for call in monta.calls] == [200]
+    assert done.out.splitlines()[-1] == (
+        "monta-auth: the keyring of this system does not keep what it is given: set "
+        "MONTA_CLIENT_ID and MONTA_CLIENT_SECRET"
+    )
+    assert done.code == 1
+
+
+def test_a_known_client_id_is_not_asked_for(monta: Emulator) -> None:
+    done = at_a_terminal(
+        *MONTA_AUTH,
+        "login",
+        "--client-id",
+        "my-client",
+        "--base-url",
+        monta.base_url,
+        types=(("(is not shown): ", "wrong"),),
+    )
+    assert done.code == 3
+    assert "Client id" not in done.out
+
+
+def test_logout_deletes_credentials_and_token(
+    monta: Emulator, run: Run, logged_in: str, memory_keyring: MemoryKeyring
+) -> None:
+    run("token", shows_token=True)
+    done = run("logout")
+    assert done == (
+        0,
+        "Profile default is no longer in the keyring, and its token is deleted.\n",
+        "",
+    )
+    assert memory_keyring.kept == {}
+    assert FileStore().bind(monta.base_url, monta.client_id).load() is None
+    assert monta.count() == 1
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_logout_is_not_done_while_the_token_is_there(
+    monta: Emulator, run: Run, memory_keyring: MemoryKeyring
+) -> None:
+    """As when another process renews it at that moment."""
+    run("token", shows_token=True)
+    store = FileStore().bind(monta.base_url, monta.client_id)
+    lease = store.try_lock(8.0)
+    assert lease is not None
+    done = run("logout")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "monta-auth: the stored token could not be deleted: try again, since another process may "
+        "just have been renewing it\n"
+    )
+    assert KEY in memory_keyring.kept
+    lease.release()  # type: ignore[union-attr]
+    assert run("logout").code == 0
+
+
+def test_logout_leaves_the_environment_alone(
+    run: Run, credentials: None, memory_keyring: MemoryKeyring
+) -> None:
+    """It names a profile, also where credentials of the environment would be used."""
+    done = run("logout")
+    assert done.code == 3
+    assert done.err == (
+        "monta-auth: the keyring has no profile 'default': run `monta-auth login --profile "
+        "default`\n"
+    )
+
+
+def test_nothing_at_all_says_both_ways(run: Run) -> None:
+    assert run("token") == (
+        3,
+        "",
+        (
+            "monta-auth: there are no credentials: set MONTA_CLIENT_ID and MONTA_CLIENT_SECRET, "
+            "or run `monta-auth login`\n"
+        ),
+    )
+
+
+@pytest.mark.parametrize("text", ["rubbish", "[]", '{"client_id": "a"}', "null"])
+def test_a_broken_entry_says_to_log_in_again(
+    run: Run, memory_keyring: MemoryKeyring, text: str
+) -> None:
+    memory_keyring.kept[KEY] = text
+    assert run("token") == (
+        3,
+        "",
+        "monta-auth: what the keyring holds for profile 'default' cannot be read: log in again\n",
+    )
+
+
+def test_a_system_without_a_keyring_says_what_to_do(run: Run) -> None:
+    keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
+    assert run("token") == (
+        3,
+        "",
+        (
+            "monta-auth: there are no credentials in the environment, and this system has no "
+            "keyring: set MONTA_CLIENT_ID and MONTA_CLIENT_SECRET\n"
+        ),
+    )
+
+
+@pytest.mark.usefixtures("credentials")
+def test_the_environment_needs_no_keyring(run: Run) -> None:
+    keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
+    assert run("token", shows_token=True).code == 0
+
+
+def test_a_locked_keyring_says_so(
+    run: Run, memory_keyring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object) -> str:
+        raise KeyringLocked("details of the system")
+
+    monkeypatch.setattr(memory_keyring, "get_password", locked)
+    assert run("me") == (
+        3,
+        "",
+        (
+            "monta-auth: the system keyring refuses (KeyringLocked): unlock it, or set "
+            "MONTA_CLIENT_ID and MONTA_CLIENT_SECRET\n"
+        ),
+    )
+
+
+def test_there_is_no_option_for_a_secret(run: Run) -> None:
+    """It would show in the list of processes, and in the history of the shell."""
+    done = run("login", "--client-secret", "hidden")
+    assert done.code == 2
+    assert "hidden" not in done.err
