@@ -94,6 +94,9 @@ class MontaAuth(BaseAuth):
         Args:
             session: makes the token calls; default: the one that the auth was made with, or else
                 one that is opened and closed for it.
+
+        Raises:
+            MontaAuthError: no token can be had; a network failure is aiohttp's own exception.
         """
         by = session if session is not None else self._session
         if by is None:
@@ -102,7 +105,11 @@ class MontaAuth(BaseAuth):
         return (await self._run(self.source.obtain(blocking=False), by)).pair
 
     async def bearer_token(self, session: ClientSession | None = None) -> str:
-        """Return a usable access token, for clients that want it as a string."""
+        """Return a usable access token, for clients that want it as a string.
+
+        Args:
+            session: as of `token`.
+        """
         return (await self.token(session)).access_token
 
     async def application(self, session: ClientSession | None = None) -> Application:

@@ -1,19 +1,119 @@
-"""Sphinx settings; ``tox -e docs`` builds with warnings as errors."""
+"""Sphinx settings; ``tox -e docs`` builds with warnings as errors, and without a network."""
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from sphinx.util.typing import stringify_annotation
 
 import monta_auth
+from monta_auth._auth import Settings
+from monta_auth._frozen import Frozen
+
+sys.path.insert(0, str(Path(__file__).parent))  # for _diagrams
 
 project = "monta-auth"
 author = "monta-auth contributors"
 copyright = "2026, monta-auth contributors"  # noqa: A001 - Sphinx wants this name
 version = release = monta_auth.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.intersphinx"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "_diagrams"]
 html_theme = "furo"
 html_title = f"monta-auth {version}"
+html_static_path = ["_static"]
+html_css_files = ["diagrams.css"]
+html_show_sourcelink = False
+# Texts say "quotes" and `--options` as they are typed.
+smartquotes = False
 nitpicky = True
-# Names of other libraries; their inventories are not fetched, so that a build needs no network.
-nitpick_ignore_regex = [("py:.*", r"(requests|httpx|httpx2|aiohttp|starlette|Auth|AuthBase).*")]
+# Names of other projects: their inventories are not fetched, so that a build needs no network.
+nitpick_ignore_regex = [
+    ("py:.*", r"(requests|httpx|httpx2|aiohttp|starlette|responses|respx|redis|yarl)\..*"),
+    ("py:class", r"monta_auth\.(authlib|openapi_generator)\.(T|Auth)"),
+    ("py:.*", r"(collections|datetime|os|types|typing|_pytest|pytest)\..*"),
+]
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 default_role = "any"
 exclude_patterns = ["_build"]
+
+
+_WORD = re.compile(r"(?<![`\w:])`(\w+)`(?![`_])")
+_SECTION = re.compile(r"(Args|Attributes|Raises|Returns):")
+_CLIENTS = {
+    "monta_auth._httpx_auth.ClientT": "{}.Client",
+    "monta_auth._httpx_auth.AsyncClientT": "{}.AsyncClient",
+}
+
+
+def _parameters(obj: Any) -> dict[str, Any]:
+    """The names that a docstring may speak of without their being a link, with their types."""
+    call: Any = inspect.getattr_static(obj, "__init__") if isinstance(obj, type) else obj
+    names: dict[str, Any] = {}
+    try:
+        names |= dict.fromkeys(inspect.signature(call).parameters, Any)
+        names |= get_type_hints(call)
+    except (TypeError, ValueError, NameError):
+        pass  # no function; a module; or types that only a type checker imports
+    names.pop("self", None)
+    if isinstance(obj, type) and issubclass(obj, Frozen):
+        names |= {n: t for n, t in get_type_hints(obj).items() if n in obj._fields}
+    if names.pop("settings", Any) is not Any:
+        names |= get_type_hints(Settings)
+    return names
+
+
+def mark_arguments(
+    app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """In docstrings a single backtick stands for a name: an argument is text, others are links."""
+    known = {*_parameters(obj), *monta_auth.TokenSet._fields}
+    if name.startswith("monta_auth"):
+        known |= {"MontaAuth", "application"}  # there are four of each
+
+    def mark(found: re.Match[str]) -> str:
+        return f"``{found[1]}``" if found[1] in known else found[0]
+
+    lines[:] = [] if what == "data" else [_WORD.sub(mark, line) for line in _sections_last(lines)]
+
+
+def _sections_last(lines: list[str]) -> list[str]:
+    """Put what a docstring says after its ``Args`` before them: one list of fields, not two."""
+    texts: list[str] = []
+    sections: list[str] = []
+    into = texts
+    for line in lines:
+        if line and not line[0].isspace():
+            into = sections if _SECTION.fullmatch(line) else texts
+        into.append(line)
+    return [*texts, "", *sections]
+
+
+def complete_types(
+    app: Any, what: str, name: str, obj: Any, options: Any, args: str, returns: str
+) -> tuple[str, None] | None:
+    """Tell the types that autodoc cannot: of constructors, of ``**settings``, of type variables."""
+    notes = app.env.current_document.autodoc_annotations.setdefault(name, {})
+    if what in ("class", "exception"):
+        notes.update((n, stringify_annotation(t, "smart")) for n, t in _parameters(obj).items())
+        notes.pop("settings", None)
+        if issubclass(obj, monta_auth.MontaAuthError) and obj is not monta_auth.MontaAuthError:
+            notes.clear()  # they take what their base takes
+            return "", None
+        for unnamed in ("return", "self", "values", "named"):
+            notes.pop(unnamed, None)
+    library = name.partition("_monta.")[0]
+    for argument, kind in notes.items():
+        for variable, client in _CLIENTS.items():
+            kind = kind.replace(variable, client.format(library))
+        notes[argument] = kind
+    # A value that users only read: its fields.
+    return (f"({', '.join(obj._fields)})", None) if "**named" in str(args) else None
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", mark_arguments, priority=100)  # before napoleon
+    # After autodoc's own listener has noted the types of the signature.
+    app.connect("autodoc-process-signature", complete_types, priority=900)

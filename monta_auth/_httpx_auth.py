@@ -113,6 +113,9 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
         Args:
             client: makes the token calls; default: the one that the auth was made with, or else
                 one that is opened and closed for it.
+
+        Raises:
+            MontaAuthError: no token can be had; a network failure is the library's own exception.
         """
         by: Any = client if client is not None else self._sync_client
         if by is None:
@@ -125,7 +128,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
         self._raise(failure)
 
     async def atoken(self, client: AsyncClientT | None = None) -> TokenSet:
-        """As `token`, for async code."""
+        """As `token`, for async code and an ``AsyncClient``."""
         by: Any = client if client is not None else self._async_client
         if by is None:
             async with self._library.module.AsyncClient() as by:
@@ -142,11 +145,15 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
         self._raise(failure)
 
     def bearer_token(self, client: ClientT | None = None) -> str:
-        """Return a usable access token, for clients that want it as a string."""
+        """Return a usable access token, for clients that want it as a string.
+
+        Args:
+            client: as of `token`.
+        """
         return self.token(client).access_token
 
     async def abearer_token(self, client: AsyncClientT | None = None) -> str:
-        """As `bearer_token`, for async code."""
+        """As `bearer_token`, for async code and an ``AsyncClient``."""
         return (await self.atoken(client)).access_token
 
     def application(self, client: ClientT | None = None) -> Application:
@@ -171,7 +178,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
         self._raise(failure)
 
     async def aapplication(self, client: AsyncClientT | None = None) -> Application:
-        """As `application`, for async code."""
+        """As `application`, for async code and an ``AsyncClient``."""
         by: Any = client if client is not None else self._async_client
         if by is None:
             async with self._library.module.AsyncClient() as by:

@@ -93,7 +93,11 @@ class MontaAuth(BaseAuth, AuthBase):
         return r
 
     def token(self) -> TokenSet:
-        """Return a usable token pair; fetch or renew it if that is due."""
+        """Return a usable token pair; fetch or renew it if that is due.
+
+        Raises:
+            MontaAuthError: no token can be had; a network failure is requests' own exception.
+        """
         return self._run(self.source.obtain()).pair
 
     def bearer_token(self) -> str:

@@ -1,4 +1,4 @@
-"""A TLS server on loopback whose certificate nobody trusts; its key is no secret."""
+"""A TLS server on loopback whose certificate nobody trusts."""
 
 from __future__ import annotations
 
@@ -9,33 +9,16 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-KEY_AND_CERTIFICATE = """\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgELpE8h/Wask4sFDY
-+lIvpMI+vxmuwA6k6s7CwzRyMOShRANCAAQU1a0HN54e8QSc9UFcPtKZnnWw3OdF
-Oev/z47twlusoyYd3OWgj97+qJt7xfZvd87Io9pN3M2nbFjUs+67+7uX
------END PRIVATE KEY-----
------BEGIN CERTIFICATE-----
-MIIBkDCCATagAwIBAgIURaQwXAtzDlj/8KqZKA4sxmRSQyowCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyNDA4MzkxNFoYDzIxMjYxMDMx
-MDgzOTE0WjAUMRIwEAYDVQQDDAkxMjcuMC4wLjEwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAAQU1a0HN54e8QSc9UFcPtKZnnWw3OdFOev/z47twlusoyYd3OWgj97+
-qJt7xfZvd87Io9pN3M2nbFjUs+67+7uXo2QwYjAdBgNVHQ4EFgQUTOLKO+MGQdgx
-brRh6Xceo4Gr1NQwHwYDVR0jBBgwFoAUTOLKO+MGQdgxbrRh6Xceo4Gr1NQwDwYD
-VR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMAoGCCqGSM49BAMCA0gAMEUC
-IQCcjPNytwVgVCMtrvQJFXcbNnuO7CL2ieEy6NB7M289DwIgOPN7t9Oa05cW8SmB
-xJMybCcDPc2oqD55c+SS4fdarNE=
------END CERTIFICATE-----
-"""
+import trustme
 
 
 @contextmanager
 def untrusted_server(directory: Path) -> Generator[str, None, None]:
-    """Serve until the end of the block; gives the base URL."""
-    file = directory / "untrusted.pem"
-    file.write_text(KEY_AND_CERTIFICATE)
+    """Serve until the end of the block; gives the base URL. Its CA is in ``untrusted.pem``."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(directory / "untrusted.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

@@ -1,0 +1,125 @@
+"""What stands between a program and an API: a proxy, TLS by a company's CA, client certificates.
+
+All of it on loopback. The API's name exists nowhere, so only the proxy leads to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import socketserver
+import ssl
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trustme
+
+HOST = "api.monta.test"
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A CA, and what it has signed: PEM files in one folder."""
+
+    folder: Path
+
+    @property
+    def ca(self) -> str:
+        return self.file("ca.pem")
+
+    def file(self, name: str) -> str:
+        return str(self.folder / name)
+
+    @classmethod
+    def make(cls, folder: Path) -> Certificates:
+        ca = trustme.CA()
+        ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+        for role in ("server", "client"):
+            own = ca.issue_cert(HOST, "127.0.0.1")
+            own.cert_chain_pems[0].write_to_path(str(folder / f"{role}.pem"))
+            own.private_key_pem.write_to_path(str(folder / f"{role}.key"))
+        return cls(folder)
+
+    def context(self, *, wants_client: bool) -> ssl.SSLContext:
+        """Of a server; `wants_client`: it talks to holders of the client certificate only."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.ca)
+        context.load_cert_chain(self.file("server.pem"), self.file("server.key"))
+        context.verify_mode = ssl.CERT_REQUIRED if wants_client else ssl.CERT_NONE
+        return context
+
+
+@dataclass
+class Way:
+    """The way to an API on a port of loopback: a proxy, and behind it TLS.
+
+    Attributes:
+        asked: what the proxy was asked to connect to, once for each connection.
+    """
+
+    api_port: int
+    context: ssl.SSLContext
+    asked: list[str] = field(default_factory=list)
+    proxy: str = ""
+    front: int = 0
+
+    @contextlib.contextmanager
+    def open(self) -> Generator[Way]:
+        with _served(self._end_tls) as self.front, _served(self._connect) as port:
+            self.proxy = f"http://127.0.0.1:{port}"
+            yield self
+
+    def _connect(self, client: socket.socket) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(1)
+        method, target, _ = head.split(b" ", 2)
+        assert method == b"CONNECT"
+        self.asked.append(target.decode())
+        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        _relay(client, self.front)
+
+    def _end_tls(self, client: socket.socket) -> None:
+        with self.context.wrap_socket(client, server_side=True) as encrypted:
+            _relay(encrypted, self.api_port)
+
+
+@contextlib.contextmanager
+def _served(handle: Callable[[socket.socket], None]) -> Generator[int]:
+    """Have a function handle each connection, in a thread of its own."""
+    connections: list[socket.socket] = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            # A duplicate, which can be shut down whatever has become of the other.
+            connections.append(self.request.dup())
+            with contextlib.suppress(OSError):
+                handle(self.request)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+            for connection in connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                connection.close()
+
+
+def _relay(outer: socket.socket, port: int) -> None:
+    """Pass on what comes from either side until one of them ends."""
+    with socket.create_connection(("127.0.0.1", port)) as inner:
+        while True:
+            decrypted = outer.pending() if isinstance(outer, ssl.SSLSocket) else 0
+            ready = [outer] if decrypted else select.select([outer, inner], [], [])[0]
+            for source in ready:
+                data = source.recv(65536)
+                if not data:
+                    return
+                (inner if source is outer else outer).sendall(data)

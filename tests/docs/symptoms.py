@@ -1,0 +1,272 @@
+"""Brings about, for real, what the page "Errors at 3 a.m." quotes: one function for each quotation.
+
+Each returns the text as a log or a traceback shows it: type and text of an error, or level and text
+of a log record. What differs from run to run is replaced by `plain`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import requests
+
+import httpx_monta
+import requests_monta
+from monta_auth import RefreshPolicy, TokenSet, TokenSource
+from monta_auth.emulator import Emulator, Fault
+from monta_auth.stores import FileStore, MemoryStore
+from requests_monta import MontaAuth
+
+Symptom = Callable[[Emulator, pytest.LogCaptureFixture, Path], str]
+
+
+def plain(text: str, monta: Emulator, folder: Path) -> str:
+    """The text with the names of the page in the place of those of this run."""
+    text = text.replace(monta.base_url, "https://public-api.monta.com/api/v1")
+    text = text.replace(f"http://127.0.0.1:{monta.port}", "https://public-api.monta.com")
+    text = text.replace(f"127.0.0.1:{monta.port}", "public-api.monta.com")
+    text = text.replace(f"http://localhost:{monta.port}", "https://files.example:443")
+    text = text.replace(str(folder), "/var/lib/app")
+    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "5f0c...", text)
+    text = re.sub(r"duration=[\d.]+s", "duration=0.120s", text)
+    return re.sub(r"token=[0-9a-f]{8}", "token=8a1e3e85", text)
+
+
+def _error(call: Callable[[], object]) -> str:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the text is compared with the page
+        call()
+    return f"{type(caught.value).__name__}: {caught.value}"
+
+
+def _auth(monta: Emulator, **settings: Any) -> MontaAuth:
+    settings = {"base_url": monta.base_url, **settings}
+    return MontaAuth(monta.client_id, settings.pop("secret", monta.client_secret), **settings)
+
+
+def _logged(log: pytest.LogCaptureFixture, level: int) -> str:
+    found = [r for r in log.records if r.name == "monta_auth" and r.levelno == level]
+    assert len(found) == 1, [r.getMessage() for r in found]
+    return f"{found[0].levelname} monta_auth: {found[0].getMessage()}"
+
+
+# --- settings
+
+
+def no_credentials(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    return _error(MontaAuth)
+
+
+def no_secret(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    return _error(lambda: MontaAuth("client-id"))
+
+
+def white_space(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    return _error(lambda: MontaAuth("client-id", "client-secret\n"))
+
+
+def plain_http(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    return _error(lambda: _auth(monta, base_url="http://public-api.monta.com/api/v1"))
+
+
+def asynchronous(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    async def secret() -> str:
+        return monta.client_secret
+
+    secret.__qualname__ = "secret"
+    return _error(_auth(monta, secret=secret).token)
+
+
+def open_directory(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    directory = folder / "monta"
+    directory.mkdir()
+    directory.chmod(0o777)
+    return _error(lambda: _auth(monta, store=FileStore(directory)))
+
+
+# --- what the auth endpoints say
+
+
+def wrong_credentials(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    return _error(_auth(monta, secret="wrong").token)
+
+
+def rate_limit(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    monta.quota = 0
+    return _error(_auth(monta).token)
+
+
+def endpoint_down(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    monta.inject(Fault(status=503, body=""))
+    return _error(_auth(monta, policy=RefreshPolicy(attempts=1)).token)
+
+
+def no_api_path(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    monta.inject(Fault(status=404, body=""))
+    return _error(_auth(monta).token)
+
+
+def web_page(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    monta.inject(Fault(status=200, body="<html>", headers={"Content-Type": "text/html"}))
+    return _error(_auth(monta).token)
+
+
+def redirected(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    monta.inject(Fault(status=307, body="", headers={"Location": "https://login.example/"}))
+    return _error(_auth(monta).token)
+
+
+def nothing_left(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    pair = TokenSet("a", "r", datetime.now(UTC) - timedelta(hours=1))
+    return _error(MontaAuth(base_url=monta.base_url, token=pair).token)
+
+
+def secret_callable(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    def secret() -> str:
+        raise PermissionError(13, "the vault says no, and why")
+
+    return _error(_auth(monta, secret=secret).token)
+
+
+# --- the network
+
+
+def refused_connection(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    monta.stop()
+    with httpx.Client() as client:
+        auth = httpx_monta.MontaAuth(monta.client_id, monta.client_secret, base_url=monta.base_url)
+        return _error(lambda: client.get(f"{monta.base_url}/charge-points", auth=auth))
+
+
+def slow_endpoint(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    monta.latency = 5.0
+    auth = httpx_monta.MontaAuth(monta.client_id, monta.client_secret, base_url=monta.base_url)
+    with httpx.Client(timeout=0.05) as client:
+        return _error(lambda: client.get(f"{monta.base_url}/charge-points", auth=auth))
+
+
+def late(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    """A leader that has begun and is not driven on: whoever waits behind it runs out of time."""
+    source = TokenSource(
+        monta.client_id,
+        monta.client_secret,
+        base_url=monta.base_url,
+        policy=RefreshPolicy(deadline=0.05),
+    )
+    leader = source.acquire(blocking=False)
+    next(leader)
+
+    async def main() -> str:
+        auth = httpx_monta.MontaAuth(source=source)
+        async with httpx.AsyncClient() as client:
+            with pytest.raises(httpx.TimeoutException) as caught:
+                await client.get(f"{monta.base_url}/charge-points", auth=auth)
+            return f"{type(caught.value).__name__}: {caught.value}"
+
+    text = asyncio.run(main())
+    leader.close()
+    assert monta.calls == ()
+    return text.replace("0.05 s", f"{RefreshPolicy().deadline:g} s")
+
+
+# --- log records
+
+
+def outage_begins(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    monta.inject(Fault(status=503, body=""))
+    auth = _auth(monta, policy=RefreshPolicy(attempts=1))
+    with pytest.raises(requests_monta.TokenEndpointError):
+        auth.token()
+    return _logged(log, logging.WARNING)
+
+
+def outage_ends(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    auth = _auth(monta, policy=RefreshPolicy(attempts=1, pause=0))
+    auth.token()
+    auth.source.invalidate()
+    monta.inject(Fault(status=503, body=""))
+    with pytest.raises(requests_monta.TokenEndpointError):
+        auth.token()
+    # What is remembered of a failure is only a moment; no test waits for it.
+    auth.source._state._failure_until = float("-inf")
+    auth.token()
+    return _logged(log, logging.INFO)
+
+
+def always_401(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    monta.inject(Fault(status=401), times=9, path="/charges")
+    with requests.Session() as session:
+        session.auth = _auth(monta)
+        for _ in range(3):
+            assert session.get(f"{monta.base_url}/charges").status_code == 401
+    assert monta.count("/auth/token") + monta.count("/auth/refresh") == 3
+    return _logged(log, logging.WARNING)
+
+
+def foreign_origin(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    requests.get(f"http://localhost:{monta.port}/api/v1/charges", auth=_auth(monta), timeout=5)
+    return _logged(log, logging.WARNING)
+
+
+def store_down(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    class Down(MemoryStore):
+        def load(self) -> TokenSet | None:
+            raise ConnectionError("redis://:password@host")
+
+    _auth(monta, store=Down()).token()
+    return _logged(log, logging.WARNING)
+
+
+def foreign_record(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    store = FileStore(folder / "monta")
+    _auth(monta, store=store).token()
+    (record,) = (folder / "monta").glob("*.json")
+    record.write_text(record.read_text().replace(monta.client_id, "another-client"))
+    record.chmod(0o600)
+    _auth(monta, store=store).token()
+    return _logged(log, logging.WARNING)
+
+
+def broken_callback(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    def save(pair: TokenSet) -> None:
+        raise OSError(28, os.strerror(28))
+
+    _auth(monta, on_token=save).token()
+    return _logged(log, logging.WARNING)
+
+
+#: In the order of the page.
+SYMPTOMS: list[Symptom] = [
+    wrong_credentials,
+    no_credentials,
+    no_secret,
+    white_space,
+    plain_http,
+    asynchronous,
+    secret_callable,
+    nothing_left,
+    rate_limit,
+    endpoint_down,
+    no_api_path,
+    web_page,
+    redirected,
+    refused_connection,
+    slow_endpoint,
+    late,
+    open_directory,
+    outage_begins,
+    outage_ends,
+    always_401,
+    foreign_origin,
+    store_down,
+    foreign_record,
+    broken_callback,
+]

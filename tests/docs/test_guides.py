@@ -1,0 +1,348 @@
+"""The pages below docs/ say what is so: each example runs, and does what the page says of it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import requests
+
+import httpx_monta
+import monta_auth
+import requests_monta
+from monta_auth.emulator import Emulator, Fault
+
+from .pages import DOCS, Example, blocks, example, parameters
+from .symptoms import SYMPTOMS, Symptom, plain
+
+A_TOKEN_CLASS = "guides/migrating-from-a-token-class.rst"
+FROM_AUTHLIB = "guides/migrating-from-authlib.rst"
+FROM_HTTPX_AUTH = "guides/migrating-from-httpx-auth.rst"
+SECRETS = "guides/secrets.rst"
+ERRORS = "guides/errors.rst"
+
+#: Pages whose examples run in this file.
+HERE = {
+    *("index.rst", "start.rst", "how-it-works.rst", A_TOKEN_CLASS, FROM_AUTHLIB, FROM_HTTPX_AUTH),
+    *("libraries/requests.rst", "libraries/httpx.rst", "libraries/httpx2.rst", SECRETS, ERRORS),
+}
+
+
+def tokens(monta: Emulator) -> tuple[int, int]:
+    return monta.count("/auth/token"), monta.count("/auth/refresh")
+
+
+def test_no_page_has_examples_that_nobody_runs() -> None:
+    """Each page with examples is tried here, or named by another module of tests."""
+    pages = {
+        str(path.relative_to(DOCS))
+        for path in DOCS.rglob("*.rst")
+        if ".. code-block:: python\n" in path.read_text(encoding="utf-8")
+    }
+    assert pages >= HERE
+    modules = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (DOCS.parent / "tests").rglob("test_*.py")
+        if path.name != Path(__file__).name
+    )
+    assert [page for page in pages - HERE if Path(page).name not in modules] == []
+
+
+@pytest.mark.parametrize(
+    "shown",
+    parameters(
+        "index.rst",
+        "start.rst",
+        "libraries/requests.rst",
+        "libraries/httpx.rst",
+        "libraries/httpx2.rst",
+    ),
+)
+def test_an_example_costs_one_token_call(shown: Example, monta: Emulator) -> None:
+    shown.run()
+    assert tokens(monta) == (1, 0)
+    assert monta.count() > 1
+    assert {call.status for call in monta.calls} == {200}
+
+
+@pytest.mark.parametrize(
+    ("number", "printed"),
+    [
+        pytest.param("1", "1", id="single flight"),
+        pytest.param(
+            "2",
+            "200 ['/auth/token', '/charge-points', '/charge-points', '/auth/refresh', "
+            "'/charge-points']",
+            id="401",
+        ),
+    ],
+)
+def test_how_it_works_is_seen_from_outside(
+    number: str, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example("how-it-works.rst", number).run()
+    assert capsys.readouterr().out == printed + "\n"
+
+
+def test_how_it_works_names_the_pause_of_the_code() -> None:
+    text = (DOCS / "how-it-works.rst").read_text(encoding="utf-8")
+    assert f"the next try comes {monta_auth.RefreshPolicy().pause:g} seconds" in text
+
+
+# --- secrets
+
+
+def test_a_secret_in_a_file_is_read_when_it_is_sent(monta: Emulator, tmp_path: Path) -> None:
+    file = tmp_path / "monta"
+    file.write_text("client-secret\n")
+    names = example(SECRETS, "file").run({"/run/secrets/monta": str(file)})
+    assert tokens(monta) == (1, 0)
+
+    monta.client_secret = "another"
+    file.write_text("another\n")
+    names["auth"].forget()
+    names["auth"].token()
+    assert tokens(monta) == (2, 0)
+    assert {call.status for call in monta.calls} == {200}
+
+
+def test_a_vault_is_asked_by_a_coroutine_function(monta: Emulator) -> None:
+    example(SECRETS, "vault").run()
+    assert tokens(monta) == (1, 0)
+    assert monta.count() == 2
+
+
+def test_a_rotated_secret_is_noticed_when_it_is_sent_next(monta: Emulator) -> None:
+    names = example(SECRETS, "rotation").run()
+    assert tokens(monta) == (1, 0)
+
+    auth, secrets = names["auth"], names["secrets"]
+    monta.client_secret = "another"
+    auth.invalidate()
+    auth.token()  # by the refresh token: nobody misses the secret
+    assert tokens(monta) == (1, 1)
+    auth.forget()
+    with pytest.raises(requests_monta.InvalidCredentialsError):
+        auth.token()
+    assert tokens(monta) == (2, 1)
+    secrets["monta"] = "another"
+    auth.forget()
+    auth.token()
+    assert tokens(monta) == (3, 1)
+
+
+def test_a_secret_that_is_replaced_in_that_second_is_asked_for_again(monta: Emulator) -> None:
+    answers = iter(["an old one", "client-secret"])
+    auth = requests_monta.MontaAuth("client-id", lambda: next(answers))
+    auth.token()
+    assert [call.status for call in monta.calls] == [401, 200]
+
+
+def test_two_credentials_overlap(monta: Emulator) -> None:
+    monta.credentials["new-id"] = "new-secret"
+    old = requests_monta.MontaAuth()
+    new = requests_monta.MontaAuth("new-id", "new-secret")
+    for auth in (old, new, old):
+        assert requests.get(f"{monta.base_url}/charges", auth=auth, timeout=5).ok
+    assert tokens(monta) == (2, 0)
+    assert [auth.application().client_id for auth in (old, new)] == ["client-id", "new-id"]
+
+
+def test_after_a_leak_the_refresh_token_is_used_first(monta: Emulator) -> None:
+    names = example(SECRETS, "leak").run()
+    assert tokens(monta) == (1, 1)
+    # If the thief was faster:
+    stolen = names["auth"].token().refresh_token
+    url = f"{monta.base_url}/auth/refresh"
+    assert requests.post(url, json={"refreshToken": stolen}, timeout=5).ok
+    names["auth"].invalidate()
+    names["auth"].token()
+    assert tokens(monta) == (2, 3)
+    assert names["auth"].status().mints == 2
+
+
+# --- migrating
+
+
+@pytest.mark.parametrize(
+    "shown", [each for each in parameters(A_TOKEN_CLASS) if each.values[0].name != "stored"]
+)
+def test_a_token_class_before_and_after_does_the_same(
+    shown: Example, monta: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = shown.run()
+    assert "'itemCount': 5" in capsys.readouterr().out
+    assert tokens(monta) == (1, 0)
+
+    monta.revoke_access_tokens()
+    assert names["monta"].get("/charge-points")["data"]
+    assert tokens(monta) == (1, 1)
+
+
+def test_a_token_class_renews_more_often_than_once_for_a_refused_token(monta: Emulator) -> None:
+    """The table of the page: before, each refused request sets the date back; after, one renews."""
+    before = example(A_TOKEN_CLASS, "before").run()["monta"]
+    token = before.token
+    for _ in range(2):  # two requests that were refused with one token, one after the other
+        token.expires = token.expires.min.replace(tzinfo=token.expires.tzinfo)
+        token.value()
+    assert tokens(monta) == (1, 2)
+
+    after = example(A_TOKEN_CLASS, "after").run()["monta"]
+    monta.clear()
+    monta.revoke_access_tokens()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(after.get, ["/charges"] * 4))
+    assert tokens(monta) == (0, 1)
+
+
+def test_a_token_class_fails_where_the_token_would_have_done(monta: Emulator) -> None:
+    """The first row of the table of the page: four minutes are left."""
+    before = example(A_TOKEN_CLASS, "before").run()["monta"]
+    before.token.expires -= timedelta(minutes=56)
+    monta.inject(Fault(status=503), times=9)
+    with pytest.raises(requests.HTTPError):
+        before.get("/charges")
+
+    monta.clear()
+    moment = [0.0]
+    clock = monta_auth.Clock(monotonic=lambda: moment[0])
+    source = monta_auth.TokenSource(clock=clock, policy=monta_auth.RefreshPolicy(attempts=1))
+    auth = requests_monta.MontaAuth(source=source)
+    auth.token()
+    moment[0] = 56 * 60.0
+    monta.inject(Fault(status=503), times=9)
+    assert requests.get(f"{monta.base_url}/charges", auth=auth, timeout=5).ok
+    assert [call.path for call in monta.calls] == ["/auth/token", "/auth/refresh", "/charges"]
+
+
+def test_a_stored_pair_is_taken_along(monta: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    example(A_TOKEN_CLASS, "stored").run()
+    assert capsys.readouterr().out.startswith("2099-01-01")
+    assert monta.calls == ()
+
+
+@pytest.mark.parametrize("shown", parameters(FROM_AUTHLIB))
+def test_authlib_before_and_after_cost_one_token_call(shown: Example, monta: Emulator) -> None:
+    pytest.importorskip("authlib")
+    shown.run()
+    assert [call.path for call in monta.calls] == ["/auth/token", "/charge-points"]
+
+
+@pytest.mark.parametrize("shown", parameters(FROM_HTTPX_AUTH))
+def test_httpx_auth_before_and_after_cost_one_token_call(shown: Example, monta: Emulator) -> None:
+    if shown.name == "before":
+        pytest.importorskip("httpx_auth", reason="httpx-auth is not installed")
+    shown.run()
+    assert [call.path for call in monta.calls] == ["/auth/token", "/charge-points"]
+
+
+def test_httpx_auth_hands_a_401_over_and_gives_its_token_to_any_host(monta: Emulator) -> None:
+    """The table of the page."""
+    pytest.importorskip("httpx_auth", reason="httpx-auth is not installed")
+    names = example(FROM_HTTPX_AUTH, "before").run()
+    elsewhere = f"http://localhost:{monta.port}/api/v1/charges"
+    theirs = names["MontaCredentials"]("client-id", "client-secret")
+    ours = httpx_monta.MontaAuth()
+    status: list[list[int]] = []
+    for auth in (theirs, ours):
+        with httpx.Client(auth=auth) as client:
+            there = client.get(elsewhere).status_code
+            client.get(f"{monta.base_url}/charges")
+            monta.revoke_access_tokens()
+            status.append([there, client.get(f"{monta.base_url}/charges").status_code])
+    assert status == [[200, 401], [401, 200]]
+
+
+# --- errors
+
+
+def quoted() -> list[str]:
+    """Each text that the page quotes, in order."""
+    return [text for block in blocks(ERRORS, "text") for text in block.code.strip().split("\n\n")]
+
+
+@pytest.mark.parametrize(
+    ("bring_about", "text"),
+    [
+        pytest.param(symptom, text, id=symptom.__name__)
+        for symptom, text in zip(SYMPTOMS, quoted(), strict=True)
+    ],
+)
+def test_the_page_quotes_what_the_code_says(
+    bring_about: Symptom,
+    text: str,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="monta_auth")
+    with Emulator(client_id="client-id", client_secret="client-secret") as monta:
+        assert plain(bring_about(monta, caplog, tmp_path), monta, tmp_path) == text
+
+
+def test_the_first_look_shows_no_secret(
+    monta: Emulator,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logger = logging.getLogger("monta_auth")
+    level = logger.level
+    try:
+        names = example(ERRORS, "look").run()
+    finally:
+        logger.setLevel(level)
+    pair = names["auth"].token()
+    shown = capsys.readouterr().out + caplog.text
+    assert "client_id='client-id'" in shown
+    assert "mints=1" in shown
+    assert "kind=mint" in shown
+    for secret in ("client-secret", pair.access_token, pair.refresh_token):
+        assert secret is not None
+        assert secret not in shown
+
+
+def test_each_error_is_on_the_page_of_errors() -> None:
+    text = (DOCS / ERRORS).read_text(encoding="utf-8")
+    public = {name for name in monta_auth.__all__ if name.endswith("Error")}
+    assert public <= set(re.findall(r"\w+", text))
+
+
+# --- claims of the pages of libraries that no example shows
+
+
+def test_a_hook_that_raises_for_the_status_comes_after_the_second_try(monta: Emulator) -> None:
+    def check(response: requests.Response, **settings: Any) -> None:
+        response.raise_for_status()
+
+    with requests.Session() as session:
+        session.auth = requests_monta.MontaAuth()
+        hooks: list[Callable[..., Any]] = session.hooks["response"]
+        hooks.append(check)
+        session.get(f"{monta.base_url}/charges")
+        monta.revoke_access_tokens()
+        reply = session.get(f"{monta.base_url}/charges")
+    assert [each.status_code for each in reply.history] == [401]
+    assert tokens(monta) == (1, 1)
+
+
+def test_a_session_of_niquests_heals_a_401(monta: Emulator) -> None:
+    niquests: Any = pytest.importorskip("niquests", reason="niquests is not installed")
+    with niquests.Session() as session:
+        session.auth = requests_monta.MontaAuth()
+        session.get(f"{monta.base_url}/charges")
+        monta.revoke_access_tokens()
+        assert session.get(f"{monta.base_url}/charges").status_code == 200
+        assert tokens(monta) == (1, 1)
+
+        session.auth = requests_monta.MontaAuth("client-id", "wrong")
+        with pytest.raises(monta_auth.InvalidCredentialsError) as caught:
+            session.get(f"{monta.base_url}/charges")
+    assert isinstance(caught.value, requests.RequestException)
+    assert not isinstance(caught.value, niquests.RequestException)
