@@ -80,7 +80,7 @@ class MontaAuth(BaseAuth):
             # A middleware behind this one raised for the status.
             self._is_refused(error.status, request, header)
             raise
-        if not self._is_refused(response.status, request, header):
+        if response.status != 401 or not self._is_refused(401, request, header):
             return response
         if not (repeatable and can_repeat(request.body)):
             return response

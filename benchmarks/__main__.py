@@ -1,0 +1,123 @@
+"""`MontaAuth` and its peers, side by side: ``python -m benchmarks``.
+
+Run it in a checkout, with the libraries and the peers installed:
+
+    pip install -e ".[all]" authlib requests-oauthlib google-auth httpx-auth monta
+
+It takes three minutes, on a machine that should do nothing else, and prints tables. ``--output
+docs/benchmarks`` writes those of the page and its plots; ``--quick`` runs everything a few times
+only, for its counts. Exit status 1: a promise of the project was missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from . import _clock, _cost, _imports, _report, _stampede
+from ._figures import Crowd, Figure, Results, Spread
+from ._peers import EVERYONE, OURS, Contestant
+from ._server import Server
+
+NOT_MEASURED = """\
+Authlib in httpx: where httpx2 is installed, Authlib takes that one.
+google-auth in aiohttp: its asyncio session has no credentials that renew themselves.
+requests-oauthlib without a refresh token: it does not renew client credentials.
+Authlib and requests-oauthlib from nothing: the first token is fetched by hand; here they start \
+from one that has expired.
+Peers but monta in Monta's dialect: they speak the form body and ``expires_in``, and so does \
+their server here.
+Refresh tokens that work once, for peers in threads: theirs never wear out here.
+A wrong clock with async clients of httpx and httpx2: left out, for time.
+""".splitlines()
+
+
+def run(quick: bool) -> Results:
+    results = Results()
+    present: list[Contestant] = []
+    for one in EVERYONE:
+        gone = one.missing()
+        if gone is None:
+            present.append(one)
+        else:
+            results.missing.append(f"{one.name}, {one.row}: {gone} is not installed.")
+    with Server() as server:
+        for measure in (_cost.measure, _stampede.measure, _clock.measure):
+            measure(results, present, server.world, quick)
+    _imports.measure(results, present, quick)
+    results.missing += NOT_MEASURED
+    return results
+
+
+#: What the project promises of its own column.
+STEP_LIMITS = {"requests": 1.6, "httpx": 1.0, "httpx2": 1.0}
+WALL_LIMIT, IMPORT_LIMIT, CLOCK_LIMIT = 1.1, 10.0, 5
+
+
+def missed(results: Results, *, with_times: bool) -> list[str]:
+    """Return the promises that this run does not bear out."""
+    found: list[str] = []
+
+    def require(kept: bool, row: str, figure: Figure, what: str) -> None:
+        if not kept:
+            found.append(f"{row}: {figure}; promised: {what}")
+
+    for row in results.rows:
+        figure, name = row.figures.get(OURS), f"{row.measure}, {row.library}"
+        if isinstance(figure, Crowd):
+            require(figure.failed == 0, name, figure, "no request fails")
+            if row.measure.startswith(_clock.CLOCK):
+                kept = figure.token_calls <= CLOCK_LIMIT
+                require(kept, name, figure, f"{CLOCK_LIMIT} token calls")
+            else:
+                require(figure.token_calls == 1, name, figure, "one token call")
+            if figure.wall is not None and with_times:
+                require(figure.wall.median <= WALL_LIMIT, name, figure, f"{WALL_LIMIT} x")
+            if figure.waited is not None and with_times:
+                require(figure.waited <= 1, name, figure, "only who renews waits")
+        elif isinstance(figure, Spread) and with_times:
+            peers = [f for key, f in row.figures.items() if key != OURS and isinstance(f, Spread)]
+            if row.measure in (_cost.STEP, _imports.IMPORT):
+                below = all(figure.median < peer.median for peer in peers)
+                require(below, name, figure, "below every peer")
+            limit = STEP_LIMITS.get(row.library.partition(" ")[0])
+            if row.measure == _cost.STEP and limit is not None:
+                require(round(figure.median, 2) <= limit, name, figure, f"{limit}")
+            if row.measure == _imports.IMPORT:
+                require(figure.median <= IMPORT_LIMIT, name, figure, f"{IMPORT_LIMIT} ms")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="MontaAuth and its peers, side by side."
+    )
+    parser.add_argument("--quick", action="store_true", help="each thing once, for the counts")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="write table and plots")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    options = parser.parse_args(arguments)
+    for name in list(os.environ):
+        if name.upper().startswith("MONTA_") or name.upper().endswith("_PROXY"):
+            del os.environ[name]  # nothing but loopback, and made-up credentials
+    began = time.monotonic()
+    results = run(options.quick)
+    failures = missed(results, with_times=not options.quick)
+    text = _report.page(results, options.quick, failures)
+    print(text)
+    if options.output is not None:
+        for path in _report.write(results, options.output, text):
+            print(f"wrote {path}")
+    if options.json is not None:
+        options.json.write_text(json.dumps(asdict(results), indent=1), encoding="utf-8")
+    print(f"took {time.monotonic() - began:.0f} s")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
