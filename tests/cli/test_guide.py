@@ -121,14 +121,16 @@ def test_the_emulator_prints_what_the_page_shows(tmp_path: Path, state_home: Pat
         [*MONTA_AUTH, *line.split()[1:]], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        printed = [process.stdout.readline() for _ in range(4)]
-        base_url, secret = printed[0].strip(), printed[3].strip().partition("=")[2]
-        body = {"clientId": "my-client", "clientSecret": secret}
-        pair = requests.post(f"{base_url}/auth/token", json=body, timeout=5).json()
-        headers = {"Authorization": f"Bearer {pair['accessToken']}"}
-        requests.get(f"{base_url}/auth/me", headers=headers, timeout=5)
-        printed += [process.stdout.readline() for _ in range(2)]
-        process.send_signal(signal.SIGINT)
+        try:
+            printed = [process.stdout.readline() for _ in range(4)]
+            base_url, secret = printed[0].strip(), printed[3].strip().partition("=")[2]
+            body = {"clientId": "my-client", "clientSecret": secret}
+            pair = requests.post(f"{base_url}/auth/token", json=body, timeout=20).json()
+            headers = {"Authorization": f"Bearer {pair['accessToken']}"}
+            requests.get(f"{base_url}/auth/me", headers=headers, timeout=20)
+            printed += [process.stdout.readline() for _ in range(2)]
+        finally:  # or leaving the block would wait for it without end
+            process.send_signal(signal.SIGINT)
     assert process.returncode == 0
     there = Emulator(port=int(base_url.split(":")[2].split("/")[0]))
     assert as_shown("".join(printed), there, state_home).splitlines() == shown
