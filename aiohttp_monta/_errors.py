@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 
 import monta_auth
-from monta_auth._errors import TransportFailure, error_classes, recast
+from monta_auth._errors import TransportFailure, error_classes, recast, redacted
 
 
 class MontaAuthError(monta_auth.MontaAuthError, aiohttp.ClientError):
@@ -63,8 +63,7 @@ def transport_failure(error: Exception, secrets: tuple[str, ...], sent: bool) ->
         text = f"{error.status} {error.message}"  # its own text quotes the URL of a proxy
     elif isinstance(error, aiohttp.ClientError | RuntimeError):  # "Session is closed"
         text = str(error)
-    for secret in secrets:
-        text = text.replace(secret, "[redacted]")
+    text = redacted(text, secrets)
     text = f"the token call failed: {text or type(error).__qualname__}"
     kind = type(error) if isinstance(error, aiohttp.ClientError) else None
     if isinstance(error, TimeoutError):

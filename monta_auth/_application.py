@@ -116,6 +116,13 @@ class Ask:
         return f"Ask({self.url!r})"
 
 
+def application_urls(base_url: str) -> tuple[str, str]:
+    """Where to ask whose a token is: at the path of this API, and at that of the other."""
+    public, partner = base_url + _PUBLIC, base_url + _PARTNER
+    is_partner = (urlsplit(base_url).hostname or "").startswith("partner-api.")
+    return (partner, public) if is_partner else (public, partner)
+
+
 def find_application(
     source: TokenSource, wall: Callable[[], float] = time.time
 ) -> Generator[Ask, Reply, Application]:
@@ -124,10 +131,7 @@ def find_application(
     Raises:
         TokenEndpointError: or one of its children; the API tells nothing, and why.
     """
-    paths = [_PUBLIC, _PARTNER]
-    if (urlsplit(source.base_url).hostname or "").startswith("partner-api."):
-        paths.reverse()
-    first, second = (Ask(source.base_url + path) for path in paths)
+    first, second = (Ask(url) for url in application_urls(source.base_url))
     reply = yield first
     if reply.status == 404:
         reply = yield second

@@ -121,6 +121,13 @@ class TransportFailure(Exception):
 Failure = MontaAuthError | TransportFailure
 
 
+def redacted(text: str, secrets: tuple[str, ...]) -> str:
+    """Return what a library or a server said, without our secrets."""
+    for secret in secrets:
+        text = text.replace(secret, "[redacted]")
+    return text
+
+
 def recast(error: MontaAuthError, kind: type[MontaAuthError]) -> MontaAuthError:
     """Return a new instance of `kind` that says and carries what `error` does."""
     return kind(

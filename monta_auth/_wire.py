@@ -18,6 +18,7 @@ from ._errors import (
     InvalidTokenResponseError,
     RateLimitError,
     TokenEndpointError,
+    redacted,
 )
 from ._tokens import TokenSet, is_token, parse_date, whole_number
 
@@ -272,6 +273,4 @@ def _word(value: object, request: TokenRequest) -> str | None:
     if not isinstance(value, str) or not value:
         return None
     value = "".join(c if c.isprintable() else " " for c in value)
-    for secret in request.secrets:
-        value = value.replace(secret, "[redacted]")
-    return value[:300]
+    return redacted(value, request.secrets)[:300]

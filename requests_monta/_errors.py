@@ -6,7 +6,7 @@ import requests
 from requests import exceptions
 
 import monta_auth
-from monta_auth._errors import TransportFailure, error_classes, recast
+from monta_auth._errors import TransportFailure, error_classes, recast, redacted
 
 
 class MontaAuthError(monta_auth.MontaAuthError, requests.RequestException):
@@ -62,8 +62,7 @@ def library_error(
 def transport_failure(error: Exception, secrets: tuple[str, ...], hint: str) -> TransportFailure:
     """Return what the core learns of an exception that a token call raised."""
     text = str(error) if isinstance(error, requests.RequestException) else ""
-    for secret in secrets:
-        text = text.replace(secret, "[redacted]")
+    text = redacted(text, secrets)
     text = f"the token call failed: {text or type(error).__qualname__}"
     kind = next((c for c in type(error).__mro__ if c.__module__ == exceptions.__name__), None)
     if isinstance(error, requests.Timeout):

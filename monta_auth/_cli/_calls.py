@@ -62,9 +62,3 @@ class Session(requests.Session):
 def leave(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """An auth that keeps a password of ``.netrc`` out."""
     return request
-
-
-def me_path(base_url: str) -> str:
-    """Where the API tells whose a token is. Source: the API references of the two."""
-    is_partner = (urlsplit(base_url).hostname or "").startswith("partner-api.")
-    return "/consumers/me" if is_partner else "/auth/me"

@@ -21,11 +21,12 @@ from requests.utils import get_environ_proxies, select_proxy
 from requests_monta import MontaAuth
 
 from .. import Application, __version__
+from .._application import application_urls
 from .._origin import clean_base_url
 from .._wire import _http_date
 from ..stores import FileStore
 from ._account import Account, find_account
-from ._calls import TIMEOUT, Session, leave, me_path
+from ._calls import TIMEOUT, Session, leave
 from ._failures import as_failure
 from ._live import Live, Report, examine
 from ._output import duration, echo, show_json, sign, wrapped
@@ -169,7 +170,7 @@ def _reason(error: OSError) -> str:
 def _connection(case: Case) -> Result:
     """One call without a token: whatever it meets on the way, the API has to answer 401."""
     began = time.time()
-    url = case.address + me_path(case.address)
+    url = application_urls(case.address)[0]
     answer = case.session.get(url, auth=leave, timeout=TIMEOUT, allow_redirects=False)
     middle = (began + time.time()) / 2
     date = _http_date(answer.headers.get("Date"))

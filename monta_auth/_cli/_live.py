@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .. import TokenSet, __version__
+from .._application import application_urls
 from .._effects import Send
 from .._tokens import bearer, whole_number
 from .._wire import (
@@ -27,7 +28,7 @@ from .._wire import (
     refresh_request,
     wait_hint,
 )
-from ._calls import TIMEOUT, Call, Session, leave, me_path
+from ._calls import TIMEOUT, Call, Session, leave
 from ._failures import Failed, as_failure
 from ._output import duration, echo, show
 
@@ -174,7 +175,7 @@ class _Experiments:
         return reply.status == 200, f"{verdict} (HTTP {reply.status})"
 
     def _ask(self, pair: TokenSet) -> Reply:
-        url = self._account.base_url + me_path(self._account.base_url)
+        url = application_urls(self._account.base_url)[0]
         headers = {"Authorization": bearer(pair.access_token)}
         response = self._session.get(
             url, headers=headers, auth=leave, timeout=TIMEOUT, allow_redirects=False
