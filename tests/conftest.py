@@ -3,12 +3,15 @@
 import ipaddress
 import os
 import sys
+import uuid
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from monta_auth import _registry
+from monta_auth.emulator import Emulator, _state
 
 
 class NetworkBlockedError(RuntimeError):
@@ -55,3 +58,23 @@ def _nothing_shared() -> Iterator[None]:
     _registry.forget_shared_sources()
     yield
     _registry.forget_shared_sources()
+
+
+@pytest.fixture
+def site() -> Iterator[Emulator]:
+    """A Monta, with calls to count."""
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def tokens(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All tokens that emulators issue from now on."""
+    issued: list[str] = []
+
+    def uuid4() -> uuid.UUID:
+        issued.append(str(token := uuid.uuid4()))
+        return token
+
+    monkeypatch.setattr(_state, "uuid", SimpleNamespace(uuid4=uuid4))
+    return issued

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,21 +17,10 @@ import aiohttp_monta
 from aiohttp_monta import MontaAuth
 from monta_auth.emulator import Emulator, Fault
 
-DOCS = Path(__file__).parents[2] / "docs"
-_BLOCK = re.compile(
-    r"^\.\. code-block:: python\n(?:   :name: (\w+)\n)?\n((?:    .*\n|\n)+)", re.MULTILINE
-)
+from ..docs.pages import blocks
 
-
-def blocks(page: str) -> list[tuple[str, str]]:
-    text = (DOCS / page).read_text(encoding="utf-8")
-    return [
-        (name, re.sub("^    ", "", code, flags=re.MULTILINE)) for name, code in _BLOCK.findall(text)
-    ]
-
-
-LIBRARY = [code for _, code in blocks("libraries/aiohttp.rst")]
-GUIDE = dict(blocks("guides/from-the-monta-package.rst"))
+LIBRARY = [each.code for each in blocks("libraries/aiohttp.rst")]
+GUIDE = {each.name: each.code for each in blocks("guides/from-the-monta-package.rst")}
 
 
 @pytest.fixture

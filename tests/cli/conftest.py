@@ -8,17 +8,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import keyring
 import keyring.backend
 import pytest
 
 from monta_auth import _cli
-from monta_auth.emulator import Emulator, _state
+from monta_auth.emulator import Emulator
 
 from .harness import Done
 
@@ -57,19 +55,6 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     monkeypatch.delenv("NO_COLOR", raising=False)
     return tmp_path / "state"
-
-
-@pytest.fixture
-def tokens(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """All tokens that emulators issue from now on."""
-    issued: list[str] = []
-
-    def uuid4() -> uuid.UUID:
-        issued.append(str(token := uuid.uuid4()))
-        return token
-
-    monkeypatch.setattr(_state, "uuid", SimpleNamespace(uuid4=uuid4))
-    return issued
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,12 +18,11 @@ from monta_auth import PUBLIC_API
 from monta_auth._cli import _doctor, _live
 from monta_auth.emulator import Emulator
 
+from ..docs.pages import DOCS, blocks
 from .harness import MONTA_AUTH, at_a_terminal, plain
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "command-line.rst"
-TEXT = GUIDE.read_text(encoding="utf-8")
-_BLOCK = re.compile(r"^\.\. code-block:: console\n\n((?:    .*\n|\n)+)", re.MULTILINE)
-BLOCKS = [textwrap.dedent(found[1]).strip() for found in _BLOCK.finditer(TEXT)]
+TEXT = (DOCS / "guides" / "command-line.rst").read_text(encoding="utf-8")
+BLOCKS = [each.code.strip() for each in blocks("guides/command-line.rst", "console")]
 #: A block is one or more commands, each with what it prints.
 EXAMPLES = {
     block.splitlines()[0][2:]: re.split(r"^\$ ", block, flags=re.MULTILINE)[1:] for block in BLOCKS
@@ -151,7 +149,7 @@ def test_the_tables_are_the_codes() -> None:
 
 @pytest.mark.timeout(60)
 def test_the_commands_of_the_readme_work(shell: Callable[[str], str], monta: Emulator) -> None:
-    readme = GUIDE.parents[2] / "README.rst"
+    readme = DOCS.parent / "README.rst"
     section = readme.read_text(encoding="utf-8").partition("At the command line\n")[2]
     lines = re.findall(r"^    (monta-auth .+)$", section, re.MULTILINE)
     assert [line.split()[1] for line in lines] == ["me", "doctor", "token"]

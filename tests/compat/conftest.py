@@ -6,13 +6,13 @@ unless the one in docs/ says the same (but for the versions).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from monta_auth.emulator import Emulator
-
+from .proxy import Proxy
 from .table import TABLE, Combination, table, without_versions
 
 _passed: pytest.StashKey[dict[str, Combination]] = pytest.StashKey()
@@ -57,7 +57,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture
-def site() -> Iterator[Emulator]:
-    """A Monta, with calls to count."""
-    with Emulator() as emulator:
-        yield emulator
+def proxy() -> Iterator[Proxy]:
+    with Proxy() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -7,18 +7,8 @@ from typing import Any
 
 from monta_auth.emulator import Emulator
 
-PAGE = "/charge-points"
+from .visits import PAGE
 
-#: What a `visit` costs: the first token, a renewal, a renewal after a 401, and nothing more.
-VISIT = [
-    ("/auth/token", 200),
-    (PAGE, 200),
-    ("/auth/refresh", 200),
-    (PAGE, 200),
-    (PAGE, 401),
-    ("/auth/refresh", 200),
-    (PAGE, 200),
-]
 TOKEN_CALLS = ["/auth/token", "/auth/refresh", "/auth/refresh"]
 PAGES = [PAGE] * 4
 
@@ -58,8 +48,3 @@ async def avisit(site: Emulator, client: Any, auth: Any) -> list[Any]:
 def _checked(responses: list[Any]) -> list[Any]:
     assert [response.json()["meta"]["totalItemCount"] for response in responses] == [24] * 3
     return responses
-
-
-def calls(site: Emulator) -> list[tuple[str, int | None]]:
-    """What the server got, in order: path and status."""
-    return [(call.path, call.status) for call in site.calls]

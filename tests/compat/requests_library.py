@@ -10,18 +10,7 @@ from monta_auth import TokenSet
 from monta_auth.emulator import Emulator
 from requests_monta import MontaAuth
 
-PAGE = "/charge-points"
-
-#: What a `visit` costs: the first token, a renewal, a renewal after a 401, and nothing more.
-VISIT = [
-    ("/auth/token", 200),
-    (PAGE, 200),
-    ("/auth/refresh", 200),
-    (PAGE, 200),
-    (PAGE, 401),
-    ("/auth/refresh", 200),
-    (PAGE, 200),
-]
+from .visits import PAGE
 
 
 def auth_of(site: Emulator, **settings: Any) -> MontaAuth:
@@ -37,11 +26,6 @@ def visit(site: Emulator, session: requests.Session, auth: MontaAuth) -> None:
     site.revoke_access_tokens()
     pages.append(session.get(url, auth=auth))
     assert [page.json()["meta"]["totalItemCount"] for page in pages] == [24] * 3
-
-
-def calls(site: Emulator) -> list[tuple[str, int | None]]:
-    """What the server got, in order: path and status."""
-    return [(call.path, call.status) for call in site.calls]
 
 
 class Secrets:

@@ -17,8 +17,9 @@ from starlette.routing import Route
 from monta_auth import PUBLIC_API
 from monta_auth.emulator import Emulator, Fault
 
-from .httpx_libraries import PAGE, VISIT, Library, avisit, calls, visit
+from .httpx_libraries import Library, avisit, visit
 from .table import Combination
+from .visits import PAGE, VISIT, calls
 
 COMBINATION = Combination(
     name="``ASGITransport``, ``WSGITransport``",

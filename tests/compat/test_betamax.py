@@ -14,8 +14,9 @@ from monta_auth import _registry
 from monta_auth.emulator import Emulator
 
 from ..plugin.guide import examples, run
-from .requests_library import PAGE, Secrets, auth_of, calls
+from .requests_library import Secrets, auth_of
 from .table import Combination
+from .visits import PAGE, calls
 
 betamax: Any = pytest.importorskip("betamax", reason="betamax is not installed")
 

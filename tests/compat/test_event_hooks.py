@@ -9,8 +9,9 @@ import pytest
 
 from monta_auth.emulator import Emulator, Fault
 
-from .httpx_libraries import PAGE, PAGES, VISIT, Library, avisit, calls, visit
+from .httpx_libraries import PAGES, Library, avisit, visit
 from .table import Combination
+from .visits import PAGE, VISIT, calls
 
 COMBINATION = Combination(
     name="event hooks",

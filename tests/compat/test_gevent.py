@@ -13,8 +13,8 @@ import pytest
 import monta_auth
 from monta_auth.emulator import Emulator
 
-from .requests_library import PAGE
 from .table import Combination
+from .visits import PAGE
 
 pytest.importorskip("gevent", reason="gevent is not installed")
 

@@ -17,8 +17,9 @@ from starlette.routing import Route  # noqa: E402
 
 from monta_auth.emulator import Emulator  # noqa: E402
 
-from .httpx_libraries import Library, calls  # noqa: E402
+from .httpx_libraries import Library  # noqa: E402
 from .table import Combination  # noqa: E402
+from .visits import calls  # noqa: E402
 
 COMBINATION = Combination(
     name="hishel",

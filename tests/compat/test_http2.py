@@ -22,8 +22,9 @@ from hypercorn.config import Config
 
 from monta_auth.emulator import Emulator
 
-from .httpx_libraries import VISIT, Library, avisit, calls, visit
+from .httpx_libraries import Library, avisit, visit
 from .table import Combination
+from .visits import VISIT, calls
 
 COMBINATION = Combination(
     name="HTTP/2",

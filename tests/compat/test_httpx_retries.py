@@ -16,8 +16,8 @@ import httpx_monta
 from monta_auth import _drive
 from monta_auth.emulator import Emulator, Fault
 
-from .httpx_libraries import calls
 from .table import Combination
+from .visits import calls
 
 COMBINATION = Combination(
     name="httpx-retries",

@@ -22,8 +22,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import (
 
 from monta_auth.emulator import Emulator, Fault
 
-from .httpx_libraries import VISIT, Library, avisit, calls, visit
+from .httpx_libraries import Library, avisit, visit
 from .table import Combination
+from .visits import VISIT, calls
 
 COMBINATION = Combination(
     name="opentelemetry-instrumentation-httpx",

@@ -11,8 +11,9 @@ import requests
 
 from monta_auth.emulator import Emulator, Fault
 
-from .requests_library import PAGE, Secrets, auth_of, calls, visit
+from .requests_library import Secrets, auth_of, visit
 from .table import Combination
+from .visits import PAGE, calls
 
 instrumentation: Any = pytest.importorskip(
     "opentelemetry.instrumentation.requests",

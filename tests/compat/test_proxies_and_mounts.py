@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from monta_auth.emulator import Emulator
 
-from .httpx_libraries import PAGE, PAGES, TOKEN_CALLS, VISIT, Library, avisit, calls, visit
+from .httpx_libraries import PAGES, TOKEN_CALLS, Library, avisit, visit
+from .proxy import Proxy
 from .table import Combination
+from .visits import PAGE, VISIT, calls
 
 COMBINATION = Combination(
     name="``proxy=``, ``mounts=``",
@@ -31,54 +28,6 @@ EVERYTHING = [path for path, _ in VISIT]
 @pytest.fixture(params=["httpx", "httpx2"])
 def library(request: pytest.FixtureRequest) -> Library:
     return Library(request.param)
-
-
-class Proxy(ThreadingHTTPServer):
-    """A forward proxy that notes the paths of what it forwards."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Forward)
-        self.forwarded: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Forward(BaseHTTPRequestHandler):
-    """HTTP/1.0: each request has a connection of its own, on both sides."""
-
-    def _forward(self) -> None:
-        assert isinstance(self.server, Proxy)
-        target = urlsplit(self.path)  # a proxy is sent the whole URL
-        assert target.scheme == "http"
-        self.server.forwarded.append(target.path.removeprefix("/api/v1"))
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        upstream = http.client.HTTPConnection(target.netloc)
-        upstream.request(self.command, target.path, body, dict(self.headers))
-        reply = upstream.getresponse()
-        content = reply.read()
-        self.send_response_only(reply.status)
-        for name, value in reply.getheaders():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-        upstream.close()
-
-    do_GET = do_POST = _forward  # noqa: N815 - the names that http.server wants
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        pass
-
-
-@pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    with Proxy() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_token_calls_go_through_the_proxy_of_the_client(

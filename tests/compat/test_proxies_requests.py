@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,8 +12,10 @@ from requests.adapters import HTTPAdapter
 
 from monta_auth.emulator import Emulator
 
-from .requests_library import PAGE, VISIT, auth_of, calls, visit
+from .proxy import Proxy
+from .requests_library import auth_of, visit
 from .table import Combination
+from .visits import PAGE, VISIT, calls
 
 COMBINATION = Combination(
     name="Proxies and adapters",
@@ -25,53 +24,6 @@ COMBINATION = Combination(
     "fresh session, which knows the environment only.",
     distribution="requests",
 )
-
-
-class Proxy(ThreadingHTTPServer):
-    """A forward proxy for plain HTTP, which notes what it forwards."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.paths: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        assert isinstance(self.server, Proxy)
-        self.server.paths.append(url.path.removeprefix("/api/v1"))
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        line = http.client.HTTPConnection(url.netloc, timeout=10)
-        line.request(self.command, url.path, body, dict(self.headers.items()))
-        answer = line.getresponse()
-        content = answer.read()
-        line.close()
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_POST = do_GET  # noqa: N815 - its name there
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Leave standard error alone."""
-
-
-@pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    with Proxy() as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, args=(0.01,))
-        thread.start()
-        yield proxy
-        proxy.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -86,7 +38,7 @@ def test_all_calls_go_through_the_proxy_of_the_session(
     session.proxies = {"http": proxy.url}
     visit(site, session, auth_of(site, session=session))
     assert calls(site) == VISIT
-    assert proxy.paths == [path for path, _ in VISIT]
+    assert proxy.forwarded == [path for path, _ in VISIT]
 
 
 def test_without_session_token_calls_know_the_environment_only(
@@ -95,12 +47,12 @@ def test_without_session_token_calls_know_the_environment_only(
     session.proxies = {"http": proxy.url}
     visit(site, session, auth_of(site))
     assert calls(site) == VISIT
-    assert proxy.paths == [PAGE] * 4
+    assert proxy.forwarded == [PAGE] * 4
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     auth = auth_of(site)
     auth.forget()
     session.get(site.base_url + PAGE, auth=auth)
-    assert proxy.paths[4:] == ["/auth/token", PAGE]
+    assert proxy.forwarded[4:] == ["/auth/token", PAGE]
 
 
 class Noting(HTTPAdapter):

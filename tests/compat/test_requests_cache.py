@@ -9,8 +9,9 @@ import pytest
 
 from monta_auth.emulator import Emulator, Fault
 
-from .requests_library import PAGE, Secrets, auth_of, calls
+from .requests_library import Secrets, auth_of
 from .table import Combination
+from .visits import PAGE, calls
 
 requests_cache: Any = pytest.importorskip(
     "requests_cache", reason="requests-cache is not installed"

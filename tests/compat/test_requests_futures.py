@@ -8,8 +8,9 @@ import pytest
 
 from monta_auth.emulator import Emulator
 
-from .requests_library import PAGE, auth_of, calls
+from .requests_library import auth_of
 from .table import Combination
+from .visits import PAGE, calls
 
 sessions: Any = pytest.importorskip(
     "requests_futures.sessions", reason="requests-futures is not installed"

@@ -15,8 +15,9 @@ from starlette.routing import Route
 
 from monta_auth.emulator import Emulator
 
-from .requests_library import PAGE, VISIT, auth_of, calls
+from .requests_library import auth_of
 from .table import Combination
+from .visits import PAGE, VISIT, calls
 
 toolbelt: Any = pytest.importorskip(
     "requests_toolbelt", reason="requests-toolbelt is not installed"

@@ -11,8 +11,9 @@ from monta_auth import PUBLIC_API
 from monta_auth.emulator import Emulator
 from requests_monta import MontaAuth
 
-from .requests_library import PAGE, auth_of, calls
+from .requests_library import auth_of
 from .table import Combination
+from .visits import PAGE, calls
 
 responses: Any = pytest.importorskip("responses", reason="responses is not installed")
 

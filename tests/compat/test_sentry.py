@@ -14,8 +14,9 @@ import httpx_monta
 import requests_monta
 from monta_auth.emulator import Emulator, Fault
 
-from .requests_library import PAGE, Secrets
+from .requests_library import Secrets
 from .table import Combination
+from .visits import PAGE
 
 sentry_sdk: Any = pytest.importorskip("sentry_sdk", reason="sentry-sdk is not installed")
 HttpxIntegration: Any = importlib.import_module("sentry_sdk.integrations.httpx").HttpxIntegration

@@ -14,8 +14,9 @@ from urllib3.util.retry import Retry
 from monta_auth import _drive
 from monta_auth.emulator import Emulator, Fault
 
-from .requests_library import PAGE, auth_of, calls
+from .requests_library import auth_of
 from .table import Combination
+from .visits import PAGE, calls
 
 COMBINATION = Combination(
     name="urllib3 ``Retry``",

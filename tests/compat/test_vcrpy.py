@@ -15,8 +15,9 @@ from monta_auth import _registry
 from monta_auth.emulator import Emulator
 
 from ..plugin.guide import examples, run
-from .requests_library import PAGE, Secrets, auth_of, calls
+from .requests_library import Secrets, auth_of
 from .table import Combination
+from .visits import PAGE, calls
 
 pytest.importorskip("vcr", reason="vcrpy is not installed")
 yaml: Any = importlib.import_module("yaml")

@@ -4,14 +4,12 @@ import io
 import os
 import subprocess
 import sys
-import uuid
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from monta_auth import RefreshPolicy, __main__, _demo
-from monta_auth.emulator import Emulator, _state
+from monta_auth.emulator import Emulator
 
 
 class Terminal(io.TextIOWrapper):
@@ -31,21 +29,8 @@ class Terminal(io.TextIOWrapper):
         return self._bytes.getvalue().decode(self.encoding)
 
 
-@pytest.fixture
-def secrets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """All tokens that emulators issue from now on."""
-    issued: list[str] = []
-
-    def uuid4() -> uuid.UUID:
-        issued.append(str(token := uuid.uuid4()))
-        return token
-
-    monkeypatch.setattr(_state, "uuid", SimpleNamespace(uuid4=uuid4))
-    return issued
-
-
 def test_all_goes_well_and_no_secret_shows(
-    secrets: list[str], monkeypatch: pytest.MonkeyPatch
+    tokens: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On the poorest of terminals as well, one that knows ASCII only."""
     screen = Terminal("ascii", is_terminal=False)
@@ -59,14 +44,14 @@ def test_all_goes_well_and_no_secret_shows(
     assert not [line for line in lines if line.startswith(" XX ")]
     assert "python -m monta_auth emulator" in lines[-1]
     assert max(map(len, lines)) <= 80
-    assert len(secrets) >= 16
-    hidden = [*secrets, monta.client_secret, *monta.credentials.values()]
+    assert len(tokens) >= 16
+    hidden = [*tokens, monta.client_secret, *monta.credentials.values()]
     assert not [secret for secret in hidden if secret in screen.text]
     assert os.environ["NO_PROXY"] == "example.com"
 
 
 def test_a_quota_that_is_too_small_is_a_cross(
-    capsys: pytest.CaptureFixture[str], secrets: list[str]
+    capsys: pytest.CaptureFixture[str], tokens: list[str]
 ) -> None:
     """Errors inside a step are told, not raised; the steps after it still run."""
     assert _demo.main(Emulator(quota=1)) == 1
@@ -75,7 +60,7 @@ def test_a_quota_that_is_too_small_is_a_cross(
     assert "    expected: POST /auth/token 200 · GET /charge-points 200\n" in text
     assert "    got  RateLimitError\n" in text
     assert "10 steps went wrong." in text.splitlines()[-1]
-    assert not [secret for secret in secrets if secret in text]
+    assert not [secret for secret in tokens if secret in text]
 
 
 def test_a_renewal_that_does_not_happen_is_a_cross(capsys: pytest.CaptureFixture[str]) -> None:

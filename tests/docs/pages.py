@@ -15,7 +15,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 _BLOCK = re.compile(
     r"^\.\. code-block:: (?P<language>\w+)\n(?:   :name: (?P<name>[\w-]+)\n)?\n"
-    r"(?P<code>(?:    .*\n|\n)+)",
+    r"(?P<code>(?:   .*\n|\n)+)",
     re.MULTILINE,
 )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,16 +12,12 @@ import monta_auth
 import requests_monta
 from monta_auth.emulator import Emulator
 
-DOCS = Path(__file__).parents[2] / "docs"
-
-_BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+from ..docs.pages import blocks
 
 
 def examples(page: str) -> list[Any]:
     """Return the Python code blocks of a page, in order, as parameters of a test."""
-    text = (DOCS / page).read_text(encoding="utf-8")
-    blocks = (re.sub("^    ", "", block, flags=re.MULTILINE) for block in _BLOCK.findall(text))
-    return [pytest.param(code, id=f"example {number}") for number, code in enumerate(blocks, 1)]
+    return [pytest.param(each.code, id=f"example {each.name}") for each in blocks(page)]
 
 
 def run(code: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:

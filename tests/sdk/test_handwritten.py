@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -73,12 +73,6 @@ class HasAsyncClient:
 
     async def aclose(self) -> None:
         await self.client.aclose()
-
-
-@pytest.fixture
-def site() -> Iterator[Emulator]:
-    with Emulator() as emulator:
-        yield emulator
 
 
 def twice(sdk: Any, between: Callable[[], None]) -> list[Any]:

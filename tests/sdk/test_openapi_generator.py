@@ -23,24 +23,12 @@ from monta_auth.emulator import Emulator, Fault
 from monta_auth.openapi_generator import speak_monta
 
 from ..adapters.site import Host, Monta, Now, echo
+from ..compat.visits import calls
 from . import test_openapi_generator_unit as stand_in
+from .mended import MENDED
 
 # The generator may take longer than a test.
 pytestmark = pytest.mark.timeout(120)
-
-MENDED = [
-    ("/auth/token", 200),
-    ("/charge-points", 200),
-    ("/charge-points", 401),
-    ("/auth/refresh", 200),
-    ("/charge-points", 200),
-]
-
-
-@pytest.fixture
-def site() -> Iterator[Emulator]:
-    with Emulator() as emulator:
-        yield emulator
 
 
 @pytest.fixture(params=["monta_api", "monta_api_plain"])
@@ -79,10 +67,6 @@ def client(
 @pytest.fixture
 def charge_points(sdk: ModuleType, client: Any) -> Any:
     return sdk.ChargePointsApi(client)
-
-
-def calls(site: Emulator) -> list[tuple[str, int | None]]:
-    return [(call.path, call.status) for call in site.calls]
 
 
 def test_a_refused_token_is_replaced(charge_points: Any, site: Emulator) -> None:

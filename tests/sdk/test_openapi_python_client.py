@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -14,19 +13,8 @@ import pytest
 from httpx_monta import InvalidCredentialsError, MontaAuth
 from monta_auth.emulator import Emulator
 
-MENDED = [
-    ("/auth/token", 200),
-    ("/charge-points", 200),
-    ("/charge-points", 401),
-    ("/auth/refresh", 200),
-    ("/charge-points", 200),
-]
-
-
-@pytest.fixture
-def site() -> Iterator[Emulator]:
-    with Emulator() as emulator:
-        yield emulator
+from ..compat.visits import calls
+from .mended import MENDED
 
 
 @pytest.fixture
@@ -38,10 +26,6 @@ def client(monta_sdk: ModuleType, site: Emulator) -> Any:
 @pytest.fixture
 def charge_points(monta_sdk: ModuleType) -> Any:
     return importlib.import_module("monta_sdk.api.charge_points.get_charge_points")
-
-
-def calls(site: Emulator) -> list[tuple[str, int | None]]:
-    return [(call.path, call.status) for call in site.calls]
 
 
 def test_a_refused_token_is_replaced(client: Any, charge_points: Any, site: Emulator) -> None:

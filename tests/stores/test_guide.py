@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import re
 import subprocess
 import sys
-import textwrap
 import types
 from pathlib import Path
 from typing import Any
@@ -17,16 +15,12 @@ import pytest
 
 from monta_auth.emulator import Emulator
 
+from ..docs.pages import DOCS, blocks
 from .contract import ID, URL, BoundContract, make_pair
 from .fleet import RedisServer, token_calls
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "fleets.rst"
-TEXT = GUIDE.read_text(encoding="utf-8")
-BLOCK = re.compile(
-    r"^\.\. code-block:: python\n   :name: (?P<name>[\w-]+)\n\n(?P<code>(?:   .*\n|\n)+)",
-    re.MULTILINE,
-)
-EXAMPLES = {found["name"]: textwrap.dedent(found["code"]) for found in BLOCK.finditer(TEXT)}
+TEXT = (DOCS / "guides" / "fleets.rst").read_text(encoding="utf-8")
+EXAMPLES = {each.name: each.code for each in blocks("guides/fleets.rst")}
 
 #: In front of an example: it talks to the emulator in place of Monta.
 HERE = """
