@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Iterator
@@ -42,6 +43,12 @@ def _block_network(event: str, arguments: tuple[Any, ...]) -> None:
 # An audit hook sees every thread and every library, lookups of names too, whatever was imported
 # or patched before. It stays for the life of the process.
 sys.addaudithook(_block_network)
+
+
+# A shell starts what runs in the background with SIGINT ignored, and children inherit that. Some
+# tests interrupt theirs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
