@@ -10,13 +10,13 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSess
 from yarl import URL
 
 from monta_auth import ConfigurationError, MontaAuthError, TokenSet
-from monta_auth._application import Application, find_application
-from monta_auth._auth import BaseAuth, Settings
-from monta_auth._credentials import ClientSecret
-from monta_auth._drive import Flow, adrive
-from monta_auth._effects import Send
-from monta_auth._errors import TransportFailure
-from monta_auth._wire import Reply
+from monta_auth._adapters.auth import BaseAuth, Settings
+from monta_auth._core.application import Application, find_application
+from monta_auth._core.credentials import ClientSecret
+from monta_auth._core.drivers import Flow, adrive
+from monta_auth._core.effects import Send
+from monta_auth._core.errors import TransportFailure
+from monta_auth._core.token_calls import Reply
 
 from ._calls import lent_by, make_call, make_token_call
 from ._errors import library_error

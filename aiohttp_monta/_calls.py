@@ -15,9 +15,9 @@ from aiohttp import (
 )
 from yarl import URL
 
-from monta_auth._application import Ask
-from monta_auth._effects import Send
-from monta_auth._wire import Reply
+from monta_auth._core.application import Ask
+from monta_auth._core.effects import Send
+from monta_auth._core.token_calls import Reply
 
 from ._errors import transport_failure
 

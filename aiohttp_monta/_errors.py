@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 
 import monta_auth
-from monta_auth._errors import TransportFailure, error_classes, recast, redacted
+from monta_auth._core.errors import TransportFailure, error_classes, recast, redacted
 
 
 class MontaAuthError(monta_auth.MontaAuthError, aiohttp.ClientError):

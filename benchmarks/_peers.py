@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from monta_auth import _registry
+from monta_auth._core import shared_sources
 
 from ._server import CLIENT_ID, CLIENT_SECRET, PAGE, REFRESH_TOKEN, World
 
@@ -189,7 +189,7 @@ class OursRequests(RequestsContestant):
         requests = load("requests")
 
         requests_monta = load("requests_monta")
-        _registry.forget_shared_sources()
+        shared_sources.forget_shared_sources()
         session = with_memory(requests.Session(), in_memory)
         session.auth = requests_monta.MontaAuth(
             CLIENT_ID,
@@ -400,7 +400,7 @@ class OursHttpx(HttpxContestant):
         self.modules = (self.added,)
 
     def auth(self, world: World, in_memory: bool) -> Any:
-        _registry.forget_shared_sources()
+        shared_sources.forget_shared_sources()
         adapter = load(self.added)
         return adapter.MontaAuth(CLIENT_ID, CLIENT_SECRET, base_url=world.base_url)
 
@@ -508,7 +508,7 @@ class OursAiohttp(AiohttpContestant):
 
     def middleware(self, world: World) -> Any:
         aiohttp_monta = load("aiohttp_monta")
-        _registry.forget_shared_sources()
+        shared_sources.forget_shared_sources()
         return aiohttp_monta.MontaAuth(CLIENT_ID, CLIENT_SECRET, base_url=world.base_url)
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from monta_auth import RefreshPolicy, TokenSet
-from monta_auth._held import Held, hold_new
-from monta_auth._policy import ADVISORY_JITTER, ADVISORY_SHARE, MANDATORY_SHARE
+from monta_auth._core.held_pair import Held, hold_new
+from monta_auth._core.policy import ADVISORY_JITTER, ADVISORY_SHARE, MANDATORY_SHARE
 
 WIDTH = 720
 MINUS = "\N{MINUS SIGN}"
@@ -428,9 +428,9 @@ def single_flight(policy: RefreshPolicy = POLICY) -> Drawing:
 
 
 def refusal(policy: RefreshPolicy = POLICY) -> Drawing:
-    from monta_auth import _state
+    from monta_auth._core import state
 
-    longest = _state._LONGEST_COOLDOWN
+    longest = state._LONGEST_COOLDOWN
     drawing = Drawing(
         "refusal",
         "After a 401",

@@ -9,8 +9,8 @@ from typing import Any, get_type_hints
 from sphinx.util.typing import stringify_annotation
 
 import monta_auth
-from monta_auth._auth import Settings
-from monta_auth._frozen import Frozen
+from monta_auth._adapters.auth import Settings
+from monta_auth._core.frozen import Frozen
 
 sys.path.insert(0, str(Path(__file__).parent))  # for _diagrams
 
@@ -43,8 +43,8 @@ exclude_patterns = ["_build"]
 _WORD = re.compile(r"(?<![`\w:])`(\w+)`(?![`_])")
 _SECTION = re.compile(r"(Args|Attributes|Raises|Returns):")
 _CLIENTS = {
-    "monta_auth._httpx_auth.ClientT": "{}.Client",
-    "monta_auth._httpx_auth.AsyncClientT": "{}.AsyncClient",
+    "monta_auth._adapters.httpx_auth.ClientT": "{}.Client",
+    "monta_auth._adapters.httpx_auth.AsyncClientT": "{}.AsyncClient",
 }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx2
 
 import monta_auth
-from monta_auth._errors import error_classes
-from monta_auth._httpx_auth import HttpxAuth
-from monta_auth._library import Library
+from monta_auth._adapters.httpx_auth import HttpxAuth
+from monta_auth._adapters.httpx_library import Library
+from monta_auth._core.errors import error_classes
 
 
 class MontaAuthError(monta_auth.MontaAuthError, httpx2.RequestError):

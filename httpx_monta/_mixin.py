@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import httpx
 
-from monta_auth._mixin import Mixin
+from monta_auth._adapters.mixin import Mixin
 
 from ._auth import MontaAuth
 

@@ -4,8 +4,9 @@ This is the core, which imports no HTTP library. Use it through `requests_monta`
 `httpx2_monta` or `aiohttp_monta`.
 """
 
-from ._application import Application
-from ._errors import (
+from . import stores as stores
+from ._core.application import Application
+from ._core.errors import (
     ConfigurationError,
     InvalidCredentialsError,
     InvalidTokenResponseError,
@@ -14,11 +15,11 @@ from ._errors import (
     TokenEndpointError,
     TokenStoreError,
 )
-from ._origin import PARTNER_API, PARTNER_SANDBOX_API, PUBLIC_API
-from ._policy import Clock, RefreshPolicy
-from ._source import TokenSource
-from ._status import Status
-from ._tokens import TokenSet
+from ._core.origins import PARTNER_API, PARTNER_SANDBOX_API, PUBLIC_API
+from ._core.policy import Clock, RefreshPolicy
+from ._core.source import TokenSource
+from ._core.status import Status
+from ._core.tokens import TokenSet
 
 __version__ = "0.1.0"
 

@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ._cli import _plain
 from ._cli import main as cli
+from ._cli import plain
 
 COMMANDS = ("demo", "emulator", "doctor", "login", "logout", "me", "status", "token")
 
@@ -31,12 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What stands behind the command is the command's own.
     command, options = parser.parse_args(arguments[:1]).command, arguments[1:]
     if command == "emulator":
-        return _plain.emulator(options)
+        return plain.emulator(options)
     if command != "demo":
         return cli(arguments)
     if options:
         parser.error("demo takes no options")
-    return _plain.demo()
+    return plain.demo()
 
 
 if __name__ == "__main__":

@@ -21,11 +21,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import monta_auth
 
-from ._credentials import find_credentials
-from ._errors import ConfigurationError, error_classes, recast
-from ._origin import Origins, clean_base_url
-from ._tokens import TokenSet, whole_number
-from ._wire import (
+from ._core.credentials import find_credentials
+from ._core.errors import ConfigurationError, error_classes, recast
+from ._core.origins import Origins, clean_base_url
+from ._core.token_calls import (
     Kind,
     Reply,
     TokenRequest,
@@ -35,6 +34,7 @@ from ._wire import (
     read_refusal,
     refresh_request,
 )
+from ._core.tokens import TokenSet, whole_number
 
 try:
     _base_client: Any = importlib.import_module("authlib.integrations.base_client")

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from ._auth import BaseAuth
-from ._drive import is_async
-from ._errors import ConfigurationError
-from ._origin import Origins
-from ._source import TokenSource
-from ._tokens import BearerHeader, TokenSet, bearer
+from ._adapters.auth import BaseAuth
+from ._core.drivers import is_async
+from ._core.errors import ConfigurationError
+from ._core.origins import Origins
+from ._core.source import TokenSource
+from ._core.tokens import BearerHeader, TokenSet, bearer
 
 __all__ = ["speak_monta"]
 

@@ -115,7 +115,7 @@ def monta_respx(monkeypatch: pytest.MonkeyPatch) -> Iterator[respx.MockRouter]:
 
 def _forget_shared_sources() -> None:
     # Without this module there is nothing to forget.
-    registry = sys.modules.get("monta_auth._registry")
+    registry = sys.modules.get("monta_auth._core.shared_sources")
     if registry is not None:
         registry.forget_shared_sources()
 

@@ -8,14 +8,14 @@ import requests
 from requests.auth import AuthBase
 
 from monta_auth import ConfigurationError, MontaAuthError, TokenSet
-from monta_auth._application import Application, find_application
-from monta_auth._auth import BaseAuth, Settings
-from monta_auth._credentials import ClientSecret
-from monta_auth._drive import Flow, drive
-from monta_auth._effects import Send
-from monta_auth._errors import TransportFailure
-from monta_auth._held import Held, Nothing
-from monta_auth._wire import Reply
+from monta_auth._adapters.auth import BaseAuth, Settings
+from monta_auth._core.application import Application, find_application
+from monta_auth._core.credentials import ClientSecret
+from monta_auth._core.drivers import Flow, drive
+from monta_auth._core.effects import Send
+from monta_auth._core.errors import TransportFailure
+from monta_auth._core.held_pair import Held, Nothing
+from monta_auth._core.token_calls import Reply
 
 from ._errors import library_error, transport_failure
 from ._resend import Resend

@@ -6,7 +6,7 @@ import requests
 from requests import exceptions
 
 import monta_auth
-from monta_auth._errors import TransportFailure, error_classes, recast, redacted
+from monta_auth._core.errors import TransportFailure, error_classes, recast, redacted
 
 
 class MontaAuthError(monta_auth.MontaAuthError, requests.RequestException):

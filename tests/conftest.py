@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from monta_auth import _registry
+from monta_auth._core import shared_sources
 from monta_auth.emulator import Emulator, _state
 
 
@@ -62,9 +62,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_shared() -> Iterator[None]:
     """No test finds a token that another one left behind."""
-    _registry.forget_shared_sources()
+    shared_sources.forget_shared_sources()
     yield
-    _registry.forget_shared_sources()
+    shared_sources.forget_shared_sources()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The command ``monta-auth``. Nothing but ``main`` and `_plain` works without the extra ``cli``.
+"""The command ``monta-auth``. Nothing but ``main`` and `plain` works without the extra ``cli``.
 
 A front door: it may use anything, and nothing uses it. Every command is in `_group`, what it does
 in a module of its own; what it knows of tokens is the library's.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ._plain import missing
+from .plain import missing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: the command has ended, with this exit status.
     """
     try:
-        from ._group import cli
+        from .group import cli
     except ImportError as error:
         return missing("monta-auth", "cli", error)
     cli.main(args=None if argv is None else [*argv], prog_name="monta-auth")

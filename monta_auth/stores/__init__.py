@@ -6,8 +6,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .._core.store_protocol import Bindable, Lease, Store
 from ._memory import MemoryStore
-from ._protocol import Bindable, Lease, Store
 
 if TYPE_CHECKING:
     from ._file import FileStore

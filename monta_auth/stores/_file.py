@@ -25,9 +25,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._errors import TokenStoreError
-from .._tokens import TokenSet
-from ._protocol import Store
+from .._core.errors import TokenStoreError
+from .._core.store_protocol import Store
+from .._core.tokens import TokenSet
 from ._record import LONGEST, dump_record, load_record, record_key, without_refresh_token
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from .._tokens import TokenSet
+from .._core.tokens import TokenSet
 
 
 class MemoryStore:

@@ -14,8 +14,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from .._errors import ConfigurationError
-from .._tokens import TokenSet
+from .._core.errors import ConfigurationError
+from .._core.tokens import TokenSet
 
 logger = logging.getLogger("monta_auth")
 

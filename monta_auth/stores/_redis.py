@@ -12,10 +12,10 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ConfigurationError
-from .._origin import _is_loopback
-from .._tokens import TokenSet
-from ._protocol import Store
+from .._core.errors import ConfigurationError
+from .._core.origins import _is_loopback
+from .._core.store_protocol import Store
+from .._core.tokens import TokenSet
 from ._record import dump_record, load_record, record_key, without_refresh_token
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from monta_auth import _drive
+from monta_auth._core import drivers
 
 from .contract import KINDS, Harness, Portals
 from .site import Host, Monta, Now
@@ -73,6 +73,6 @@ def slept(monkeypatch: pytest.MonkeyPatch, now: Now) -> list[float]:
     async def asleep(seconds: float) -> None:
         sleep(seconds)
 
-    monkeypatch.setattr(_drive, "time", SimpleNamespace(sleep=sleep))
-    monkeypatch.setattr(_drive, "_sleep", asleep)
+    monkeypatch.setattr(drivers, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(drivers, "_sleep", asleep)
     return pauses

@@ -14,7 +14,8 @@ import trio
 
 import httpx2_monta
 import httpx_monta
-from monta_auth import ConfigurationError, InvalidCredentialsError, TokenEndpointError, _registry
+from monta_auth import ConfigurationError, InvalidCredentialsError, TokenEndpointError
+from monta_auth._core import shared_sources
 from monta_auth.emulator import Emulator, Fault
 
 from .site import Host, Monta
@@ -312,7 +313,7 @@ def test_max_redirects_of_zero_needs_a_separate_client(lib: Lib) -> None:
     client = lib.client(lib.auth(), max_redirects=0)
     with client, pytest.raises(lib.library.TooManyRedirects):
         client.get(GOOD)
-    _registry.forget_shared_sources()
+    shared_sources.forget_shared_sources()
     with lib.client() as caller, lib.client(lib.auth(client=caller), max_redirects=0) as client:
         assert client.get(GOOD).status_code == 200
 

@@ -19,8 +19,8 @@ import httpx2_monta
 import httpx_monta
 import requests_monta
 from monta_auth import TokenSource
-from monta_auth._errors import TransportFailure
-from monta_auth._library import Library
+from monta_auth._adapters.httpx_library import Library
+from monta_auth._core.errors import TransportFailure
 from requests_monta._errors import library_error
 
 from .site import Monta

@@ -282,7 +282,7 @@ def test_an_unknown_error_is_not_hidden(run: Run, monkeypatch: pytest.MonkeyPatc
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("monta_auth._cli._group.find_account", broken)
+    monkeypatch.setattr("monta_auth._cli.group.find_account", broken)
     with pytest.raises(ZeroDivisionError):
         run("status")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monta_auth._cli import _doctor
+from monta_auth._cli import doctor
 from monta_auth.emulator import Emulator, Fault
 
 from .harness import MONTA_AUTH, Done, at_a_terminal, plain
@@ -28,7 +28,7 @@ def examine(run: Run) -> Callable[..., dict[str, tuple[str, str, str]]]:
         done = run("doctor", "--json", *arguments)
         told = json.loads(done.out)
         found = {c["check"]: (c["state"], c["text"], c["advice"]) for c in told["checks"]}
-        assert list(found) == [check.name for check in _doctor.CHECKS]
+        assert list(found) == [check.name for check in doctor.CHECKS]
         good = not {"failed", "skipped"} & {state for state, *_ in found.values()}
         assert (done.code, told["ok"]) == ((0, True) if good else (1, False))
         return found
@@ -104,7 +104,7 @@ def test_a_profile_brings_its_base_url(
     monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = json.dumps({"client_id": "a", "client_secret": "b", "base_url": monta.base_url})
-    monkeypatch.setattr("monta_auth._cli._keyring.load", lambda name: json.loads(kept))
+    monkeypatch.setattr("monta_auth._cli.keyring.load", lambda name: json.loads(kept))
     monkeypatch.setenv("MONTA_BASE_URL", "https://example.com/api/v1")
     found = examine("--profile", "x")
     assert found["environment"][1] == (
@@ -168,7 +168,7 @@ def test_a_server_that_is_down(monta: Emulator, examine: Examine) -> None:
 def test_a_server_that_is_silent(
     monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_doctor, "TIMEOUT", 0.05)
+    monkeypatch.setattr(doctor, "TIMEOUT", 0.05)
     monta.latency = 5.0
     assert examine()["connection"] == (
         "failed",
@@ -303,7 +303,7 @@ def test_a_proxy_that_hangs_up(
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         monkeypatch.setenv("HTTPS_PROXY", address)  # without a scheme
-        monkeypatch.setattr(_doctor, "TIMEOUT", 0.05)
+        monkeypatch.setattr(doctor, "TIMEOUT", 0.05)
         found = examine("--base-url", "https://public-api.monta.com/api/v1")
     assert found["proxy"] == ("ok", f"{address} takes connections", "")
     assert found["host name"] == ("ok", "the proxy looks it up", "")
@@ -340,7 +340,7 @@ def test_a_name_that_is_not_known(
     def unknown(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("monta_auth._cli._doctor.socket.getaddrinfo", unknown)
+    monkeypatch.setattr("monta_auth._cli.doctor.socket.getaddrinfo", unknown)
     assert examine("--base-url", "https://public-api.monta.example/api/v1")["host name"] == (
         "failed",
         f"the name public-api.monta.example is not known ({reason})",
@@ -374,8 +374,8 @@ def test_a_library_that_is_too_old(examine: Examine, monkeypatch: pytest.MonkeyP
         return installed[name]
 
     lines = ["requests>=2.32.2; extra == 'requests'", "httpx>=0.27; extra == 'httpx'", "other"]
-    monkeypatch.setattr("monta_auth._cli._doctor.metadata.version", version)
-    monkeypatch.setattr("monta_auth._cli._doctor.metadata.requires", lambda name: lines)
+    monkeypatch.setattr("monta_auth._cli.doctor.metadata.version", version)
+    monkeypatch.setattr("monta_auth._cli.doctor.metadata.requires", lambda name: lines)
     state, text, advice = examine()["versions"]
     assert state == "failed"
     assert text.endswith(", requests 2.31.0, httpx 0.27, keyring 99rc1")
@@ -386,7 +386,7 @@ def test_a_folder_has_no_bounds(examine: Examine, monkeypatch: pytest.MonkeyPatc
     def requires(name: str) -> list[str]:
         raise metadata.PackageNotFoundError
 
-    monkeypatch.setattr("monta_auth._cli._doctor.metadata.requires", requires)
+    monkeypatch.setattr("monta_auth._cli.doctor.metadata.requires", requires)
     assert examine()["versions"][0] == "ok"
 
 
@@ -394,7 +394,7 @@ def test_a_check_that_breaks_is_a_cross(examine: Examine, monkeypatch: pytest.Mo
     def broken(name: str) -> str:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("monta_auth._cli._doctor.metadata.version", broken)
+    monkeypatch.setattr("monta_auth._cli.doctor.metadata.version", broken)
     found = examine()
     assert found["versions"] == (
         "failed",
@@ -435,7 +435,7 @@ def test_a_pipe_gets_whole_lines_without_colour(start: Run) -> None:
     """One line for each check, for grep."""
     done = start("doctor")
     assert done.code == 0
-    assert len(done.out.splitlines()) == len(_doctor.CHECKS)
+    assert len(done.out.splitlines()) == len(doctor.CHECKS)
     assert "\x1b" not in done.out
 
 

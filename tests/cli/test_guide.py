@@ -15,7 +15,7 @@ import requests
 
 import monta_auth
 from monta_auth import PUBLIC_API
-from monta_auth._cli import _doctor, _live
+from monta_auth._cli import doctor, live
 from monta_auth.emulator import Emulator
 
 from ..docs.pages import DOCS, blocks
@@ -140,9 +140,9 @@ def _table(header: str) -> list[str]:
 
 
 def test_the_tables_are_the_codes() -> None:
-    assert _table("check") == [check.name for check in _doctor.CHECKS]
+    assert _table("check") == [check.name for check in doctor.CHECKS]
     assert _table("exit status") == [str(status) for status in range(6)]
-    assert (_live.CALLS, _live.SPENDING) == (7, 12)
+    assert (live.CALLS, live.SPENDING) == (7, 12)
     assert "seven calls more" in TEXT
     assert "at most 12 times" in TEXT
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import monta_auth
-from monta_auth._cli import _live
+from monta_auth._cli import live
 from monta_auth.emulator import Emulator, Fault
 from monta_auth.emulator._state import State
 
@@ -102,9 +102,9 @@ def test_a_refresh_token_that_works_twice(
 ) -> None:
     change(monkeypatch, "_renew", keep_refresh_tokens)
     answers = settle()
-    assert answers[_live.ONCE] == "no, it worked twice"
-    assert answers[_live.REFUSAL] == "HTTP 401, errorCode UNKNOWN"  # of one that is made up
-    assert answers[_live.REUSE] == "not settled"
+    assert answers[live.ONCE] == "no, it worked twice"
+    assert answers[live.REFUSAL] == "HTTP 401, errorCode UNKNOWN"  # of one that is made up
+    assert answers[live.REUSE] == "not settled"
     assert paths(monta) == [*BEFORE, *CALLS, "/auth/refresh"]
 
 
@@ -113,8 +113,8 @@ def test_a_rotation_that_ends_the_old_access_token(
 ) -> None:
     change(monkeypatch, "_renew", end_older_access_tokens)
     answers = settle()
-    assert answers[_live.ROTATION] == "is refused (HTTP 401)"
-    assert answers[_live.MINT] == "works (HTTP 200)"
+    assert answers[live.ROTATION] == "is refused (HTTP 401)"
+    assert answers[live.MINT] == "works (HTTP 200)"
 
 
 def test_a_mint_that_ends_older_tokens(
@@ -129,9 +129,9 @@ def test_a_mint_that_ends_older_tokens(
 
     change(monkeypatch, "_mint", end_all)
     answers = settle()
-    assert answers[_live.MINT] == "is refused (HTTP 401)"
-    assert answers[_live.ROTATION] == "works (HTTP 200)"
-    assert answers[_live.ONCE] == "yes"
+    assert answers[live.MINT] == "is refused (HTTP 401)"
+    assert answers[live.ROTATION] == "works (HTTP 200)"
+    assert answers[live.ONCE] == "yes"
 
 
 @pytest.mark.parametrize("counts", [True, False], ids=["counted", "free"])
@@ -157,16 +157,16 @@ def test_whether_auth_calls_count(
         monkeypatch.setattr(State, "authenticate", free)
     monta.partner, monta.quota = partner, 1000 if partner else 10
     answers = settle(*([] if partner else ["--spend-quota"]))
-    assert answers[_live.COUNTED] == ("yes" if counts else "no")
+    assert answers[live.COUNTED] == ("yes" if counts else "no")
     made = len(BEFORE) + len(CALLS) + 1
     if partner:
         assert monta.count() == made
-        assert answers[_live.HEADERS].startswith("ratelimit-policy, ratelimit-quota, ")
-        assert _live.LIMIT not in answers
+        assert answers[live.HEADERS].startswith("ratelimit-policy, ratelimit-quota, ")
+        assert live.LIMIT not in answers
     else:
         # Without the anonymous call and the refused refresh, eight counted, or four of them.
         assert monta.count() == made + (10 - (8 if counts else 4)) + 1
-        assert answers[_live.LIMIT] == "HTTP 429; how long to wait stands in: the body"
+        assert answers[live.LIMIT] == "HTTP 429; how long to wait stands in: the body"
 
 
 def test_other_programs_make_the_limit_useless_as_a_witness(
@@ -175,7 +175,7 @@ def test_other_programs_make_the_limit_useless_as_a_witness(
     monta.quota = 10
     run("me")  # two calls
     answers = settle("--spend-quota")
-    assert answers[_live.COUNTED] == (
+    assert answers[live.COUNTED] == (
         "not settled: other programs use these credentials as well, it seems"
     )
 
@@ -185,13 +185,13 @@ def test_other_programs_make_headers_useless_as_a_witness(monta: Emulator, settl
     headers = {"RateLimit-Remaining": "500"}
     monta.inject(Fault(), path="/consumers/me")
     monta.inject(Fault(headers=headers, after=True), times=9, path="/auth/me")
-    assert settle()[_live.COUNTED] == "not settled; --spend-quota finds out"
+    assert settle()[live.COUNTED] == "not settled; --spend-quota finds out"
 
 
 def test_a_limit_that_is_not_met(monta: Emulator, settle: Settle) -> None:
     answers = settle("--spend-quota")
-    assert answers[_live.COUNTED] == "not settled"
-    assert monta.count() == len(BEFORE) + _live.CALLS + _live.SPENDING
+    assert answers[live.COUNTED] == "not settled"
+    assert monta.count() == len(BEFORE) + live.CALLS + live.SPENDING
 
 
 def test_it_says_how_many_calls_it_spends(run: Run) -> None:
@@ -209,7 +209,7 @@ def test_it_stops_at_the_rate_limit(monta: Emulator, settle: Settle, quota: int)
     monta.quota = quota
     answers = settle()
     assert answers["stopped"] == "the rate limit was met: try again in 60 s, or --wait"
-    assert answers[_live.ONCE] == "not settled"
+    assert answers[live.ONCE] == "not settled"
     assert monta.count() == 1 + quota + 1
 
 
@@ -220,7 +220,7 @@ def test_it_waits_where_it_is_told_to(
     slept: list[float] = []
     monta.time = lambda: time.time() + sum(slept)
     monta.quota = 4
-    monkeypatch.setattr(_live, "time", SimpleNamespace(time=time.time, sleep=slept.append))
+    monkeypatch.setattr(live, "time", SimpleNamespace(time=time.time, sleep=slept.append))
     done = run("doctor", "--live", "--wait")
     assert done.err.endswith("Waiting 60 s for the rate limit.\n")
     assert slept == [60]
@@ -232,14 +232,14 @@ def test_it_waits_for_an_api_call_as_well(
     monta: Emulator, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(_live, "time", SimpleNamespace(time=time.time, sleep=slept.append))
+    monkeypatch.setattr(live, "time", SimpleNamespace(time=time.time, sleep=slept.append))
     monta.inject(Fault(), times=2, path="/auth/me")
     monta.inject(Fault(status=429, headers={"Retry-After": "7"}), path="/auth/me")
     answers = settle("--wait")
     assert slept == [7]
-    assert answers[_live.MINT] == "works (HTTP 200)"
-    assert answers[_live.LIMIT] == "HTTP 429; how long to wait stands in: retry-after"
-    assert answers[_live.HEADERS] == "retry-after"
+    assert answers[live.MINT] == "works (HTTP 200)"
+    assert answers[live.LIMIT] == "HTTP 429; how long to wait stands in: retry-after"
+    assert answers[live.HEADERS] == "retry-after"
 
 
 @pytest.mark.parametrize("headers", [None, {"Retry-After": "86400"}], ids=["none", "a day"])
@@ -275,8 +275,8 @@ def test_it_stops_where_nothing_can_be_learnt(
     monta.inject(fault, path=path)
     answers = settle()
     assert answers["stopped"] == stopped
-    assert answers[_live.MINT] == "works (HTTP 200)"
-    assert answers[_live.ONCE] == "not settled"
+    assert answers[live.MINT] == "works (HTTP 200)"
+    assert answers[live.ONCE] == "not settled"
 
 
 def test_it_stops_without_a_token(monta: Emulator, settle: Settle) -> None:
@@ -296,15 +296,15 @@ def test_it_stops_without_a_refresh_token(monta: Emulator, settle: Settle) -> No
     monta.inject(Fault(body='{"accessToken": "made-up"}'), times=2, path="/auth/token")
     answers = settle()
     assert answers["stopped"] == "the API sent no refresh token"
-    assert answers[_live.LIVES] == "5 minutes, unknown"
-    assert answers[_live.MINT] == "is refused (HTTP 401)"
+    assert answers[live.LIVES] == "5 minutes, unknown"
+    assert answers[live.MINT] == "is refused (HTTP 401)"
 
 
 def test_an_answer_that_says_nothing_settles_nothing(monta: Emulator, settle: Settle) -> None:
     monta.inject(Fault(), times=2, path="/auth/me")
     monta.inject(Fault(status=500), times=9, path="/auth/me")
     answers = settle()
-    assert answers[_live.MINT] == answers[_live.ROTATION] == "not settled (HTTP 500)"
+    assert answers[live.MINT] == answers[live.ROTATION] == "not settled (HTTP 500)"
 
 
 def test_without_credentials_there_is_no_experiment(
@@ -321,6 +321,6 @@ def test_a_bug_is_not_taken_for_an_answer(settle: Settle, monkeypatch: pytest.Mo
     def broken(*_: object) -> str:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(_live, "_lives", broken)
+    monkeypatch.setattr(live, "_lives", broken)
     with pytest.raises(ZeroDivisionError):
         settle()

@@ -13,8 +13,8 @@ import pytest
 
 import monta_auth
 from monta_auth import __main__, _cli
-from monta_auth._cli import _plain
-from monta_auth._cli._group import cli
+from monta_auth._cli import plain
+from monta_auth._cli.group import cli
 from monta_auth.emulator import Emulator
 
 from .harness import Done
@@ -62,8 +62,8 @@ main(["token"])
         "rich",
         "httpx",
         "starlette",
-        "monta_auth._cli._doctor",
-        "monta_auth._cli._live",
+        "monta_auth._cli.doctor",
+        "monta_auth._cli.live",
     }
 
 
@@ -134,7 +134,7 @@ def _interrupted(seconds: float) -> None:
 
 
 def test_the_demo_is_the_demo(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_plain, "demo", lambda: 7)
+    monkeypatch.setattr(plain, "demo", lambda: 7)
     assert run("demo").code == 7
 
 

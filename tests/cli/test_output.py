@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monta_auth._cli._output import duration
+from monta_auth._cli.output import duration
 
 
 @pytest.mark.parametrize(

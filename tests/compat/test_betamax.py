@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from monta_auth import _registry
+from monta_auth._core import shared_sources
 from monta_auth.emulator import Emulator
 
 from ..plugin.guide import examples, run
@@ -75,7 +75,7 @@ def test_a_tape_holds_no_secret_and_plays_without_a_server(site: Emulator, tmp_p
     assert len(json.loads(text)["http_interactions"]) == 4
 
     site.stop()
-    _registry.forget_shared_sources()
+    shared_sources.forget_shared_sources()
     played = Secrets(site)
     assert _pages(site, played) == [200, 200]
     assert played.pairs == 2

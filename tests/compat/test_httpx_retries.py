@@ -13,7 +13,7 @@ import httpx
 from httpx_retries import Retry, RetryTransport
 
 import httpx_monta
-from monta_auth import _drive
+from monta_auth._core import drivers
 from monta_auth.emulator import Emulator, Fault
 
 from .table import Combination
@@ -35,8 +35,8 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def asleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr(_drive, "time", SimpleNamespace(sleep=pauses.append))
-    monkeypatch.setattr(_drive, "_sleep", asleep)
+    monkeypatch.setattr(drivers, "time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr(drivers, "_sleep", asleep)
     return pauses
 
 

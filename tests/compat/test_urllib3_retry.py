@@ -11,7 +11,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from monta_auth import _drive
+from monta_auth._core import drivers
 from monta_auth.emulator import Emulator, Fault
 
 from .requests_library import auth_of
@@ -85,7 +85,7 @@ def test_token_calls_by_that_session_are_repeated_by_the_auth_alone(
 ) -> None:
     """Retry leaves POST alone unless it is told otherwise."""
     pauses: list[float] = []
-    monkeypatch.setattr(_drive, "time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr(drivers, "time", SimpleNamespace(sleep=pauses.append))
     mount(session, status_forcelist=[503])
     session.auth = auth_of(site, session=session)
     site.inject(Fault(status=503))

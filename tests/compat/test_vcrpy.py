@@ -11,7 +11,7 @@ import pytest
 import requests
 
 import httpx_monta
-from monta_auth import _registry
+from monta_auth._core import shared_sources
 from monta_auth.emulator import Emulator
 
 from ..plugin.guide import examples, run
@@ -79,7 +79,7 @@ def test_a_tape_holds_no_secret_and_plays_without_a_server(
     assert len(yaml.safe_load(text)["interactions"]) == 6
 
     site.stop()
-    _registry.forget_shared_sources()
+    shared_sources.forget_shared_sources()
     played = Secrets(site)
     with recorder.use_cassette(str(tape), record_mode="none") as cassette:
         assert _three_pages(library, site, played) == [200, 200, 200]

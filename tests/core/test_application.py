@@ -23,8 +23,8 @@ from monta_auth import (
     TokenSet,
     TokenSource,
 )
-from monta_auth._application import Application, Ask, find_application, read_application
-from monta_auth._wire import Reply
+from monta_auth._core.application import Application, Ask, find_application, read_application
+from monta_auth._core.token_calls import Reply
 from monta_auth.emulator import Emulator
 
 NOW = 1_754_472_037.25

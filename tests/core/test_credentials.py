@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from monta_auth import ConfigurationError
-from monta_auth._credentials import Credentials, checked_secret, find_credentials, missing
+from monta_auth._core.credentials import Credentials, checked_secret, find_credentials, missing
 
 SECRET = "s3cr3t-0f-the-client"
 

@@ -17,11 +17,11 @@ import trio
 import trio.testing
 
 from monta_auth import ConfigurationError, MontaAuthError, TokenSource
-from monta_auth._drive import adrive, drive, is_async
-from monta_auth._effects import Call, Send, Sleep, Wait
-from monta_auth._errors import TransportFailure
-from monta_auth._flight import Flight
-from monta_auth._wire import Reply
+from monta_auth._core.drivers import adrive, drive, is_async
+from monta_auth._core.effects import Call, Send, Sleep, Wait
+from monta_auth._core.errors import TransportFailure
+from monta_auth._core.flight import Flight
+from monta_auth._core.token_calls import Reply
 
 from ..simulation.flows import Hands, error_reply, make_source, no_answer, pair_reply, refuse
 
@@ -136,7 +136,7 @@ def test_a_function_that_raises_stop_iteration_does_not_hang_asyncio() -> None:
     script = """
         import asyncio, logging
         from monta_auth import TokenSource
-        from monta_auth._drive import adrive
+        from monta_auth._core.drivers import adrive
         logging.disable()
         secrets = iter(())
         source = TokenSource("id", lambda: next(secrets))
@@ -746,8 +746,8 @@ def test_two_hundred_greenlets_cost_one_token_call() -> None:
         warnings.simplefilter("error")
         import gevent, time
         from monta_auth import TokenSource
-        from monta_auth._drive import drive
-        from monta_auth._wire import Reply
+        from monta_auth._core.drivers import drive
+        from monta_auth._core.token_calls import Reply
 
         source = TokenSource("id", "secret")
         calls = []

@@ -16,9 +16,9 @@ from monta_auth import (
     RateLimitError,
     TokenEndpointError,
     TokenStoreError,
-    _errors,
 )
-from monta_auth._errors import (
+from monta_auth._core import errors
+from monta_auth._core.errors import (
     Failure,
     FailureKind,
     TransportFailure,
@@ -71,7 +71,7 @@ Transport = Callable[[BaseException], BaseException]
 def test_the_tree_drawn_in_the_module_is_the_tree_of_classes() -> None:
     drawn: dict[str, str] = {}
     above: list[tuple[int, str]] = []
-    for line in inspect.getdoc(_errors).splitlines():  # type: ignore[union-attr]
+    for line in inspect.getdoc(errors).splitlines():  # type: ignore[union-attr]
         if match := re.fullmatch(r"([ │├└─]*)(\w+Error)\b.*", line):
             depth, name = len(match[1]), match[2]
             while above and above[-1][0] >= depth:
@@ -85,7 +85,7 @@ def test_the_tree_drawn_in_the_module_is_the_tree_of_classes() -> None:
 def test_the_list_of_this_file_names_every_class() -> None:
     found = [
         cls
-        for cls in vars(_errors).values()
+        for cls in vars(errors).values()
         if inspect.isclass(cls) and issubclass(cls, MontaAuthError)
     ]
     assert found == CLASSES

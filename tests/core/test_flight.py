@@ -5,8 +5,9 @@ import threading
 import pytest
 
 from monta_auth import RateLimitError
-from monta_auth._errors import Failure
-from monta_auth._flight import LEASE, Flight
+from monta_auth._core.errors import Failure
+from monta_auth._core.flight import Flight
+from monta_auth._core.policy import LEASE
 
 
 def finish(flight: Flight, failure: Failure | None = None) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monta_auth import RefreshPolicy, TokenSet
-from monta_auth._held import Held, Phase, hold_new, hold_old
+from monta_auth._core.held_pair import Held, Phase, hold_new, hold_old
 
 BORN = datetime(2025, 8, 6, 8, 20, 37, tzinfo=UTC)
 WALL = BORN.timestamp()

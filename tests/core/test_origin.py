@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from urllib3.util import parse_url
 
 from monta_auth import PARTNER_API, PARTNER_SANDBOX_API, PUBLIC_API, ConfigurationError
-from monta_auth._origin import Origin, Origins, clean_base_url
+from monta_auth._core.origins import Origin, Origins, clean_base_url
 
 MONTA = ("https", "public-api.monta.com", 443)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monta_auth import Clock, ConfigurationError, RefreshPolicy
-from monta_auth._policy import SYSTEM_CLOCK, backoff
+from monta_auth._core.policy import SYSTEM_CLOCK, backoff
 
 DEFAULTS = {
     "advisory": 300.0,

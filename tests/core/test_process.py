@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from monta_auth import TokenSource, _source
-from monta_auth._effects import Send
+from monta_auth import TokenSource
+from monta_auth._core import source as _source
+from monta_auth._core.effects import Send
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,8 +24,8 @@ PRELUDE = """
     from datetime import datetime, timedelta, timezone
     warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
     from monta_auth import ConfigurationError, TokenSet, TokenSource
-    from monta_auth._drive import drive
-    from monta_auth._wire import Reply
+    from monta_auth._core.drivers import drive
+    from monta_auth._core.token_calls import Reply
 
     logging.disable()
     SERIAL = [0]

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from monta_auth import PARTNER_API, PUBLIC_API, ConfigurationError, RefreshPolicy, TokenSource
-from monta_auth import _registry as registry
-from monta_auth._registry import KEPT, forget_shared_sources, shared_source
+from monta_auth._core import shared_sources as registry
+from monta_auth._core.shared_sources import KEPT, forget_shared_sources, shared_source
 
 
 @pytest.fixture(autouse=True)
@@ -225,7 +225,7 @@ def test_the_module_loads_where_there_is_no_fork(monkeypatch: pytest.MonkeyPatch
     """Windows has no `os.register_at_fork`."""
     monkeypatch.delattr(os, "register_at_fork", raising=False)
     assert registry.__file__ is not None
-    name = "monta_auth._registry_without_fork"
+    name = "monta_auth._core.without_fork"
     spec = importlib.util.spec_from_file_location(name, registry.__file__)
     assert spec is not None
     assert spec.loader is not None

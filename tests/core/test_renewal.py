@@ -20,11 +20,11 @@ from monta_auth import (
     TokenEndpointError,
     TokenSource,
 )
-from monta_auth._effects import Send
-from monta_auth._errors import TransportFailure
-from monta_auth._memory import Recent, RefusedCredentials
-from monta_auth._policy import Clock
-from monta_auth._wire import Reply
+from monta_auth._core.effects import Send
+from monta_auth._core.errors import TransportFailure
+from monta_auth._core.policy import Clock
+from monta_auth._core.refusals import Recent, RefusedCredentials
+from monta_auth._core.token_calls import Reply
 
 from ..simulation.flows import (
     API,

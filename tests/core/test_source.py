@@ -20,10 +20,10 @@ from monta_auth import (
     TokenEndpointError,
     TokenSource,
 )
-from monta_auth._effects import Send, Wait
-from monta_auth._errors import TransportFailure
-from monta_auth._flight import LEASE
-from monta_auth._origin import Origins
+from monta_auth._core.effects import Send, Wait
+from monta_auth._core.errors import TransportFailure
+from monta_auth._core.origins import Origins
+from monta_auth._core.policy import LEASE
 
 from ..simulation.flows import (
     ID,

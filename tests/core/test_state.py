@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from monta_auth import RefreshPolicy
-from monta_auth._errors import TransportFailure
-from monta_auth._flight import LEASE, Flight
-from monta_auth._held import NOTHING, Held, Phase, hold_old
-from monta_auth._state import State
+from monta_auth._core.errors import TransportFailure
+from monta_auth._core.flight import Flight
+from monta_auth._core.held_pair import NOTHING, Held, Phase, hold_old
+from monta_auth._core.policy import LEASE
+from monta_auth._core.state import State
 
 from ..simulation.flows import Hands, no_answer, pair
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from monta_auth import ConfigurationError, RateLimitError, TokenSet, TokenSource
-from monta_auth._effects import Call, Send
-from monta_auth._errors import TransportFailure
+from monta_auth._core.effects import Call, Send
+from monta_auth._core.errors import TransportFailure
 from monta_auth.stores import MemoryStore
 
 from ..simulation.flows import (

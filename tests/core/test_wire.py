@@ -19,7 +19,7 @@ from monta_auth import (
     TokenEndpointError,
     TokenSet,
 )
-from monta_auth._wire import (
+from monta_auth._core.token_calls import (
     UNKNOWN_LIFE,
     Reply,
     TokenRequest,

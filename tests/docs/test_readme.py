@@ -23,7 +23,7 @@ import httpx2_monta
 import httpx_monta
 import monta_auth
 import requests_monta
-from monta_auth._auth import Settings
+from monta_auth._adapters.auth import Settings
 from monta_auth.emulator import Emulator, Fault
 
 README = Path(__file__).parents[2] / "README.rst"

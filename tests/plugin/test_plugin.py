@@ -274,11 +274,11 @@ def test_loaded_it_brings_no_library_along() -> None:
 
 def test_without_a_registry_there_is_nothing_to_forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """A suite that never uses an adapter pays for no import of one."""
-    monkeypatch.delitem(sys.modules, "monta_auth._registry", raising=False)
+    monkeypatch.delitem(sys.modules, "monta_auth._core.shared_sources", raising=False)
     pytest_plugin.pytest_runtest_setup()
     pytest_plugin.pytest_runtest_teardown()
 
-    assert "monta_auth._registry" not in sys.modules
+    assert "monta_auth._core.shared_sources" not in sys.modules
 
 
 def test_without_httpx2_respx_is_left_alone(

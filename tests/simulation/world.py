@@ -17,12 +17,14 @@ from typing import Any
 
 import pytest
 
-from monta_auth import MontaAuthError, RefreshPolicy, TokenSource, _source
-from monta_auth._effects import Call, Send, Sleep, Wait
-from monta_auth._errors import TransportFailure
-from monta_auth._flight import LEASE, Flight
-from monta_auth._held import Phase
-from monta_auth._wire import Reply
+from monta_auth import MontaAuthError, RefreshPolicy, TokenSource
+from monta_auth._core import source as _source
+from monta_auth._core.effects import Call, Send, Sleep, Wait
+from monta_auth._core.errors import TransportFailure
+from monta_auth._core.flight import Flight
+from monta_auth._core.held_pair import Phase
+from monta_auth._core.policy import LEASE
+from monta_auth._core.token_calls import Reply
 from monta_auth.stores import MemoryStore
 
 from .flows import (

@@ -1,0 +1,1 @@
+"""What the adapters share. HTTP libraries are handed in, never imported here."""

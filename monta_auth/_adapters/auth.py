@@ -1,0 +1,124 @@
+"""What the `MontaAuth` of every adapter has in common: settings, sharing, copies and pickles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self, TypedDict, Unpack
+
+from .._core.credentials import ClientSecret
+from .._core.errors import ConfigurationError
+from .._core.origins import Origins
+from .._core.policy import RefreshPolicy
+from .._core.shared_sources import shared_source
+from .._core.source import OnToken, TokenSource
+from .._core.status import Status
+from .._core.store_protocol import Bindable, Store
+from .._core.tokens import TokenSet
+
+
+class Settings(TypedDict, total=False):
+    """The keyword arguments that every `MontaAuth` takes; see there."""
+
+    base_url: str | None
+    allowed_origins: Iterable[str]
+    token: TokenSet | None
+    store: Store | Bindable | None
+    on_token: OnToken | None
+    policy: RefreshPolicy | None
+    source: TokenSource | None
+
+
+#: Arguments that belong to a source; objects that share one must not have them.
+_OF_A_SOURCE = {"client_id", "client_secret", "token", "store", "on_token", "policy"}
+
+
+class BaseAuth:
+    """The common part of every `MontaAuth`; see there for the arguments.
+
+    Attributes:
+        source: the `TokenSource` that this object and its copies share.
+    """
+
+    source: TokenSource
+
+    #: What `_connect` makes out of the settings, and a pickle leaves out.
+    _derived: ClassVar[tuple[str, ...]] = ("source", "_origins", "_monotonic")
+
+    def __init__(
+        self,
+        client_id: str | None = None,
+        client_secret: ClientSecret | None = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        given: dict[str, Any] = {"client_id": client_id, "client_secret": client_secret, **settings}
+        self._own_source: TokenSource | None = given.pop("source", None)
+        self._base_url: str | None = given.pop("base_url", None)
+        allowed = given.pop("allowed_origins", None) or ()
+        self._allowed_origins = allowed if isinstance(allowed, str) else tuple(allowed)
+        unknown = given.keys() - _OF_A_SOURCE
+        if unknown:
+            raise TypeError(f"{type(self).__name__}() has no argument {min(unknown)!r}")
+        self._settings = {name: value for name, value in given.items() if value is not None}
+        self._connect()
+
+    def _connect(self) -> None:
+        """Find or make the source that the settings ask for."""
+        settings = self._settings
+        if self._own_source is not None:
+            self._connect_to(self._own_source)
+        elif settings.keys() & {"token", "store", "on_token"} or callable(
+            settings.get("client_secret")
+        ):
+            self.source = TokenSource(base_url=self._base_url, **settings)
+        else:
+            self.source = shared_source(base_url=self._base_url, **settings)
+        self._origins = Origins(self.source.base_url, self._allowed_origins)
+        self._monotonic = self.source.monotonic
+
+    def _connect_to(self, source: TokenSource) -> None:
+        if not isinstance(source, TokenSource):
+            raise ConfigurationError("source= takes a TokenSource, such as the .source of an auth")
+        if self._settings:
+            raise ConfigurationError(
+                f"source= excludes {', '.join(f'{name}=' for name in self._settings)}: "
+                "they belong to the TokenSource"
+            )
+        if self._base_url is not None and self._base_url.rstrip("/") != source.base_url:
+            raise ConfigurationError("source= has another base_url: leave base_url= out")
+        self.source = source
+
+    def invalidate(self) -> None:
+        """Drop the access token, in memory and in the store: the next request renews."""
+        self.source.invalidate()
+
+    def forget(self) -> None:
+        """Drop the pair, in memory and in the store, and what is remembered of failures."""
+        self.source.forget()
+
+    def status(self) -> Status:
+        """Tell how the token is doing: expiry, last renewal and failure, counts; no secret."""
+        return self.source.status()
+
+    def __repr__(self) -> str:
+        module = type(self).__module__.partition(".")[0]
+        return f"{module}.{type(self).__qualname__}({self.source!r})"
+
+    def __copy__(self) -> Self:
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self.__copy__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The settings, with literal credentials; no pair. A new process obtains its own."""
+        if self.source.credentials is None and "store" not in self._settings:
+            raise TypeError(f"{type(self).__name__} has nothing but a token pair to pickle")
+        state = {k: v for k, v in self.__dict__.items() if k not in self._derived}
+        state["_settings"] = {k: v for k, v in self._settings.items() if k != "token"}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._connect()

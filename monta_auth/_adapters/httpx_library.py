@@ -1,0 +1,258 @@
+"""What httpx and httpx2 call the same things: requests, failures and bodies of either library.
+
+Generic over the library's module, which an adapter hands in together with its error classes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+from .._core.drivers import Raised
+from .._core.effects import Send
+from .._core.errors import Failure, MontaAuthError, TokenEndpointError, TransportFailure, recast
+from .._core.token_calls import Reply, TokenRequest
+
+#: Key in a request's extensions by which a token call and its redirects are known.
+_MARK = "monta_auth.token_call"
+
+
+class Library:
+    """httpx or httpx2.
+
+    Args:
+        module: the library itself.
+        errors: for each of our errors the class that is also the library's `RequestError`.
+    """
+
+    def __init__(
+        self, module: Any, errors: Mapping[type[MontaAuthError], type[MontaAuthError]]
+    ) -> None:
+        self.module = module
+        self.byte_stream = module.ByteStream
+        self._errors = errors
+        self._token_call = _token_call_class(module)
+        self._never_sent = (
+            module.ConnectError,
+            module.ConnectTimeout,
+            module.PoolTimeout,
+            module.ProxyError,
+            module.UnsupportedProtocol,
+        )
+
+    def token_call(self, effect: Send, like: Any) -> Any:
+        """Return the library's request for a token call.
+
+        Args:
+            like: the request that caused it, or a client, for its timeout and its user agent; a
+                request that a flow yields has neither of its own.
+        """
+        is_request = isinstance(like, self.module.Request)
+        given = like.extensions.get("timeout", {}) if is_request else like.timeout.as_dict()
+        timeout: dict[str, float | None] = dict(given)
+        within: dict[str, float] = {}
+        for name in ("connect", "read", "write", "pool"):
+            seconds = timeout.get(name)
+            within[name] = effect.timeout if seconds is None else min(seconds, effect.timeout)
+        return self._token_call(effect.request, within, like.headers.get("User-Agent"))
+
+    def outcome(self, result: Any, call: Any) -> Reply | Raised:
+        """Return what a token call came to, and empty its request.
+
+        Args:
+            result: the response, read; or the exception that came in its place.
+        """
+        response: Any = result
+        try:
+            if isinstance(result, Exception):
+                response = getattr(result, "response", None)
+                if not isinstance(response, self.module.Response):
+                    return Raised(self.failure(result, call) or self.transport_failure(result))
+                # A hook of the client raised for the status.
+            if response.request is not call:
+                return Raised(_redirected())
+            body = response.content if response.is_stream_consumed else b""
+            return Reply(response.status_code, response.headers, body)
+        finally:
+            call.wipe()
+
+    def empty(self, response: Any) -> None:
+        """Empty a response: the library's frames hold on to it, or could not read it to its end."""
+        response._content, response._text = b"", ""
+
+    def failure(self, error: BaseException | None, call: Any) -> Failure | None:
+        """Return what the core learns of an exception, or None if it is not this token call's."""
+        if isinstance(error, MontaAuthError):
+            return error.with_traceback(None)
+        cause = getattr(error, "_request", None)
+        if cause is None or cause.extensions.get(_MARK) is not call.extensions[_MARK]:
+            return None
+        if isinstance(error, self.module.RequestError):
+            return self.transport_failure(error)
+        name = type(error).__qualname__
+        return TransportFailure(f"the token call failed: an event hook raised {name}")
+
+    def transport_failure(self, error: Any) -> TransportFailure:
+        module = self.module
+        if not isinstance(error, module.RequestError):
+            return TransportFailure(f"the token call failed: {type(error).__qualname__}")
+        text = f"the token call failed: {error or type(error).__qualname__}"
+        kind = next(c for c in type(error).__mro__ if getattr(module, c.__name__, None) is c)
+        sent = not isinstance(error, self._never_sent)
+        if isinstance(error, module.TimeoutException):
+            return TransportFailure(text, "timeout", sent, kind)
+        if isinstance(error, module.ProxyError) or "SSL" in text or "certificate" in text:
+            text += "; MontaAuth(client=...) makes the token calls with that client's TLS and proxy"
+        return TransportFailure(text, "other" if sent else "connect", sent, kind)
+
+    def too_many_redirects(self, cause: Any) -> Exception | None:
+        """Return the same error with a word on token calls, which the client counts, too."""
+        if not isinstance(cause, self.module.TooManyRedirects):
+            return None
+        text = f"{cause} Token calls count; MontaAuth(client=...) keeps them apart."
+        error: Exception = self.module.TooManyRedirects(text, request=cause.request)
+        return error
+
+    def error(self, error: MontaAuthError | TransportFailure, request: Any) -> Exception:
+        """Return what a caller of the library gets for a failure of the core."""
+        module = self.module
+        new: Any
+        if isinstance(error, TransportFailure):
+            kind = error.library_class
+            if kind is None or not issubclass(kind, module.RequestError):
+                kind = {
+                    "timeout": module.ReadTimeout,
+                    "connect": module.ConnectError,
+                    "other": module.NetworkError,
+                }[error.kind]
+            new = kind(error.text)
+        else:
+            new = recast(error, self._errors.get(type(error), type(error)))
+        if isinstance(new, module.RequestError) and request is not None:
+            # Raised in a flow, it passes by where the library would do this.
+            request.headers.pop("Authorization", None)
+            new.request = request
+        result: Exception = new
+        return result
+
+    def rewinder(self, stream: Any) -> Callable[[], bool] | None:
+        """Return a function that readies the body for a second sending, or None if that is not
+        possible. Called before the first sending: files are sent again from where they stood.
+        """
+        if type(stream).__module__.partition(".")[0] != self.module.__name__:
+            return None  # a stream of the user's own: nobody knows what a second pass gives
+        fields = getattr(stream, "fields", None)
+        if fields is not None and hasattr(stream, "boundary"):
+            # Multipart. The library itself sets the files back to their start when it sends.
+            files = [field.file for field in fields if hasattr(field, "file")]
+            ok = all(isinstance(f, str | bytes) or _is_seekable(f) for f in files)
+            return as_it_is if ok else None
+        # There is no public way to the object that the user gave as content.
+        content: Any = getattr(stream, "_stream", None)
+        if hasattr(content, "read"):
+            return _seeker(content)
+        if hasattr(content, "aread"):
+            return None
+        for ask in (iter, aiter):
+            try:
+                return None if ask(content) is content else as_it_is
+            except TypeError:
+                continue
+        return None
+
+
+def as_it_is() -> bool:
+    return True
+
+
+def _is_seekable(file: Any) -> bool:
+    try:
+        return bool(file.seekable())
+    except AttributeError:
+        return hasattr(file, "seek")
+    except ValueError:
+        return False
+
+
+def _seeker(file: Any) -> Callable[[], bool] | None:
+    try:
+        start = file.tell()
+    except (AttributeError, OSError, ValueError):
+        return None
+
+    def rewind() -> bool:
+        try:
+            file.seek(start)
+        except (AttributeError, OSError, ValueError, io.UnsupportedOperation):
+            return False
+        return True
+
+    return rewind
+
+
+def _redirected() -> TokenEndpointError:
+    return TokenEndpointError(
+        "the token endpoint redirects, which is not followed with a secret in hand"
+    )
+
+
+def _token_call_class(module: Any) -> Any:
+    """Make the library's classes for a token call: a request whose body can be sent once."""
+
+    class OneShot(module.SyncByteStream, module.AsyncByteStream):  # type: ignore[misc]
+        """The body of a token call. A redirect with 307 or 308 would send it on elsewhere."""
+
+        def __init__(self, body: bytes) -> None:
+            self.body = body
+            self._is_sent = False
+
+        def _take(self) -> bytes:
+            if self._is_sent:
+                raise TokenEndpointError(
+                    "a token call is sent once: this one was redirected, or repeated by a "
+                    "transport that retries POST; MontaAuth(client=...) makes it by another client"
+                )
+            self._is_sent = True
+            return self.body
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield self._take()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield self._take()
+
+    class TokenCall(module.Request):  # type: ignore[misc]
+        """Reading it (as logging hooks do) must not exchange its stream for one that repeats."""
+
+        def __init__(
+            self, call: TokenRequest, timeout: Mapping[str, float], user_agent: str | None
+        ) -> None:
+            url = module.URL(call.url)
+            headers = {"Host": url.netloc.decode("ascii"), **call.headers}
+            headers["Content-Length"] = str(len(call.body))
+            if user_agent is not None:
+                headers["User-Agent"] = user_agent
+            super().__init__(  # pyright: ignore[reportUnknownMemberType]
+                "POST",
+                url,
+                headers=headers,
+                stream=OneShot(call.body),
+                extensions={"timeout": dict(timeout), _MARK: object()},
+            )
+
+        @property
+        def content(self) -> bytes:
+            body: bytes = self.stream.body
+            return body
+
+        def read(self) -> bytes:
+            return self.content
+
+        async def aread(self) -> bytes:
+            return self.content
+
+        def wipe(self) -> None:
+            self.stream.body = b""
+
+    return TokenCall

@@ -1,0 +1,41 @@
+"""The part of `MontaAuthMixin` that the adapters share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+from .._core.errors import ConfigurationError
+
+
+class Mixin:
+    """Sets ``auth`` once the client's own ``__init__`` is through; see the adapters' mixins."""
+
+    #: What it can be mixed into.
+    _clients: ClassVar[tuple[type, ...]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        before = cls.__mro__[: cls.__mro__.index(Mixin)]
+        for client in set(before) & set(cls._clients):
+            # Its __init__ calls no further one.
+            raise TypeError(
+                f"MontaAuthMixin must stand before {client.__name__}: "
+                f"class {cls.__name__}(MontaAuthMixin, {client.__name__})"
+            )
+
+    def __init__(
+        self, *args: Any, monta_auth: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        if not isinstance(self, self._clients):
+            names = " or ".join(client.__name__ for client in self._clients)
+            raise TypeError(f"MontaAuthMixin is for classes that derive from {names}")
+        other = kwargs.get("auth")
+        if monta_auth is not None and other is not None:
+            raise ConfigurationError("auth= and monta_auth= exclude each other")
+        super().__init__(*args, **kwargs)
+        if other is None:
+            cast(Any, self).auth = self._make_auth(monta_auth if monta_auth is not None else {})
+
+    def _make_auth(self, arguments: Mapping[str, Any]) -> object:
+        raise NotImplementedError  # pragma: no cover - each adapter's mixin has its own

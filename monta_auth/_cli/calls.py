@@ -1,0 +1,64 @@
+"""The calls that `doctor` makes, and what their replies say of the rate limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from .._core.token_calls import Reply, _json_object, _object
+
+TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that was answered.
+
+    Args:
+        at: when, in seconds since 1970.
+        is_auth: whether it went to an auth endpoint.
+        reply: holds tokens; it is looked at here and shown nowhere.
+    """
+
+    at: float
+    is_auth: bool
+    reply: Reply
+
+    @property
+    def remaining(self) -> int | None:
+        """How many calls the headers say are left; only the Partner API tells."""
+        value = self.reply.headers.get("ratelimit-remaining", "")
+        return int(value) if value.isdecimal() else None
+
+    @property
+    def limit(self) -> dict[str, Any]:
+        """What a 429 says of the limit."""
+        return _object(_object(_json_object(self.reply).get("context")).get("rateLimitResponse"))
+
+
+class Session(requests.Session):
+    """A session that remembers the calls that count: all but those without a token."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self._clock = clock
+        self.hooks["response"].append(self._note)
+
+    def _note(self, response: requests.Response, **_: Any) -> None:
+        request = response.request
+        path = urlsplit(request.url or "").path
+        is_auth = str(path).endswith(("/auth/token", "/auth/refresh"))
+        if is_auth or "Authorization" in request.headers:
+            reply = Reply(response.status_code, response.headers, response.content)
+            self.calls.append(Call(self._clock(), is_auth, reply))
+
+
+def leave(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """An auth that keeps a password of ``.netrc`` out."""
+    return request

@@ -1,0 +1,318 @@
+"""`monta-auth doctor`: small checks in the order in which things depend on each other.
+
+A check returns what it found or raises; either way the others go on, and those that depend on one
+that went wrong are skipped.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import socket
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from requests.utils import get_environ_proxies, select_proxy
+
+from requests_monta import MontaAuth
+
+from .. import Application, __version__
+from .._core.application import application_urls
+from .._core.origins import clean_base_url
+from .._core.token_calls import _http_date
+from ..stores import FileStore
+from .account import Account, find_account
+from .calls import TIMEOUT, Session, leave
+from .failures import as_failure
+from .live import Live, Report, examine
+from .output import duration, echo, show_json, sign, wrapped
+
+_INDENT = 15
+#: A clock that is further off than this, in seconds, is worth a word.
+_CLOCK_LIMIT = 30.0
+_LIBRARIES = ("requests", "httpx", "httpx2", "aiohttp", "keyring", "filelock", "click")
+
+
+class Result(NamedTuple):
+    """What a check found, and what to do about it."""
+
+    state: Literal["ok", "warning", "failed", "skipped"]
+    text: str
+    advice: str = ""
+
+
+@dataclass
+class Case:
+    """What is examined, and what the checks so far have found of it.
+
+    Args:
+        profile, base_url: the options of the command.
+    """
+
+    profile: str | None
+    base_url: str | None
+    session: Session = field(default_factory=Session)
+    address: str = ""
+    account: Account | None = None
+    proxy: str | None = None
+    ahead: float | None = None
+    auth: MontaAuth | None = None
+    application: Application | None = None
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.address).hostname or ""
+
+
+class Check(NamedTuple):
+    """A check, and the names of those that it makes no sense without."""
+
+    name: str
+    run: Callable[[Case], Result]
+    needs: tuple[str, ...] = ()
+
+
+def _versions(case: Case) -> Result:
+    """Extras say which releases work; a library that was installed without them can be older."""
+    found = {"monta-auth": __version__, "Python": platform.python_version()}
+    old: list[str] = []
+    lowest = _lowest()
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        bound = lowest.get(name, "0")
+        if _numbers(found[name]) < _numbers(bound):
+            old.append(f"{name}>={bound}")
+    text = ", ".join(f"{name} {version}" for name, version in found.items())
+    if old:
+        wanted = " ".join(f"'{bound}'" for bound in old)
+        return Result("failed", f"a library is too old: {text}", f"pip install --upgrade {wanted}")
+    return Result("ok", text)
+
+
+def _lowest() -> dict[str, str]:
+    try:
+        lines = metadata.requires("monta-auth") or []
+    except metadata.PackageNotFoundError:
+        return {}  # run from a folder
+    return {m[1]: m[2] for line in lines if (m := re.match(r"([\w-]+)>=([\d.]+)", line))}
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
+
+
+def _base_url(case: Case) -> Result:
+    case.address = clean_base_url(case.base_url)
+    return Result("ok", case.address)
+
+
+def _environment(case: Case) -> Result:
+    case.account = account = find_account(case.profile, case.base_url)
+    text = f"client id {account.credentials.client_id}, from the {account.origin}"
+    if account.base_url != case.address:
+        text += f", for {account.base_url}"
+        case.address = account.base_url
+    return Result("ok", text)
+
+
+def _store(case: Case) -> Result:
+    assert case.account is not None
+    stored = "no token" if case.account.stored_pair() is None else "a token"
+    return Result("ok", f"{FileStore()._directory} holds {stored}")
+
+
+def _proxy(case: Case) -> Result:
+    found: dict[str, str] = get_environ_proxies(case.address)
+    case.proxy = proxy = select_proxy(case.address, found)
+    if proxy is None:
+        return Result("ok", f"none is set for {case.host}")
+    # A proxy may be given without a scheme; a password in it is not shown.
+    split = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    port = split.port or {"http": 80, "https": 443}.get(split.scheme, 1080)
+    name = f"{split.hostname}:{port}"
+    try:
+        socket.create_connection((split.hostname or "", port), TIMEOUT).close()
+    except OSError as error:
+        return Result(
+            "failed",
+            f"the proxy {name} cannot be reached ({_reason(error)})",
+            f"correct HTTPS_PROXY, or name {case.host} in NO_PROXY",
+        )
+    return Result("ok", f"{name} takes connections")
+
+
+def _name(case: Case) -> Result:
+    if case.proxy is not None:
+        return Result("ok", "the proxy looks it up")
+    try:
+        found = socket.getaddrinfo(case.host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return Result(
+            "failed",
+            f"the name {case.host} is not known ({_reason(error)})",
+            "check the spelling of the base URL, and the name server of this machine",
+        )
+    addresses = sorted({str(address[4][0]) for address in found})
+    return Result("ok", f"{case.host} is {', '.join(addresses)}")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
+def _connection(case: Case) -> Result:
+    """One call without a token: whatever it meets on the way, the API has to answer 401."""
+    began = time.time()
+    url = application_urls(case.address)[0]
+    answer = case.session.get(url, auth=leave, timeout=TIMEOUT, allow_redirects=False)
+    middle = (began + time.time()) / 2
+    date = _http_date(answer.headers.get("Date"))
+    if date is not None:
+        case.ahead = date.timestamp() + 0.5 - middle  # it tells whole seconds
+    status = answer.status_code
+    if status in (401, 403, 429):
+        tls = ", its certificate is trusted" if case.address.startswith("https:") else ""
+        return Result("ok", f"{case.host} answers{tls}")
+    what = f"{case.host} answers HTTP {status} to a call without a token, where 401 is expected"
+    if status >= 500:
+        return Result("failed", what, "this is the API's own trouble: try again later")
+    if status == 404:
+        return Result("failed", what, "is /api/v1 missing at the end of the base URL?")
+    advice = "is the base URL the API, or does a login page of the network stand in between?"
+    return Result("failed", what, advice)
+
+
+def _clock(case: Case) -> Result:
+    if case.ahead is None:
+        return Result("ok", "the API does not tell its time")
+    off = abs(case.ahead)
+    if off < _CLOCK_LIMIT:
+        return Result("ok", "this machine and the API agree")
+    direction = "behind" if case.ahead > 0 else "ahead of"
+    return Result(
+        "warning",
+        f"the clock of this machine is {duration(off)} {direction} that of the API",
+        "set it by NTP; tokens work all the same, but certificates and logs may not",
+    )
+
+
+def _credentials(case: Case) -> Result:
+    assert case.account is not None
+    case.auth = case.account.fresh_auth(case.session)
+    pair = case.auth.token()
+    life = pair.access_expires_at - pair.issued_at if pair.issued_at else None
+    text = "" if life is None else f"; an access token lives for {duration(life.total_seconds())}"
+    return Result("ok", f"accepted{text}")
+
+
+def _scopes(case: Case) -> Result:
+    assert case.auth is not None
+    case.application = case.auth.application()
+    scopes = case.application.scopes
+    if not scopes:
+        return Result("failed", "the credentials have no scopes", "add them in Monta's portal")
+    return Result("ok", ", ".join(scopes))
+
+
+def _quota(case: Case) -> Result:
+    assert case.application is not None
+    limit, interval = case.application.rate_limit, case.application.rate_limit_interval
+    left = case.session.calls[-1].remaining
+    if limit is None or interval is None:
+        return Result("ok", "the API does not tell; users of the Public API report 10 in 60 s")
+    text = f"{limit} calls in {interval} s"
+    if left is None:
+        return Result("ok", text)
+    if left < limit / 10:
+        return Result(
+            "warning",
+            f"{text}, {left} left just now",
+            "let all processes share a token (store=), and call less often",
+        )
+    return Result("ok", f"{text}, {left} left just now")
+
+
+CHECKS = (
+    Check("versions", _versions),
+    Check("base URL", _base_url),
+    Check("environment", _environment, ("base URL",)),
+    Check("store", _store, ("environment",)),
+    Check("proxy", _proxy, ("base URL",)),
+    Check("host name", _name, ("base URL",)),
+    Check("connection", _connection, ("proxy", "host name")),
+    Check("clock", _clock, ("connection",)),
+    Check("credentials", _credentials, ("environment", "connection")),
+    Check("scopes", _scopes, ("credentials",)),
+    Check("rate limit", _quota, ("scopes",)),
+)
+
+
+def results(case: Case) -> Generator[tuple[str, Result], None, None]:
+    """Run the checks, each when it is asked for."""
+    without: set[str] = set()
+    for check in CHECKS:
+        reason = next((name for name in check.needs if name in without), None)
+        if reason is not None:
+            result = Result("skipped", f"not tried, because of: {reason}")
+        else:
+            result = _tried(check, case)
+        if result.state in ("failed", "skipped"):
+            without.add(check.name)
+        yield check.name, result
+
+
+def _tried(check: Check, case: Case) -> Result:
+    try:
+        return check.run(case)
+    except Exception as error:
+        failure = as_failure(error)
+        if failure is None:
+            text = f"the check itself broke ({type(error).__name__})"
+            return Result("failed", text, "please report it as a bug of monta-auth")
+        return Result("failed", failure.text, failure.advice)
+
+
+def run(case: Case, *, as_json: bool, live: Live | None) -> bool:
+    """Print what the checks find; return whether nothing is wrong."""
+    found: dict[str, Result] = {}
+    for name, result in results(case):
+        found[name] = result
+        if not as_json:
+            _print(name, result)
+    report: Report | None = None
+    if live is not None and case.account is not None and found["credentials"].state == "ok":
+        report = examine(case.account, case.session, live)
+        if not as_json:
+            report.show()
+    good = all(result.state in ("ok", "warning") for result in found.values())
+    if as_json:
+        data: dict[str, Any] = {"ok": good}
+        data["checks"] = [{"check": name, **r._asdict()} for name, r in found.items()]
+        if live is not None:
+            data["live"] = None if report is None else report.answers
+        show_json(data)
+    return good
+
+
+_SIGNS = {
+    "ok": ("✓", "ok", "green"),
+    "warning": ("!", "!", "yellow"),
+    "failed": ("✗", "XX", "red"),
+    "skipped": ("-", "-", "bright_black"),
+}
+
+
+def _print(name: str, result: Result) -> None:
+    between = f"\n{' ' * (_INDENT + 3)}"
+    lines = wrapped(result.text, _INDENT + 3)
+    if result.advice:
+        lines += wrapped(f"{result.advice}.", _INDENT + 3)
+    wanted, plain, colour = _SIGNS[result.state]
+    echo(f"{sign(wanted, plain)} {name:<{_INDENT}}{between.join(lines)}", style=colour)

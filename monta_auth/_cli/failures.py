@@ -1,0 +1,84 @@
+"""Errors as a sentence and an exit status. Both are documented in docs/guides/command-line.rst."""
+
+from __future__ import annotations
+
+import math
+
+from .. import (
+    ConfigurationError,
+    InvalidCredentialsError,
+    MontaAuthError,
+    RateLimitError,
+    TokenStoreError,
+)
+from .._core.errors import TransportFailure
+
+FAILED, USAGE, CREDENTIALS, RATE_LIMIT, NETWORK = 1, 2, 3, 4, 5
+
+
+class Failed(Exception):
+    """Ends a command.
+
+    Args:
+        text: what is wrong.
+        advice: what to do about it.
+        exit_code: the command's exit status.
+    """
+
+    def __init__(self, text: str, advice: str = "", exit_code: int = FAILED) -> None:
+        super().__init__(f"{text}: {advice}" if advice else text)
+        self.text = text
+        self.advice = advice
+        self.exit_code = exit_code
+
+
+def as_failure(error: Exception) -> Failed | None:
+    """Return what a user is told of this error; None if it is none that we know."""
+    if isinstance(error, Failed):
+        return error
+    if isinstance(error, MontaAuthError):
+        return _ours(error)
+    import requests
+
+    if isinstance(error, TransportFailure):
+        return _of_the_network(error.library_class or requests.ConnectionError, str(error))
+    if isinstance(error, requests.RequestException):
+        return _of_the_network(type(error), str(error))
+    return None
+
+
+def _ours(error: MontaAuthError) -> Failed:
+    text = str(error)
+    if isinstance(error, InvalidCredentialsError):
+        advice = "compare them with Monta's portal, and the base URL with where they were made"
+        return Failed(text, advice, CREDENTIALS)
+    if isinstance(error, RateLimitError):
+        wait = "a minute" if error.retry_after is None else f"{math.ceil(error.retry_after)} s"
+        return Failed(text, f"try again in {wait}", RATE_LIMIT)
+    if isinstance(error, ConfigurationError):
+        return Failed(text, exit_code=USAGE)
+    if isinstance(error, TokenStoreError):
+        return Failed(text)
+    return Failed(text, "try again later" if error.retryable else "check the base URL")
+
+
+def _of_the_network(kind: type[Exception], words: str) -> Failed:
+    """What requests says is for programmers; only the class and one word of it are used."""
+    from requests import exceptions
+
+    if issubclass(kind, exceptions.ProxyError):
+        text = "the proxy cannot be reached, or refuses"
+        advice = "correct HTTPS_PROXY, or name the API's host in NO_PROXY"
+    elif issubclass(kind, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in words:
+        text = "the certificate of the API is not trusted"
+        advice = "behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE to the file of its CA"
+    elif issubclass(kind, exceptions.SSLError):
+        text = "something that does not speak TLS answers in place of the API"
+        advice = "check the host and the port of the base URL, and the proxy"
+    elif issubclass(kind, exceptions.Timeout):
+        text = "the API did not answer in time"
+        advice = "try again, and check the network, the firewall and the proxy"
+    else:
+        text = "there is no connection to the API"
+        advice = "check the base URL, the network, the firewall and the proxy"
+    return Failed(text, advice, NETWORK)

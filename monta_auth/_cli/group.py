@@ -1,0 +1,274 @@
+"""The commands and their options. What they do is imported when they do it: `token` is quick."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from .. import Application, TokenSet, __version__
+from .._core.credentials import Credentials
+from .._core.origins import clean_base_url
+from . import keyring, plain
+from .account import DEFAULT, Account, find_account
+from .failures import NETWORK, Failed, as_failure
+from .output import duration, echo, show, show_json
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        logger, handler = logging.getLogger("monta_auth"), _Warnings()
+        logger.addHandler(handler)
+        try:
+            return super().invoke(ctx)
+        except ImportError as error:
+            ctx.exit(plain.missing("monta-auth", "cli", error))
+        except Exception as error:
+            failure = as_failure(error)
+            if failure is None:
+                raise
+            more = "; `monta-auth doctor` finds out more" if failure.exit_code == NETWORK else ""
+            echo(f"monta-auth: {failure}{more}", err=True)
+            ctx.exit(failure.exit_code)
+        finally:
+            logger.removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    """What the library warns of, on standard error: for instance that the store does not work."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # A renewal that failed is told by the error that ends the command.
+        if not record.msg.startswith("renewal "):
+            echo(f"monta-auth: {record.getMessage()}", err=True)
+
+
+@click.group(
+    cls=_Group,
+    epilog="Exit status: 0 done, 1 failed, 2 wrong usage or settings, 3 no credentials or refused "
+    "ones, 4 rate limit, 5 network.",
+)
+@click.version_option(__version__, message="monta-auth %(version)s")
+def cli() -> None:
+    """Access tokens for the Monta EV-charging API, at the command line.
+
+    Credentials come from MONTA_CLIENT_ID and MONTA_CLIENT_SECRET, or from the system keyring (see
+    `monta-auth login`).
+    """
+
+
+def _account_options(command: F) -> F:
+    profile = click.option(
+        "--profile",
+        metavar="NAME",
+        help="Use the credentials of this login, whatever the environment says.",
+    )
+    return profile(_base_url_option(command))
+
+
+def _base_url_option(command: F) -> F:
+    return click.option(
+        "--base-url",
+        metavar="URL",
+        help="Of the API, with /api/v1; else that of the login, MONTA_BASE_URL or the Public API.",
+    )(command)
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+@cli.command()
+@_account_options
+@_json_option
+def me(profile: str | None, base_url: str | None, as_json: bool) -> None:
+    """Tell who the API takes you for: application, scopes, rate limit."""
+    account = find_account(profile, base_url)
+    application = account.auth().application()
+    if as_json:
+        show_json({name: getattr(application, name) for name in Application._fields})
+    else:
+        show(_described(application, account))
+
+
+def _described(application: Application, account: Account) -> list[tuple[str, str]]:
+    limit, interval = application.rate_limit, application.rate_limit_interval
+    told = {
+        "name": application.name,
+        "application": application.id,
+        "user": application.user_id,
+        "operator": application.operator_id,
+        "client id": application.client_id,
+        "scopes": ", ".join(application.scopes) or "none",
+        "rate limit": (
+            f"{limit} calls in {interval} s" if limit and interval else "the API does not tell"
+        ),
+        "base URL": account.base_url,
+    }
+    if application.team_ids is not None:
+        told["teams"] = ", ".join(map(str, application.team_ids)) or "all"
+    return [(name, str(value)) for name, value in told.items() if value is not None]
+
+
+@cli.command()
+@_account_options
+@click.option("--header", is_flag=True, help="Print it as a header, for `curl -H @-`.")
+def token(profile: str | None, base_url: str | None, header: bool) -> None:
+    """Print a usable access token, and nothing else.
+
+    It is kept in a file that only you can read, so that a loop costs one token call an hour.
+
+    As a header it does not show in the list of processes:
+
+        monta-auth token --header | curl -H @- URL
+    """
+    value = find_account(profile, base_url).auth().bearer_token()
+    click.echo(f"Authorization: Bearer {value}" if header else value)
+
+
+@cli.command()
+@_account_options
+@_json_option
+def status(profile: str | None, base_url: str | None, as_json: bool) -> None:
+    """Tell what is used and stored, and when it expires.
+
+    Makes no call, and shows no secret and no token.
+    """
+    from ..stores import FileStore
+
+    account = find_account(profile, base_url)
+    pair = account.stored_pair()
+    now = time.time()
+    told = {
+        "credentials": account.origin,
+        "client id": account.credentials.client_id,
+        "base URL": account.base_url,
+        "store": str(FileStore()._directory),
+    }
+    if as_json:
+        data: dict[str, object] = {key.replace(" ", "_").lower(): told[key] for key in told}
+        for name in ("access_expires_at", "refresh_expires_at"):
+            data[name] = None if pair is None else getattr(pair, name)
+        show_json(data)
+    else:
+        show([*told.items(), *_lives(pair, now)])
+
+
+def _lives(pair: TokenSet | None, now: float) -> list[tuple[str, str]]:
+    if pair is None:
+        return [("token", "none is stored; the next command that needs one fetches it")]
+    refresh = "none" if pair.refresh_token is None else _expiry(pair.refresh_expires_at, now)
+    return [("access token", _expiry(pair.access_expires_at, now)), ("refresh token", refresh)]
+
+
+def _expiry(date: datetime | None, now: float) -> str:
+    if date is None:
+        return "expires nobody knows when"
+    if date.timestamp() <= 0:
+        return "refused by the API; the next command renews it"
+    left = date.timestamp() - now
+    return f"expires in {duration(left)}" if left > 0 else f"expired {duration(-left)} ago"
+
+
+@cli.command()
+@click.option("--profile", metavar="NAME", default=DEFAULT, show_default=True)
+@click.option("--client-id", metavar="ID", help="Asked for unless given.")
+@_base_url_option
+@click.option("--no-check", is_flag=True, help="Store them without asking the API.")
+def login(profile: str, client_id: str | None, base_url: str | None, no_check: bool) -> None:
+    """Put credentials into the system keyring.
+
+    The API is asked first whether it accepts them, which costs one call. The secret is typed
+    without echo, or read from standard input if that is no terminal. It is never an argument,
+    which others could see in the list of processes.
+    """
+    url = clean_base_url(base_url)
+    if sys.stdin.isatty():
+        if client_id is None:
+            client_id = click.prompt("Client id", err=True)
+        secret = click.prompt("Client secret (is not shown)", hide_input=True, err=True)
+    else:
+        if client_id is None:
+            raise click.UsageError("--client-id is needed where the secret comes from a pipe")
+        secret = sys.stdin.read().rstrip("\r\n")
+    account = Account(Credentials(client_id, secret), url, profile)
+    if not no_check:
+        account.fresh_auth().token()
+    keyring.save(profile, client_id=client_id, client_secret=secret, base_url=url)
+    echo(f"Profile {profile} is in the keyring, for {url}.")
+
+
+@cli.command()
+@click.option("--profile", metavar="NAME", default=DEFAULT, show_default=True)
+def logout(profile: str) -> None:
+    """Take credentials out of the system keyring.
+
+    Their stored token is deleted, too. Monta has no call that revokes a token: one that somebody
+    copied works until it expires.
+    """
+    account = find_account(profile, None)
+    account.auth().forget()
+    if account.stored_pair() is not None:
+        raise Failed(
+            "the stored token could not be deleted",
+            "try again, since another process may just have been renewing it",
+        )
+    keyring.delete(profile)
+    echo(f"Profile {profile} is no longer in the keyring, and its token is deleted.")
+
+
+@cli.command()
+@_account_options
+@_json_option
+@click.option("--live", is_flag=True, help="Also find out what Monta has not published.")
+@click.option("--wait", is_flag=True, help="With --live: wait where the rate limit is met.")
+@click.option("--spend-quota", is_flag=True, help="With --live: call until the rate limit is met.")
+def doctor(
+    profile: str | None,
+    base_url: str | None,
+    as_json: bool,
+    live: bool,
+    wait: bool,
+    spend_quota: bool,
+) -> None:
+    """Find out what is wrong, and say what to do.
+
+    Makes three calls, two of which count against the rate limit. The exit status is 1 if something
+    is wrong.
+
+    --live makes some calls more with fresh tokens of its own, says beforehand how many, and
+    prints a report without secrets.
+    """
+    if (wait or spend_quota) and not live:
+        raise click.UsageError("--wait and --spend-quota belong to --live")
+    from .doctor import Case, run
+    from .live import Live
+
+    good = run(
+        Case(profile, base_url),
+        as_json=as_json,
+        live=Live(wait=wait, spend_quota=spend_quota) if live else None,
+    )
+    click.get_current_context().exit(0 if good else 1)
+
+
+@cli.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def emulator(options: tuple[str, ...]) -> None:
+    """Serve a local Monta, and show the requests as they come."""
+    click.get_current_context().exit(plain.emulator(options))
+
+
+@cli.command()
+def demo() -> None:
+    """Watch the clients work against a local Monta, in seconds."""
+    click.get_current_context().exit(plain.demo())

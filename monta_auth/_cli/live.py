@@ -1,0 +1,261 @@
+"""`monta-auth doctor --live`: a few calls with tokens of its own settle what nobody has published.
+
+The report holds no secret, no token and no client id: people paste it into an issue.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .. import TokenSet, __version__
+from .._core.application import application_urls
+from .._core.effects import Send
+from .._core.token_calls import (
+    Reply,
+    TokenRequest,
+    _fields,
+    _json_object,
+    mint_request,
+    read_pair,
+    refresh_request,
+    wait_hint,
+)
+from .._core.tokens import bearer, whole_number
+from .calls import TIMEOUT, Call, Session, leave
+from .failures import Failed, as_failure
+from .output import duration, echo, show
+
+if TYPE_CHECKING:
+    from .account import Account
+
+#: What the experiments take at most, and how many calls more may be spent on the quota.
+CALLS, SPENDING = 7, 12
+#: The longest that `--wait` waits at once, in seconds: a whole window of the Partner API.
+_LONGEST_WAIT = 600.0
+_OPEN = "not settled"
+
+ONCE = "refresh token works once"
+REFUSAL = "refused refresh answers"
+ROTATION = "old access token after refresh"
+REUSE = "new one after a second refresh"
+MINT = "old access token after a mint"
+COUNTED = "auth calls count as calls"
+LIVES = "lives (access, refresh)"
+HEADERS = "rate limit headers"
+LIMIT = "too many calls answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """How far to go.
+
+    Args:
+        wait: wait where the rate limit is met, and go on.
+        spend_quota: call until the rate limit is met.
+    """
+
+    wait: bool = False
+    spend_quota: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Questions and answers."""
+
+    answers: dict[str, str]
+
+    def show(self) -> None:
+        echo("")
+        show(self.answers.items())
+
+
+def examine(account: Account, session: Session, live: Live) -> Report:
+    """Say how many calls will be made, make them, and return what they tell."""
+    limit = f", then at most {SPENDING} until the rate limit is met" if live.spend_quota else ""
+    echo(
+        f"Making at most {CALLS} calls with these credentials{limit}. Other programs that use "
+        "them meanwhile may meet the rate limit.",
+        err=True,
+    )
+    answers = {
+        "report": f"monta-auth {__version__}, {datetime.now(UTC):%Y-%m-%d}, "
+        f"{urlsplit(account.base_url).hostname}",
+        **dict.fromkeys((ONCE, REFUSAL, ROTATION, REUSE, MINT, COUNTED, LIVES, HEADERS), _OPEN),
+    }
+    experiments = _Experiments(account, session, live)
+    try:
+        experiments.run(answers)
+    except Exception as error:
+        failure = as_failure(error)
+        if failure is None:
+            raise
+        answers["stopped"] = str(failure)
+    answers |= _of_the_limit(session.calls)
+    if answers[COUNTED] == _OPEN and not live.spend_quota:
+        answers[COUNTED] = f"{_OPEN}; --spend-quota finds out"
+    return Report(answers)
+
+
+class _Experiments:
+    def __init__(self, account: Account, session: Session, live: Live) -> None:
+        self._account = account
+        self._session = session
+        self._live = live
+        self._auth = account.fresh_auth(session)
+
+    def run(self, answers: dict[str, str]) -> None:
+        first = self._mint()
+        answers[LIVES] = _lives(first)
+        second = self._mint()
+        is_alive, answers[MINT] = self._try(first)
+        # If a new pair ends older ones, only the second is good for anything.
+        base = first if is_alive else second
+        reply, request = self._refresh(base.refresh_token)
+        if not _is_good(reply):
+            raise Failed(f"a fresh refresh token was refused: {_words(reply, request)}")
+        new = read_pair(reply, request, time.time())
+        answers[ROTATION] = self._try(base)[1]
+        reply, request = self._refresh(base.refresh_token)
+        if _is_good(reply):
+            answers[ONCE] = "no, it worked twice"
+            reply, request = self._refresh(str(uuid.uuid4()))
+            answers[REFUSAL] = _words(reply, request)
+        else:
+            answers[ONCE] = "yes"
+            answers[REFUSAL] = _words(reply, request)
+            answers[REUSE] = self._try(new)[1]
+        if self._live.spend_quota:
+            self._spend(new)
+
+    def _spend(self, pair: TokenSet) -> None:
+        for _ in range(SPENDING):
+            if self._ask(pair).status == 429:
+                return
+
+    def _mint(self) -> TokenSet:
+        credentials = self._account.credentials
+        secret = credentials.literal_secret
+        assert secret is not None
+        reply, request = self._send(
+            lambda: mint_request(self._account.base_url, credentials.client_id, secret)
+        )
+        if not _is_good(reply):
+            raise Failed(f"no token could be had: {_words(reply, request)}")
+        return read_pair(reply, request, time.time())
+
+    def _refresh(self, token: str | None) -> tuple[Reply, TokenRequest]:
+        if token is None:
+            raise Failed("the API sent no refresh token")
+        return self._send(lambda: refresh_request(self._account.base_url, token))
+
+    def _send(self, make: Callable[[], TokenRequest]) -> tuple[Reply, TokenRequest]:
+        """Make a token call as the auth object does, but for what it would do about the answer."""
+        while True:
+            request = make()
+            reply = self._auth._send(Send(request, TIMEOUT))
+            if reply.status != 429:
+                return reply, request
+            self._wait(reply)
+
+    def _try(self, pair: TokenSet) -> tuple[bool, str]:
+        """Return whether an access token works, and what to write down."""
+        while True:
+            reply = self._ask(pair)
+            if reply.status != 429:
+                break
+            self._wait(reply)
+        verdict = {200: "works", 401: "is refused"}.get(reply.status, _OPEN)
+        return reply.status == 200, f"{verdict} (HTTP {reply.status})"
+
+    def _ask(self, pair: TokenSet) -> Reply:
+        url = application_urls(self._account.base_url)[0]
+        headers = {"Authorization": bearer(pair.access_token)}
+        response = self._session.get(
+            url, headers=headers, auth=leave, timeout=TIMEOUT, allow_redirects=False
+        )
+        return Reply(response.status_code, response.headers, response.content)
+
+    def _wait(self, reply: Reply) -> None:
+        hint = wait_hint(reply, time.time())
+        if hint is None or hint > _LONGEST_WAIT:
+            raise Failed("the rate limit was met, and the API names no end that is near")
+        seconds = math.ceil(hint)
+        if not self._live.wait:
+            raise Failed(f"the rate limit was met: try again in {seconds} s, or --wait")
+        echo(f"Waiting {seconds} s for the rate limit.", err=True)
+        time.sleep(seconds)
+
+
+def _is_good(reply: Reply) -> bool:
+    return 200 <= reply.status < 300
+
+
+def _words(reply: Reply, request: TokenRequest) -> str:
+    code = _fields(reply, _json_object(reply), request)["error_code"]
+    return f"HTTP {reply.status}, errorCode {code}"
+
+
+def _lives(pair: TokenSet) -> str:
+    born = pair.issued_at
+    assert born is not None  # it comes from the wire
+    dates = (pair.access_expires_at, pair.refresh_expires_at)
+    lives = ("unknown" if d is None else duration((d - born).total_seconds()) for d in dates)
+    return ", ".join(lives)
+
+
+def _of_the_limit(calls: Sequence[Call]) -> dict[str, str]:
+    """What all the calls together tell of the rate limit."""
+    names = {name for call in calls for name in call.reply.headers}
+    told = sorted(name for name in names if "ratelimit" in name or name == "retry-after")
+    answers = {COUNTED: _by_headers(calls) or _by_the_limit(calls), HEADERS: ", ".join(told)}
+    answers[HEADERS] = answers[HEADERS] or "none"
+    over = [call for call in calls if call.reply.status == 429]
+    if over:
+        headers = over[-1].reply.headers
+        places = ["the body"] if "resetsIn" in over[-1].limit else []
+        places += [name for name in ("ratelimit-resetsin", "retry-after") if name in headers]
+        answers[LIMIT] = f"HTTP 429; how long to wait stands in: {', '.join(places) or 'nothing'}"
+    return answers
+
+
+def _by_headers(calls: Sequence[Call]) -> str | None:
+    """Between two other calls, what is left falls by one, or by one more for each auth call."""
+    before: int | None = None
+    auth_calls = 0
+    for call in calls:
+        if call.is_auth:
+            auth_calls += _is_good(call.reply)
+        elif call.remaining is not None:
+            if before is not None and auth_calls:
+                fall = before - call.remaining
+                if fall in (1, 1 + auth_calls):
+                    return "no" if fall == 1 else "yes"
+            before, auth_calls = call.remaining, 0
+    return None
+
+
+def _by_the_limit(calls: Sequence[Call]) -> str:
+    """A 429 tells the quota and when its window began: were auth calls among those in it?"""
+    for over in calls:
+        names = ("quota", "timeWindow", "resetsIn")
+        quota, window, left = (whole_number(over.limit.get(name)) for name in names)
+        if quota is None or window is None or left is None:
+            continue
+        began = over.at + left - window - 1.0  # the rest is told in whole seconds
+        inside = [c for c in calls if began <= c.at <= over.at and c.reply.status != 429]
+        auth_calls = [call for call in inside if call.is_auth]
+        others = len(inside) - len(auth_calls)
+        good = sum(_is_good(call.reply) for call in auth_calls)
+        if good and others == quota:
+            return "no"
+        if good and quota in (others + good, others + len(auth_calls)):
+            return "yes"
+        return f"{_OPEN}: other programs use these credentials as well, it seems"
+    return _OPEN

@@ -1,0 +1,247 @@
+"""The only two loops that perform effects, one for threads and one for event loops.
+
+`advance` and `aadvance` perform everything but what needs an HTTP library; they stop at such an
+effect (or at the flow's end) and are called again with its outcome. `drive` and `adrive` add a
+function that makes the token calls and run a flow from its start to its end.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, TypeVar
+
+from .effects import Call, Send, Sleep, Wait
+from .errors import ConfigurationError, MontaAuthError, TransportFailure
+from .token_calls import Reply
+
+T = TypeVar("T")
+Flow = Generator[Any, Any, T]
+
+
+class Done:
+    """The end of a flow, with what it returned."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Raised:
+    """An outcome that is an exception, to be thrown into the flow, once.
+
+    It lets go of the exception then: frames hold on to outcomes, and tracebacks to frames.
+    """
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception) -> None:
+        self._error: Exception | None = error
+
+    def take(self) -> Exception:
+        error, self._error = self._error, None
+        assert error is not None  # an outcome is used once
+        return error
+
+
+def drive(flow: Flow[T], send: Callable[[Send], Reply]) -> T:
+    """Run a flow to its end in this thread; `send` returns a reply or raises a failure."""
+    outcome: Any = None
+    try:
+        while not isinstance(step := advance(flow, outcome), Done):
+            try:
+                outcome = send(step)
+            except (MontaAuthError, TransportFailure) as failure:
+                outcome = Raised(failure)
+        value: T = step.value
+        return value
+    finally:
+        flow.close()
+
+
+async def adrive(flow: Flow[T], send: Callable[[Send], Awaitable[Reply]]) -> T:
+    """Run a flow to its end in this task, under asyncio or trio."""
+    outcome: Any = None
+    try:
+        while not isinstance(step := await aadvance(flow, outcome), Done):
+            try:
+                outcome = await send(step)
+            except (MontaAuthError, TransportFailure) as failure:
+                outcome = Raised(failure)
+        value: T = step.value
+        return value
+    finally:
+        flow.close()
+
+
+def advance(flow: Flow[Any], outcome: Any = None) -> Any:
+    """Resume the flow; return the first effect that is not performed here, or `Done`."""
+    while True:
+        effect = resume(flow, outcome)
+        if isinstance(effect, Call):
+            outcome = _call(effect)
+        elif isinstance(effect, Wait):
+            _wait(effect)
+            outcome = None
+        elif isinstance(effect, Sleep):
+            time.sleep(effect.seconds)
+            outcome = None
+        else:
+            return effect
+
+
+async def aadvance(flow: Flow[Any], outcome: Any = None) -> Any:
+    """As `advance`, without ever blocking the event loop."""
+    while True:
+        effect = resume(flow, outcome)
+        if isinstance(effect, Call):
+            outcome = await (_call_trio if _in_trio() else _call_asyncio)(effect)
+        elif isinstance(effect, Wait):
+            await (_wait_trio if _in_trio() else _wait_asyncio)(effect)
+            outcome = None
+        elif isinstance(effect, Sleep):
+            await _sleep(effect.seconds)
+            outcome = None
+        else:
+            return effect
+
+
+def resume(flow: Flow[Any], outcome: Any) -> Any:
+    """Send or throw the outcome into the flow; return its next effect, or `Done`."""
+    try:
+        return flow.throw(outcome.take()) if isinstance(outcome, Raised) else flow.send(outcome)
+    except StopIteration as done:
+        return Done(done.value)
+
+
+def _call(effect: Call) -> Any:
+    outcome = _attempt(effect)
+    if isinstance(outcome, Raised):
+        return outcome
+    if hasattr(outcome.value, "__await__"):
+        # It only turned out now: a coroutine function is refused before any call is made.
+        getattr(outcome.value, "close", bool)()
+        return Raised(ConfigurationError(needs_async(effect.function)))
+    return outcome.value
+
+
+def _attempt(effect: Call) -> Done | Raised:
+    """Call, and keep what comes of it as a value: some exceptions cannot leave a thread."""
+    try:
+        return Done(effect.function(*effect.args))
+    except Exception as error:
+        return Raised(error)
+
+
+def _wait(effect: Wait) -> None:
+    woken = threading.Event()
+    if effect.flight.add(woken.set):
+        woken.wait(effect.seconds)
+
+
+def needs_async(function: object) -> str:
+    name = getattr(function, "__qualname__", type(function).__name__)
+    return f"{name} is asynchronous: it works with async clients only; pass a plain function"
+
+
+def is_async(function: object) -> bool:
+    """Whether calling it gives a coroutine (coroutine functions, or objects with such a call)."""
+    import inspect
+
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - asks what kind it is
+    )
+
+
+# Under a running loop these modules are there: the imports below only look them up.
+
+
+def _in_trio() -> bool:
+    trio: Any = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_run())
+
+
+async def _sleep(seconds: float) -> None:
+    if _in_trio():
+        import trio
+
+        await trio.sleep(seconds)
+    else:
+        import asyncio
+
+        await asyncio.sleep(seconds)
+
+
+async def _call_asyncio(effect: Call) -> Any:
+    import asyncio
+
+    task = asyncio.ensure_future(_perform(effect, asyncio.to_thread))
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            # What was begun is finished: a store that saves a pair, a user's notification.
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
+
+
+async def _call_trio(effect: Call) -> Any:
+    import trio
+
+    with trio.CancelScope(shield=True):
+        return await _perform(effect, trio.to_thread.run_sync)
+
+
+async def _perform(effect: Call, in_thread: Callable[..., Awaitable[Any]]) -> Any:
+    try:
+        if is_async(effect.function):
+            return await effect.function(*effect.args)
+        outcome = await in_thread(_attempt, effect)
+        if isinstance(outcome, Raised):
+            return outcome
+        return await outcome.value if hasattr(outcome.value, "__await__") else outcome.value
+    except Exception as error:
+        return Raised(error)
+
+
+async def _wait_asyncio(effect: Wait) -> None:
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+
+    def settle() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    def wake() -> None:
+        try:
+            loop.call_soon_threadsafe(settle)
+        except RuntimeError:  # the waiter's loop is closed: nobody waits there any more
+            pass
+
+    if effect.flight.add(wake):
+        await asyncio.wait([woken], timeout=effect.seconds)
+
+
+async def _wait_trio(effect: Wait) -> None:
+    import trio
+
+    woken = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def wake() -> None:
+        try:
+            token.run_sync_soon(woken.set)
+        except trio.RunFinishedError:  # as above
+            pass
+
+    if effect.flight.add(wake):
+        with trio.move_on_after(effect.seconds):
+            await woken.wait()

@@ -1,0 +1,59 @@
+"""What a flow asks of its driver. A flow opens no socket, reads no file, sleeps for nobody.
+
+The driver sends back the reply (`Send`), what the function returned (`Call`) or nothing; a
+failed transport is thrown in as `TransportFailure`, an exception of a called function as itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .flight import Flight
+from .token_calls import TokenRequest
+
+
+class Send:
+    """Make this call to an auth endpoint, within `timeout` seconds; send back its `Reply`."""
+
+    __slots__ = ("request", "timeout")
+
+    def __init__(self, request: TokenRequest, timeout: float) -> None:
+        self.request = request
+        self.timeout = timeout
+
+
+class Wait:
+    """Wait until this flight has ended, for at most `seconds`."""
+
+    __slots__ = ("flight", "seconds")
+
+    def __init__(self, flight: Flight, seconds: float) -> None:
+        self.flight = flight
+        self.seconds = seconds
+
+
+class Sleep:
+    """Do nothing for `seconds`."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class Call:
+    """Call this function of the user's or of a store; send back what it returns.
+
+    An async driver awaits a coroutine function and runs any other in a worker thread. It lets
+    the function finish even when the caller is cancelled.
+    """
+
+    __slots__ = ("args", "function")
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.function = function
+        self.args = args
+
+
+Effect = Send | Wait | Sleep | Call

@@ -1,0 +1,60 @@
+"""One renewal in flight and who waits for it: threads, asyncio tasks of any loop, trio tasks.
+
+Nothing here blocks and nothing here locks: a driver registers how it wants to be woken, the
+source says when. Appending to a list and setting a flag are atomic in CPython, and `add` looks
+at the flag after it appended, so no waiter is lost, and one woken twice does not mind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .errors import Failure
+from .policy import LEASE
+
+
+class Flight:
+    """A renewal under way.
+
+    Attributes:
+        leader: ident of the thread in which the leader runs.
+        reason: why a renewal is due, for the log.
+        touched: when the leader last showed a sign of life, on the monotonic clock.
+        refreshing: the refresh token that is on the wire, or None. If the flight ends
+            while it is, nobody knows whether the token still works.
+        failure: a template of what went wrong (raise a copy), once the flight failed.
+        over: whether the flight has ended, in whichever way.
+    """
+
+    __slots__ = ("_wakers", "failure", "leader", "over", "reason", "refreshing", "touched")
+
+    def __init__(self, leader: int, now: float) -> None:
+        self.leader = leader
+        self.touched = now
+        self.reason = ""
+        self.refreshing: str | None = None
+        self.failure: Failure | None = None
+        self.over = False
+        self._wakers: list[Callable[[], object]] = []
+
+    def lease_is_over(self, now: float) -> bool:
+        return now - self.touched > LEASE
+
+    def add(self, wake: Callable[[], object]) -> bool:
+        """Have `wake` called, from any thread, when the flight ends; False if it has ended."""
+        self._wakers.append(wake)
+        return not self.over
+
+    def end(self, failure: Failure | None = None) -> None:
+        """Mark the flight as over; `wake` those who wait once the source's mutex is given back."""
+        if not self.over:
+            self.failure = failure
+            self.over = True
+
+    def wake(self) -> None:
+        """Wake everybody who waits; harmless when done twice."""
+        for wake in self._wakers:
+            try:
+                wake()
+            except Exception:  # noqa: S112 - one waiter that is gone must not cost the others
+                continue

@@ -1,0 +1,145 @@
+"""The pair that a source holds, laid out on the local monotonic clock."""
+
+from __future__ import annotations
+
+import enum
+
+from .policy import ADVISORY_JITTER, ADVISORY_SHARE, MANDATORY_SHARE, RefreshPolicy
+from .tokens import BearerHeader, TokenSet, bearer
+
+
+class Phase(enum.Enum):
+    """What may be done with the held access token at a moment."""
+
+    FRESH = "use it"
+    ADVISORY = "one caller renews, the others use it"
+    MANDATORY = "all wait for the renewal, and use it if that fails"
+    DEAD = "expired, refused, or none at all"
+
+
+class Nothing:
+    """Stands for "no pair" where the hot path looks."""
+
+    advisory_at = float("-inf")
+    header = BearerHeader()
+
+
+NOTHING = Nothing()
+
+
+class Held:
+    """A pair with the moments at which something changes, in seconds on the monotonic clock.
+
+    Until `advisory_at` its header may be used without asking anybody, also by who kept it from
+    an earlier request: a pair that is refused or dropped has it set back.
+
+    Args:
+        born: when the call that brought it was sent, or when it was taken over.
+        life: seconds that the access token lives from then on.
+        full_life: seconds that it lives in all; the windows are shares of it.
+        refresh_life: seconds that the refresh token lives from `born` on; None if not known.
+        jitter: 0 to 1, this source's own share of the advisory spread.
+        after_refusal: whether it was obtained because a 401 refused the one before.
+    """
+
+    __slots__ = (
+        "advisory_at",
+        "after_refusal",
+        "born",
+        "expires",
+        "header",
+        "mandatory_at",
+        "pair",
+        "refresh_until",
+        "refused_by",
+    )
+
+    def __init__(
+        self,
+        pair: TokenSet,
+        policy: RefreshPolicy,
+        *,
+        born: float,
+        life: float,
+        full_life: float,
+        refresh_life: float | None,
+        jitter: float,
+        after_refusal: bool = False,
+    ) -> None:
+        self.pair = pair
+        self.header: BearerHeader = bearer(pair.access_token)
+        self.born = born
+        self.expires = born + life
+        spread = jitter * ADVISORY_JITTER if policy.advisory else 0.0
+        advisory = min(policy.advisory + spread, full_life * ADVISORY_SHARE)
+        mandatory = min(policy.mandatory, full_life * MANDATORY_SHARE)
+        self.mandatory_at = self.expires - mandatory
+        self.advisory_at = self.expires - max(advisory, mandatory)
+        self.refresh_until = float("inf") if refresh_life is None else born + refresh_life
+        self.after_refusal = after_refusal
+        self.refused_by: str | None = None
+
+    def phase(self, now: float) -> Phase:
+        if self.refused_by is not None or now >= self.expires:
+            return Phase.DEAD
+        if now >= self.mandatory_at:
+            return Phase.MANDATORY
+        return Phase.ADVISORY if now >= self.advisory_at else Phase.FRESH
+
+    def refresh_token(self, now: float) -> str | None:
+        """The refresh token, while it lives; whether it was spent is the source's to know."""
+        return self.pair.refresh_token if now < self.refresh_until else None
+
+
+def hold_new(
+    pair: TokenSet, policy: RefreshPolicy, *, sent: float, jitter: float, after_refusal: bool
+) -> Held:
+    """Lay out a pair that came from the wire: its life counts from when the call was sent."""
+    assert pair.issued_at is not None  # `read_pair` always tells
+    life = (pair.access_expires_at - pair.issued_at).total_seconds()
+    refresh_life = None
+    if pair.refresh_expires_at is not None:
+        refresh_life = (pair.refresh_expires_at - pair.issued_at).total_seconds()
+    return Held(
+        pair,
+        policy,
+        born=sent,
+        life=life,
+        full_life=life,
+        refresh_life=refresh_life,
+        jitter=jitter,
+        after_refusal=after_refusal,
+    )
+
+
+def hold_old(
+    pair: TokenSet,
+    policy: RefreshPolicy,
+    *,
+    now: float,
+    wall: float,
+    jitter: float,
+    after_refusal: bool = False,
+) -> Held:
+    """Lay out a pair of which only the dates are known: given by the user or read from a store.
+
+    Only here the local wall clock counts, and no further than the life that the server gave.
+    """
+    left = pair.access_expires_at.timestamp() - wall
+    full_life = left
+    if pair.issued_at is not None:
+        full_life = (pair.access_expires_at - pair.issued_at).total_seconds()
+        left = min(left, full_life)
+    refresh_life = None
+    if pair.refresh_expires_at is not None:
+        refresh_life = pair.refresh_expires_at.timestamp() - wall
+    return Held(
+        pair,
+        policy,
+        born=now,
+        life=left,
+        full_life=max(full_life, 0.0),
+        refresh_life=refresh_life,
+        jitter=jitter,
+        after_refusal=after_refusal,
+    )

@@ -1,0 +1,171 @@
+"""Which URLs may carry the token.
+
+An origin is scheme, host and port. Plain http is accepted for loopback only: a bearer token
+on an open wire is a token given away.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import re
+from collections.abc import Iterable
+from urllib.parse import SplitResult, urlsplit
+
+from .errors import ConfigurationError
+
+logger = logging.getLogger("monta_auth")
+
+#: Monta's API for the owner of an account (API reference, "Authentication").
+PUBLIC_API = "https://public-api.monta.com/api/v1"
+#: Monta's API for operators (Partner API documentation).
+PARTNER_API = "https://partner-api.monta.com/api/v1"
+#: Monta's own sandbox of the Partner API, with credentials of its own (Partner API documentation).
+PARTNER_SANDBOX_API = "https://partner-api.sandbox.monta.com/api/v1"
+
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_WARNED_AT_MOST = 64
+#: Names and addresses that every library reads alike. Others (with "%", "\\", or beyond ASCII)
+#: they turn into different hosts.
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+
+Origin = tuple[str, str, int]
+
+
+def clean_base_url(value: str | None) -> str:
+    """Return the base URL without a slash at its end: the argument, else that of the environment.
+
+    Without either it is `PUBLIC_API`.
+
+    Raises:
+        ConfigurationError: it is no absolute http(s) URL, is http to a host that is not
+            loopback, or has a user, query or fragment.
+    """
+    name = "base_url"
+    if value is None:
+        value = os.environ.get("MONTA_BASE_URL")
+        name = "MONTA_BASE_URL"
+        if value is None:
+            return PUBLIC_API
+    split = _split(value, name)
+    if "?" in value or "#" in value or "@" in split.netloc:
+        raise ConfigurationError(
+            f"{name} must not have a user, a query or a fragment; it should look like {PUBLIC_API}"
+        )
+    _checked_origin(split, name)
+    root = f"{split.scheme.lower()}://{split.netloc.lower()}"
+    return root + split.path.rstrip("/")
+
+
+class Origins:
+    """The origins that may carry the token: that of `base_url` and those of `allowed`."""
+
+    def __init__(self, base_url: str, allowed: Iterable[str] = ()) -> None:
+        if isinstance(allowed, str):
+            raise ConfigurationError("allowed_origins takes a list of URLs, not a single string")
+        split = urlsplit(base_url)
+        # Between these two, in the order of strings, lie the URLs below the base URL whose path
+        # goes on with something behind "auth/". Two comparisons tell nearly every request of an
+        # API client, without parsing.
+        self.low, self.high = base_url + "/auth0", base_url + "0"
+        self.auth_paths = {split.path + "/auth/token", split.path + "/auth/refresh"}
+        self._base = _checked_origin(split, "base_url")
+        self._allowed = {self._base}
+        self._allowed.update(
+            _checked_origin(_split(url, "allowed_origins"), "allowed_origins") for url in allowed
+        )
+
+    def allows(self, url: str) -> bool:
+        """Whether a request to this absolute URL may carry the token.
+
+        The auth endpoints themselves get none: they take credentials, not a bearer token.
+        """
+        if self.low <= url < self.high:
+            return True
+        origin = _origin_of(url)
+        if origin not in self._allowed:
+            return False
+        return origin != self._base or urlsplit(url).path not in self.auth_paths
+
+    def warn_about(self, url: str) -> None:
+        """Log once in this process, for each foreign origin, that no token goes there."""
+        origin = _origin_of(url)
+        if origin in self._allowed or (self._base, origin) in _warned:
+            return
+        if len(_warned) >= _WARNED_AT_MOST:
+            return
+        _warned.add((self._base, origin))
+        name = origin
+        if not isinstance(origin, str):
+            scheme, host, port = origin
+            name = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        logger.warning(
+            "a request to %s goes out without the Monta token: it is not the origin of base_url; "
+            "name it in allowed_origins if it should carry the token",
+            name,
+        )
+
+
+_warned: set[tuple[Origin, Origin | str]] = set()
+
+
+def forget_warnings() -> None:
+    _warned.clear()
+
+
+def _split(url: str, name: str) -> SplitResult:
+    if not isinstance(url, str) or url != url.strip() or not url.isprintable() or " " in url:
+        raise ConfigurationError(f"{name} must be a URL without white space")
+    try:
+        split = urlsplit(url)
+        split.port  # noqa: B018 - a port that is no number raises here
+    except ValueError:
+        raise ConfigurationError(f"{name} is not a URL; expected one like {PUBLIC_API}") from None
+    if split.scheme.lower() not in _DEFAULT_PORTS or not split.hostname:
+        raise ConfigurationError(
+            f"{name} must start with https:// and a host; expected one like {PUBLIC_API}"
+        )
+    if not _HOST.fullmatch(split.hostname) or "\\" in split.netloc:
+        raise ConfigurationError(
+            f"{name} has an unusual host name; write an international one in its xn-- form"
+        )
+    return split
+
+
+def _checked_origin(split: SplitResult, name: str) -> Origin:
+    scheme, host, _ = origin = _origin(split)
+    if scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(
+            f"{name} must be https: over http://{host} the token and the secret could be read on "
+            "the way; plain http is for localhost only"
+        )
+    return origin
+
+
+def _origin_of(url: str) -> Origin | str:
+    """The origin of a URL, or a word that is no origin for one that cannot be read."""
+    try:
+        split = urlsplit(url)
+        is_http = split.scheme.lower() in _DEFAULT_PORTS
+        is_plain = url.isprintable() and "\\" not in split.netloc
+        if is_http and is_plain and _HOST.fullmatch(split.hostname or ""):
+            return _origin(split)
+    except ValueError:
+        pass
+    return "an unreadable URL"
+
+
+def _origin(split: SplitResult) -> Origin:
+    scheme = split.scheme.lower()
+    port = split.port
+    return scheme, split.hostname or "", _DEFAULT_PORTS[scheme] if port is None else port
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,133 @@
+"""When to renew and how long to try. Decides nothing itself: numbers, and the clock they run on."""
+
+from __future__ import annotations
+
+import random as chance
+import time
+from collections.abc import Callable
+
+from .errors import ConfigurationError
+from .frozen import Frozen
+
+#: Seconds since the leader's last effect after which a flight is taken from it. No deadline is
+#: longer (`RefreshPolicy` sees to that), so only a leader that nobody drives any more loses it.
+LEASE = 60.0
+
+
+class RefreshPolicy(Frozen):
+    """How early to renew and how long to try, in seconds (`attempts`: a count).
+
+    The API recommends no numbers. Its facts behind ours: an access token lives one hour (API
+    reference, ``POST /auth/token``), and a public credential may make ten calls in 60 s
+    (reported by users).
+
+    Args:
+        advisory: so long before expiry one caller renews while all others go on with the token;
+            at most 20 % of the token's life. Each source adds its own random 0 to 60 s, so that
+            workers started together do not renew together. 300 s is what other clients of this
+            API use.
+        mandatory: so long before expiry everybody waits for the renewal; at most 5 % of the life.
+            30 s lets a request that was just sent arrive in time.
+        deadline: what one request may spend on its token: tries, sleeps, waits and store locks
+            together. 10 s is below the usual 30 s limit of web servers and load balancers.
+        attempts: calls to an auth endpoint in one renewal when it answers 429 or 5xx. Three
+            leave seven of the ten calls a minute to the requests.
+        sleep_limit: sleep between these attempts, in all. A server that asks for a longer pause
+            gets it: the caller gets a `RateLimitError` at once. 2 s is what a person still waits.
+        cooldown: a token that replaced a refused one and is refused within this time is a sign
+            that the endpoint refuses every token; two in a row stop renewing for this long,
+            doubling to 300 s. 15 s leaves at most 2 calls of a minute's ten to such an endpoint.
+        pause: before the next try after a renewal that brought nothing while the token is alive.
+            10 s gives 30 tries in the advisory window without disturbing anybody.
+
+    Raises:
+        ConfigurationError: a number is negative or not finite, `mandatory` exceeds `advisory`,
+            or `attempts` or `deadline` leaves no call at all.
+    """
+
+    __slots__ = _fields = (
+        "advisory",
+        "mandatory",
+        "deadline",
+        "attempts",
+        "sleep_limit",
+        "cooldown",
+        "pause",
+    )
+
+    advisory: float
+    mandatory: float
+    deadline: float
+    attempts: int
+    sleep_limit: float
+    cooldown: float
+    pause: float
+
+    def __init__(
+        self,
+        advisory: float = 300.0,
+        mandatory: float = 30.0,
+        deadline: float = 10.0,
+        attempts: int = 3,
+        sleep_limit: float = 2.0,
+        cooldown: float = 15.0,
+        pause: float = 10.0,
+    ) -> None:
+        self._set(
+            advisory=advisory,
+            mandatory=mandatory,
+            deadline=deadline,
+            attempts=attempts,
+            sleep_limit=sleep_limit,
+            cooldown=cooldown,
+            pause=pause,
+        )
+        for name, value in zip(self._fields, self._values(), strict=True):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigurationError(f"RefreshPolicy: {name} must be a number")
+            if not 0 <= value < float("inf"):
+                raise ConfigurationError(f"RefreshPolicy: {name} must be 0 or more, and finite")
+        if self.mandatory > self.advisory:
+            raise ConfigurationError("RefreshPolicy: mandatory must not exceed advisory")
+        if self.attempts < 1 or self.attempts != int(self.attempts):
+            raise ConfigurationError("RefreshPolicy: attempts must be a whole number from 1 on")
+        if not 0 < self.deadline <= LEASE:
+            raise ConfigurationError(
+                f"RefreshPolicy: deadline must be above 0 and up to {LEASE:g} s"
+            )
+
+
+ADVISORY_SHARE = 0.20
+MANDATORY_SHARE = 0.05
+#: Spread of the advisory window between sources, in seconds.
+ADVISORY_JITTER = 60.0
+
+
+class Clock:
+    """Where a source takes its time and chance from; tests put their own here.
+
+    Args:
+        monotonic: seconds on a clock that never jumps; every life and pause is counted on it.
+        wall: seconds since 1970; only used to read dates.
+        random: a number from 0 up to 1.
+    """
+
+    __slots__ = ("monotonic", "random", "wall")
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        random: Callable[[], float] = chance.random,
+    ) -> None:
+        self.monotonic = monotonic
+        self.wall = wall
+        self.random = random
+
+
+SYSTEM_CLOCK = Clock()
+
+
+def backoff(step: int, first: float, longest: float, luck: float) -> float:
+    """Seconds of the pause number `step` (from 0): doubling, plus up to a quarter of jitter."""
+    return min(first * 2.0 ** min(step, 16), longest) * (1.0 + luck / 4.0)

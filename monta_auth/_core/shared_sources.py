@@ -1,0 +1,79 @@
+"""Which sources are shared in this process.
+
+``requests.get(url, auth=MontaAuth(...))`` in a loop makes an auth object a turn; all of them
+must use one pair. A source lives as long as an auth object that uses it; the last few used stay
+alive without one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+
+from .credentials import find_credentials
+from .origins import clean_base_url, forget_warnings
+from .policy import RefreshPolicy
+from .source import TokenSource
+
+#: More different credentials than this in turns, and unused ones begin to mint again.
+KEPT = 64
+
+_Key = tuple[str, str, str, RefreshPolicy]
+
+_mutex = threading.RLock()
+_alive: weakref.WeakValueDictionary[_Key, TokenSource] = weakref.WeakValueDictionary()
+_recent: OrderedDict[_Key, TokenSource] = OrderedDict()
+
+
+def shared_source(
+    client_id: str | None = None,
+    client_secret: str | None = None,
+    *,
+    base_url: str | None = None,
+    policy: RefreshPolicy | None = None,
+) -> TokenSource:
+    """Return the one source of this process for these settings.
+
+    Raises:
+        ConfigurationError: as `TokenSource`.
+    """
+    credentials = find_credentials(client_id, client_secret)
+    is_sound = policy is None or isinstance(policy, RefreshPolicy)
+    if credentials is None or credentials.literal_secret is None or not is_sound:
+        # Nothing to share, or it explains itself what is wrong.
+        return TokenSource(client_id, client_secret, base_url=base_url, policy=policy)
+    key = (
+        clean_base_url(base_url),
+        credentials.client_id,
+        credentials.digest(credentials.literal_secret),
+        policy if policy is not None else RefreshPolicy(),
+    )
+    with _mutex:
+        source = _alive.get(key)
+        if source is None:
+            source = TokenSource(client_id, client_secret, base_url=base_url, policy=policy)
+            _alive[key] = source
+        _recent[key] = source
+        _recent.move_to_end(key)
+        while len(_recent) > KEPT:
+            _recent.popitem(last=False)
+        return source
+
+
+def forget_shared_sources() -> None:
+    """Empty the registry: auth objects made from now on share nothing with earlier ones."""
+    with _mutex:
+        _alive.clear()
+        _recent.clear()
+    forget_warnings()
+
+
+def _after_fork_in_child() -> None:
+    global _mutex
+    _mutex = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,199 @@
+"""A renewal's business with the token store: adopt, lease, save, release.
+
+Other processes use the same store. Before a renewal it is leased and read again, and a pair that
+somebody else renewed is adopted. A store that fails is left out for the rest of the renewal; the
+pair then lives in memory.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+from typing import Any
+
+from .effects import Call, Effect, Sleep
+from .errors import TokenStoreError, TransportFailure
+from .held_pair import Held, Phase, hold_old
+from .policy import Clock, RefreshPolicy
+from .refusals import Memory, Superseded
+from .store_protocol import LEASE_SECONDS, Lease, Store
+from .tokens import TokenSet, bearer
+
+logger = logging.getLogger("monta_auth")
+
+Steps = Generator[Effect, Any, Any]
+
+#: Pause between two looks at a store's lock, in seconds; half of it is jitter.
+_POLL = 0.1
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+
+class Found(enum.Enum):
+    """What is to do after a look at the store."""
+
+    RENEW = "renew: the lease is ours, or there is no store"
+    ADOPTED = "use the stored pair"
+    ELSEWHERE = "another process renews, and the held token still serves"
+
+
+class Visit:
+    """One renewal at the store.
+
+    Args:
+        held: the pair to start from; replaced by an adopted one.
+        do: performs an effect of the renewal's flow.
+    """
+
+    def __init__(
+        self,
+        store: Store | None,
+        held: Held | None,
+        do: Callable[[Effect], Steps],
+        *,
+        memory: Memory,
+        policy: RefreshPolicy,
+        clock: Clock,
+        jitter: float,
+        after_refusal: bool,
+        deadline: float,
+    ) -> None:
+        self.held = held
+        self.error: str | None = None
+        self._store = store
+        self._do = do
+        self._memory = memory
+        self._policy = policy
+        self._clock = clock
+        self._jitter = jitter
+        self._after_refusal = after_refusal
+        self._deadline = deadline
+        self._lease: Lease | None = None
+
+    def begin(self) -> Steps:
+        """Take what others left there, or else the lease; return what was `Found`."""
+        began_with = self.held
+        while True:
+            if self._memory.clear_store:
+                yield from self._delete()
+            elif (yield from self.adopt()):
+                return Found.ADOPTED
+            if self._lease is not None or self._store is None:
+                return Found.RENEW
+            self._lease = yield from self._ask("try_lock", LEASE_SECONDS)
+            if self._lease is not None or self.error is not None:
+                continue  # look once more: it may have been renewed just before we got the lease
+            now = self._clock.monotonic()
+            if self.held is not None and self.held.phase(now) is Phase.ADVISORY:
+                return Found.ELSEWHERE if self.held is began_with else Found.ADOPTED
+            pause = _POLL * (1.0 + self._clock.random()) / 2.0
+            if now + pause >= self._deadline:
+                raise TransportFailure(
+                    "the token store stayed locked by another process", "timeout", sent=False
+                )
+            yield from self._do(Sleep(pause))
+
+    def adopt(self) -> Steps:
+        """Take over the stored pair if it is newer; return whether that ends the renewal."""
+        stored = yield from self._ask("load")
+        if not isinstance(stored, TokenSet):
+            return False
+        known = self.held.pair if self.held is not None else None
+        same = known is not None and stored.access_token == known.access_token
+        if known and same and known.refresh_token and stored.refresh_token is None:
+            # A process that led before us vanished: it may have sent this token.
+            self._memory.spent_refresh_tokens.add(known.refresh_token)
+        if bearer(stored.access_token) in self._memory.headers:
+            if self._lease is not None and stored.access_expires_at > _LONG_AGO:
+                # Mark it, so that nobody else takes it for good if we get no further.
+                yield from self._ask("save", without_access(stored), self._lease)
+            if self.held is not None:
+                return False
+            stored = without_access(stored)  # its refresh token may still be good
+        now = self._clock.monotonic()
+        held = hold_old(
+            stored,
+            self._policy,
+            now=now,
+            wall=self._clock.wall(),
+            jitter=self._jitter,
+            after_refusal=self._after_refusal,
+        )
+        # Compared on the monotonic clock: the dates of a stored pair may be by another clock.
+        if self.held is not None and (
+            held.header == self.held.header or held.expires <= self.held.expires
+        ):
+            return False
+        self.held = held
+        return held.phase(now) is Phase.FRESH
+
+    def save(self, pair: TokenSet) -> Steps:
+        if self._lease is not None:
+            yield from self._ask("save", pair, self._lease)
+
+    def release(self) -> Steps:
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            try:
+                yield Call(lease.release)
+            except Exception as error:
+                # It expires by itself.
+                logger.debug("releasing the token store's lease raised %s", type(error).__name__)
+
+    def _delete(self) -> Steps:
+        if self._lease is not None:
+            yield from self._ask("save", None, self._lease)
+            self._memory.clear_store = self._store is None
+
+    def _ask(self, method: str, *args: Any) -> Steps:
+        """Return what the store's method does; None once the store has failed."""
+        if self._store is None:
+            return None
+        try:
+            return (yield from self._do(Call(getattr(self._store, method), *args)))
+        except Superseded:
+            raise
+        except Exception as error:
+            self._store = None
+            # Our own error says what to do, and holds no secret.
+            is_ours = isinstance(error, TokenStoreError)
+            self.error = f"TokenStoreError: {error}" if is_ours else type(error).__qualname__
+            return None
+
+
+def without_access(pair: TokenSet) -> TokenSet:
+    """The pair as it is stored once its access token was refused: expired long ago."""
+    return pair.__replace__(access_expires_at=_LONG_AGO, issued_at=None)
+
+
+def drop_stored_token(store: Store, header: str | None, memory: Memory) -> Steps:
+    """Have nobody use the stored access token again: that of `header`, or else any."""
+    pair = yield Call(store.load)
+    if not isinstance(pair, TokenSet):
+        return
+    stored = bearer(pair.access_token)
+    if header is not None and stored != header:
+        return
+    memory.headers.add(stored)
+    yield from _save_now(store, without_access(pair))  # or else whoever has the lock replaces it
+
+
+def delete_stored_pair(store: Store, memory: Memory) -> Steps:
+    """Delete the stored pair; `Memory.clear_store` stays set if it was not possible."""
+    if (yield from _save_now(store, None)):
+        memory.clear_store = False
+
+
+def _save_now(store: Store, pair: TokenSet | None) -> Steps:
+    """Save without waiting for the lock; return whether it was free."""
+    lease = yield Call(store.try_lock, LEASE_SECONDS)
+    if lease is None:
+        return False
+    try:
+        yield Call(store.save, pair, lease)
+    except Exception:
+        yield Call(lease.release)
+        raise
+    yield Call(lease.release)
+    return True

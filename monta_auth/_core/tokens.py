@@ -1,0 +1,215 @@
+"""One pair of tokens, its birth and its expiry; to and from JSON.
+
+Dates are the server's, aware and in UTC. Counting down on the local monotonic clock is the
+source's business, not that of the pair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Self, SupportsIndex
+
+from .errors import ConfigurationError
+from .frozen import Frozen
+
+#: What may stand behind "Bearer " in a header: visible ASCII. Observed: UUIDs of 36 characters.
+_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
+
+
+class TokenSet(Frozen):
+    """An access token and the refresh token that came with it. Its repr shows neither.
+
+    Args:
+        access_token: opaque; stands in the ``Authorization`` header behind ``Bearer``.
+        refresh_token: opaque and single-use, or None.
+        access_expires_at: by the server's clock.
+        refresh_expires_at: by the server's clock; None if it is not known.
+        issued_at: when the pair was born, by the server's clock; None if it is not known.
+        application_id, user_id: whose token it is (Public API; the Partner API sends neither).
+
+    Raises:
+        ConfigurationError: a token could not stand in a header, or a date has no time zone.
+    """
+
+    __slots__ = _fields = (
+        "access_token",
+        "refresh_token",
+        "access_expires_at",
+        "refresh_expires_at",
+        "issued_at",
+        "application_id",
+        "user_id",
+    )
+
+    access_token: str
+    refresh_token: str | None
+    access_expires_at: datetime
+    refresh_expires_at: datetime | None
+    issued_at: datetime | None
+    application_id: int | None
+    user_id: int | None
+
+    def __init__(
+        self,
+        access_token: str,
+        refresh_token: str | None,
+        access_expires_at: datetime,
+        refresh_expires_at: datetime | None = None,
+        issued_at: datetime | None = None,
+        application_id: int | None = None,
+        user_id: int | None = None,
+    ) -> None:
+        self._set(
+            access_token=_checked_token(access_token, "access_token"),
+            refresh_token=(
+                None if refresh_token is None else _checked_token(refresh_token, "refresh_token")
+            ),
+            access_expires_at=_checked_date(access_expires_at, "access_expires_at"),
+            refresh_expires_at=(
+                None
+                if refresh_expires_at is None
+                else _checked_date(refresh_expires_at, "refresh_expires_at")
+            ),
+            issued_at=None if issued_at is None else _checked_date(issued_at, "issued_at"),
+            application_id=application_id,
+            user_id=user_id,
+        )
+
+    def to_dict(self) -> dict[str, str | int | None]:
+        """Return what JSON can hold; it contains both tokens, so keep it as you keep a secret."""
+        return {
+            "access_token": self.access_token,
+            "refresh_token": self.refresh_token,
+            "access_expires_at": _text(self.access_expires_at),
+            "refresh_expires_at": _text(self.refresh_expires_at),
+            "issued_at": _text(self.issued_at),
+            "application_id": self.application_id,
+            "user_id": self.user_id,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TokenSet:
+        """Return the pair that `to_dict` wrote. Unknown keys are ignored.
+
+        Raises:
+            ConfigurationError: a token or the access token's expiry is missing or unusable.
+        """
+        if not isinstance(data, Mapping):
+            raise ConfigurationError("TokenSet.from_dict takes the mapping that to_dict returned")
+        expires = parse_date(data.get("access_expires_at"))
+        if expires is None:
+            raise ConfigurationError("TokenSet.from_dict: access_expires_at is not a date")
+        return cls(
+            access_token=data.get("access_token"),  # type: ignore[arg-type]  # checked there
+            refresh_token=data.get("refresh_token"),
+            access_expires_at=expires,
+            refresh_expires_at=parse_date(data.get("refresh_expires_at")),
+            issued_at=parse_date(data.get("issued_at")),
+            application_id=whole_number(data.get("application_id")),
+            user_id=whole_number(data.get("user_id")),
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"TokenSet(<{fingerprint(self.access_token)}>, "
+            f"access_expires_at={_text(self.access_expires_at)}, "
+            f"refresh_expires_at={_text(self.refresh_expires_at)})"
+        )
+
+
+class BearerHeader(str):
+    """The value of an ``Authorization`` header, which names a token throughout the package.
+
+    A string as HTTP libraries want it, but one that its repr and its pickle do not give away:
+    prepared requests and the frames of a traceback are full of headers.
+    """
+
+    __slots__ = ("_encoded",)
+    _encoded: bytes
+
+    def __repr__(self) -> str:
+        return "'Bearer [redacted]'"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[str], tuple[str]]:
+        return str, ("Bearer [redacted]",)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """Return its ASCII bytes; every encoding that headers are sent in agrees on those."""
+        return self._encoded
+
+
+class _BearerBytes(bytes):
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        return "b'Bearer [redacted]'"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[bytes], tuple[bytes]]:
+        return bytes, (b"Bearer [redacted]",)
+
+
+def bearer(access_token: str) -> BearerHeader:
+    header = BearerHeader("Bearer " + access_token)
+    header._encoded = _BearerBytes(str.encode(header, "ascii"))
+    return header
+
+
+def is_token(value: object) -> bool:
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
+def _checked_token(value: object, name: str) -> str:
+    if not is_token(value):
+        raise ConfigurationError(f"TokenSet: {name} must be visible ASCII characters")
+    return str(value)
+
+
+def _checked_date(value: object, name: str) -> datetime:
+    try:
+        if isinstance(value, datetime) and value.utcoffset() is not None:
+            return value.astimezone(UTC)
+    except OverflowError:
+        pass
+    raise ConfigurationError(f"TokenSet: {name} must be a datetime with a time zone")
+
+
+def fingerprint(token: str) -> str:
+    """Eight digits by which logs tell tokens apart."""
+    return hashlib.sha256(token.encode()).hexdigest()[:8]
+
+
+def parse_date(value: object) -> datetime | None:
+    """Read an ISO 8601 date with any number of fraction digits; None if it is none.
+
+    Monta sends 0 to 9 digits and ``Z`` (6 and 9 observed). Without a zone, UTC is meant.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        date = datetime.fromisoformat(value)
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def whole_number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text(date: datetime | None) -> str | None:
+    return None if date is None else date.isoformat().replace("+00:00", "Z")
