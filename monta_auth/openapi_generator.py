@@ -17,8 +17,9 @@ from ._adapters.auth import BaseAuth
 from ._core.drivers import is_async
 from ._core.errors import ConfigurationError
 from ._core.origins import Origins
+from ._core.secret import BearerHeader, bearer
 from ._core.source import TokenSource
-from ._core.tokens import BearerHeader, TokenSet, bearer
+from ._core.tokens import TokenSet
 
 __all__ = ["speak_monta"]
 

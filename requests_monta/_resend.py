@@ -16,7 +16,7 @@ from requests.cookies import extract_cookies_to_jar
 from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 
-from monta_auth._core.tokens import BearerHeader
+from monta_auth._core.secret import BearerHeader
 
 if TYPE_CHECKING:
     from ._auth import MontaAuth

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .._core.drivers import Done, Raised, aadvance, advance, resume
 from .._core.effects import Send
 from .._core.errors import MontaAuthError, TransportFailure
-from .._core.tokens import BearerHeader
+from .._core.secret import BearerHeader
 from .httpx_library import as_it_is
 
 if TYPE_CHECKING:

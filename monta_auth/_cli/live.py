@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from .. import TokenSet, __version__
 from .._core.application import application_urls
 from .._core.effects import Send
+from .._core.secret import bearer
 from .._core.token_calls import (
     Reply,
     TokenRequest,
@@ -27,7 +28,7 @@ from .._core.token_calls import (
     refresh_request,
     wait_hint,
 )
-from .._core.tokens import bearer, whole_number
+from .._core.tokens import whole_number
 from .calls import TIMEOUT, Call, Session, leave
 from .failures import Failed, as_failure
 from .output import duration, echo, show

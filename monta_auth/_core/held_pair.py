@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 
 from .policy import ADVISORY_JITTER, ADVISORY_SHARE, MANDATORY_SHARE, RefreshPolicy
-from .tokens import BearerHeader, TokenSet, bearer
+from .secret import BearerHeader, bearer
+from .tokens import TokenSet
 
 
 class Phase(enum.Enum):

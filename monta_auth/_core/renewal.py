@@ -26,6 +26,7 @@ from .flight import Flight
 from .held_pair import Held, hold_new
 from .policy import Clock, RefreshPolicy, backoff
 from .refusals import Memory, Superseded
+from .secret import bearer
 from .store_protocol import Store
 from .store_visit import Found, Visit
 from .token_calls import (
@@ -39,7 +40,6 @@ from .token_calls import (
     refresh_request,
     request_id,
 )
-from .tokens import bearer
 
 Steps = Generator[Effect, Any, Any]
 

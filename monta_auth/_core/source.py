@@ -22,11 +22,12 @@ from .origins import Origins, clean_base_url
 from .policy import SYSTEM_CLOCK, Clock, RefreshPolicy
 from .refusals import Superseded
 from .renewal import Renewal
+from .secret import BearerHeader
 from .state import State
 from .status import Status
 from .store_protocol import Bindable, Store
 from .store_visit import delete_stored_pair, drop_stored_token
-from .tokens import BearerHeader, TokenSet, fingerprint
+from .tokens import TokenSet, fingerprint
 
 logger = logging.getLogger("monta_auth")
 

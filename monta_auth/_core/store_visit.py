@@ -18,8 +18,9 @@ from .errors import TokenStoreError, TransportFailure
 from .held_pair import Held, Phase, hold_old
 from .policy import Clock, RefreshPolicy
 from .refusals import Memory, Superseded
+from .secret import bearer
 from .store_protocol import LEASE_SECONDS, Lease, Store
-from .tokens import TokenSet, bearer
+from .tokens import TokenSet
 
 logger = logging.getLogger("monta_auth")
 

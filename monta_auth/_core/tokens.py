@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Self, SupportsIndex
+from typing import Any
 
 from .errors import ConfigurationError
 from .frozen import Frozen
@@ -118,55 +118,6 @@ class TokenSet(Frozen):
             f"access_expires_at={_text(self.access_expires_at)}, "
             f"refresh_expires_at={_text(self.refresh_expires_at)})"
         )
-
-
-class BearerHeader(str):
-    """The value of an ``Authorization`` header, which names a token throughout the package.
-
-    A string as HTTP libraries want it, but one that its repr and its pickle do not give away:
-    prepared requests and the frames of a traceback are full of headers.
-    """
-
-    __slots__ = ("_encoded",)
-    _encoded: bytes
-
-    def __repr__(self) -> str:
-        return "'Bearer [redacted]'"
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[str], tuple[str]]:
-        return str, ("Bearer [redacted]",)
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
-
-    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """Return its ASCII bytes; every encoding that headers are sent in agrees on those."""
-        return self._encoded
-
-
-class _BearerBytes(bytes):
-    __slots__ = ()
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
-
-    def __repr__(self) -> str:
-        return "b'Bearer [redacted]'"
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[bytes], tuple[bytes]]:
-        return bytes, (b"Bearer [redacted]",)
-
-
-def bearer(access_token: str) -> BearerHeader:
-    header = BearerHeader("Bearer " + access_token)
-    header._encoded = _BearerBytes(str.encode(header, "ascii"))
-    return header
 
 
 def is_token(value: object) -> bool:

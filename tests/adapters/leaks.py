@@ -27,7 +27,7 @@ from typing import Any
 
 from monta_auth import TokenSource
 from monta_auth._adapters.auth import BaseAuth
-from monta_auth._core.tokens import BearerHeader, _BearerBytes
+from monta_auth._core.secret import BearerHeader, _BearerBytes
 
 _HERE = str(Path(__file__).parent)
 _CLOSED: tuple[type, ...] = (

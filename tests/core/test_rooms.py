@@ -17,6 +17,7 @@ PACKAGES = ("monta_auth", "requests_monta", "httpx_monta", "httpx2_monta", "aioh
 CORE = [
     "errors",
     "frozen",
+    "secret",
     "credentials",
     "origins",
     "tokens",

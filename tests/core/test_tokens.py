@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from monta_auth import ConfigurationError, TokenSet
-from monta_auth._core.tokens import bearer, fingerprint, is_token, parse_date, whole_number
+from monta_auth._core.secret import bearer
+from monta_auth._core.tokens import fingerprint, is_token, parse_date, whole_number
 
 ACCESS = "5d1c1a3e-access-4c1d-8a77-b1f6e2a90c11"
 REFRESH = "9e8b7c6d-refresh-4f0a-9c55-0d2f4b6a8e22"
