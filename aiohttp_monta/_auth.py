@@ -16,7 +16,7 @@ from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.drivers import Flow, adrive
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import TransportFailure
-from monta_auth._core.token_calls import Reply
+from monta_auth._core.replies import Reply
 
 from ._calls import lent_by, make_call, make_token_call
 from ._errors import library_error

@@ -17,7 +17,7 @@ from yarl import URL
 
 from monta_auth._core.application import Ask
 from monta_auth._core.effects import Send
-from monta_auth._core.token_calls import Reply
+from monta_auth._core.replies import Reply
 
 from ._errors import transport_failure
 

@@ -17,7 +17,12 @@ from xml.etree import ElementTree as ET
 
 from monta_auth import RefreshPolicy, TokenSet
 from monta_auth._core.held_pair import Held, hold_new
-from monta_auth._core.policy import ADVISORY_JITTER, ADVISORY_SHARE, MANDATORY_SHARE
+from monta_auth._core.policy import (
+    ADVISORY_JITTER,
+    ADVISORY_SHARE,
+    LONGEST_COOLDOWN,
+    MANDATORY_SHARE,
+)
 
 WIDTH = 720
 MINUS = "\N{MINUS SIGN}"
@@ -428,9 +433,6 @@ def single_flight(policy: RefreshPolicy = POLICY) -> Drawing:
 
 
 def refusal(policy: RefreshPolicy = POLICY) -> Drawing:
-    from monta_auth._core import state
-
-    longest = state._LONGEST_COOLDOWN
     drawing = Drawing(
         "refusal",
         "After a 401",
@@ -464,7 +466,7 @@ def refusal(policy: RefreshPolicy = POLICY) -> Drawing:
     chart.note(
         source,
         f"second strike: no renewal for {policy.cooldown:g} s,\n"
-        f"the next time for twice as long, up to {longest:g} s",
+        f"the next time for twice as long, up to {LONGEST_COOLDOWN:g} s",
         "bad", 2.0,
     )  # fmt: skip
     chart.note(second, "the 401 goes to the caller")

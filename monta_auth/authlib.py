@@ -24,9 +24,9 @@ import monta_auth
 from ._core.credentials import find_credentials
 from ._core.errors import ConfigurationError, error_classes, recast
 from ._core.origins import Origins, clean_base_url
+from ._core.replies import Reply
 from ._core.token_calls import (
     Kind,
-    Reply,
     TokenRequest,
     mint_request,
     read_error,
@@ -178,7 +178,7 @@ class _Dialect:
         request, wall = self._request_of(response), time.time()
         reply = Reply(response.status_code, response.headers, response.content)
         try:
-            if not 200 <= reply.status < 300:
+            if not reply.is_good:
                 raise self._error(reply, request, wall)
             pair = read_pair(reply, request, wall)
         except monta_auth.MontaAuthError as error:

@@ -15,7 +15,7 @@ from monta_auth._core.drivers import Flow, drive
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.held_pair import Held, Nothing
-from monta_auth._core.token_calls import Reply
+from monta_auth._core.replies import Reply
 
 from ._errors import library_error, transport_failure
 from ._resend import Resend

@@ -10,8 +10,8 @@ from .._core.credentials import ClientSecret
 from .._core.drivers import Raised, adrive, drive
 from .._core.effects import Send
 from .._core.errors import ConfigurationError, MontaAuthError, TransportFailure
+from .._core.replies import Reply
 from .._core.secret import BearerHeader
-from .._core.token_calls import Reply
 from .._core.tokens import TokenSet
 from .auth import BaseAuth, Settings
 from .httpx_flow import AsyncFlow, SyncFlow

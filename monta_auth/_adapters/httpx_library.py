@@ -12,7 +12,8 @@ from typing import Any
 from .._core.drivers import Raised
 from .._core.effects import Send
 from .._core.errors import Failure, MontaAuthError, TokenEndpointError, TransportFailure, recast
-from .._core.token_calls import Reply, TokenRequest
+from .._core.replies import Reply
+from .._core.token_calls import TokenRequest
 
 #: Key in a request's extensions by which a token call and its redirects are known.
 _MARK = "monta_auth.token_call"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from .._core.token_calls import Reply, _json_object, _object
+from .._core.replies import Reply, rate_limit
 
 TIMEOUT = 10.0
 
@@ -38,7 +38,7 @@ class Call:
     @property
     def limit(self) -> dict[str, Any]:
         """What a 429 says of the limit."""
-        return _object(_object(_json_object(self.reply).get("context")).get("rateLimitResponse"))
+        return rate_limit(self.reply)
 
 
 class Session(requests.Session):

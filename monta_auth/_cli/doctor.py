@@ -23,7 +23,7 @@ from requests_monta import MontaAuth
 from .. import Application, __version__
 from .._core.application import application_urls
 from .._core.origins import clean_base_url
-from .._core.token_calls import _http_date
+from .._core.replies import http_date
 from ..stores import FileStore
 from .account import Account, find_account
 from .calls import TIMEOUT, Session, leave
@@ -173,7 +173,7 @@ def _connection(case: Case) -> Result:
     url = application_urls(case.address)[0]
     answer = case.session.get(url, auth=leave, timeout=TIMEOUT, allow_redirects=False)
     middle = (began + time.time()) / 2
-    date = _http_date(answer.headers.get("Date"))
+    date = http_date(answer.headers.get("Date"))
     if date is not None:
         case.ahead = date.timestamp() + 0.5 - middle  # it tells whole seconds
     status = answer.status_code

@@ -17,16 +17,13 @@ from urllib.parse import urlsplit
 from .. import TokenSet, __version__
 from .._core.application import application_urls
 from .._core.effects import Send
+from .._core.replies import Reply, error_code, wait_hint
 from .._core.secret import bearer
 from .._core.token_calls import (
-    Reply,
     TokenRequest,
-    _fields,
-    _json_object,
     mint_request,
     read_pair,
     refresh_request,
-    wait_hint,
 )
 from .._core.tokens import whole_number
 from .calls import TIMEOUT, Call, Session, leave
@@ -119,12 +116,12 @@ class _Experiments:
         # If a new pair ends older ones, only the second is good for anything.
         base = first if is_alive else second
         reply, request = self._refresh(base.refresh_token)
-        if not _is_good(reply):
+        if not reply.is_good:
             raise Failed(f"a fresh refresh token was refused: {_words(reply, request)}")
         new = read_pair(reply, request, time.time())
         answers[ROTATION] = self._try(base)[1]
         reply, request = self._refresh(base.refresh_token)
-        if _is_good(reply):
+        if reply.is_good:
             answers[ONCE] = "no, it worked twice"
             reply, request = self._refresh(str(uuid.uuid4()))
             answers[REFUSAL] = _words(reply, request)
@@ -147,7 +144,7 @@ class _Experiments:
         reply, request = self._send(
             lambda: mint_request(self._account.base_url, credentials.client_id, secret)
         )
-        if not _is_good(reply):
+        if not reply.is_good:
             raise Failed(f"no token could be had: {_words(reply, request)}")
         return read_pair(reply, request, time.time())
 
@@ -194,12 +191,8 @@ class _Experiments:
         time.sleep(seconds)
 
 
-def _is_good(reply: Reply) -> bool:
-    return 200 <= reply.status < 300
-
-
 def _words(reply: Reply, request: TokenRequest) -> str:
-    code = _fields(reply, _json_object(reply), request)["error_code"]
+    code = error_code(reply, request.secrets)
     return f"HTTP {reply.status}, errorCode {code}"
 
 
@@ -232,7 +225,7 @@ def _by_headers(calls: Sequence[Call]) -> str | None:
     auth_calls = 0
     for call in calls:
         if call.is_auth:
-            auth_calls += _is_good(call.reply)
+            auth_calls += call.reply.is_good
         elif call.remaining is not None:
             if before is not None and auth_calls:
                 fall = before - call.remaining
@@ -253,7 +246,7 @@ def _by_the_limit(calls: Sequence[Call]) -> str:
         inside = [c for c in calls if began <= c.at <= over.at and c.reply.status != 429]
         auth_calls = [call for call in inside if call.is_auth]
         others = len(inside) - len(auth_calls)
-        good = sum(_is_good(call.reply) for call in auth_calls)
+        good = sum(call.reply.is_good for call in auth_calls)
         if good and others == quota:
             return "no"
         if good and quota in (others + good, others + len(auth_calls)):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from .errors import InvalidTokenResponseError, RateLimitError, TokenEndpointError
 from .frozen import Frozen
 from .held_pair import Held
-from .token_calls import Reply, _fields, _json_object, _text, is_worth_a_retry, wait_hint
+from .replies import Reply, error_of, is_worth_a_retry, json_object, wait_hint
 from .tokens import parse_date, whole_number
 
 if TYPE_CHECKING:
@@ -105,12 +105,11 @@ class Application(Frozen):
 class Ask:
     """Effect: GET this URL with the token, without following redirects; send back its `Reply`."""
 
-    __slots__ = ("headers", "secrets", "url")
+    __slots__ = ("headers", "url")
 
-    def __init__(self, url: str, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
         self.headers = {"Accept": "application/json"}
-        self.secrets = secrets
 
     def __repr__(self) -> str:
         return f"Ask({self.url!r})"
@@ -145,22 +144,20 @@ def read_application(reply: Reply, wall: float, secrets: tuple[str, ...] = ()) -
         wall: the local clock, in seconds since 1970.
         secrets: to be taken out of what the server says.
     """
-    ask: Any = Ask("", secrets)
-    data = _json_object(reply)
-    facts = _fields(reply, data, ask)
-    if not 200 <= reply.status < 300:
-        kind = RateLimitError if reply.status == 429 else TokenEndpointError
-        raise kind(
-            _text(_what_is_wrong(reply.status), reply, data, ask),
-            **facts,
-            retry_after=wait_hint(reply, wall, data),
+    if not reply.is_good:
+        raise error_of(
+            reply,
+            RateLimitError if reply.status == 429 else TokenEndpointError,
+            _what_is_wrong(reply.status),
+            secrets,
+            retry_after=wait_hint(reply, wall),
             retryable=is_worth_a_retry(reply.status),
         )
+    data = json_object(reply)
     application = _read(data)
     if data.get("errorCode") is not None or application == Application():
-        raise InvalidTokenResponseError(
-            _text("the API sent something else than an application", reply, data, ask), **facts
-        )
+        what = "the API sent something else than an application"
+        raise error_of(reply, InvalidTokenResponseError, what, secrets)
     return application
 
 

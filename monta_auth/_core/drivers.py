@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from .effects import Call, Send, Sleep, Wait
 from .errors import ConfigurationError, MontaAuthError, TransportFailure
-from .token_calls import Reply
+from .replies import Reply
 
 T = TypeVar("T")
 Flow = Generator[Any, Any, T]

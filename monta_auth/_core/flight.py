@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .errors import Failure
-from .policy import LEASE
+from .policy import LEADER_LEASE
+
+
+class Superseded(Exception):
+    """The flight was taken from this leader: whatever it brings home is not wanted any more."""
 
 
 class Flight:
@@ -38,7 +42,7 @@ class Flight:
         self._wakers: list[Callable[[], object]] = []
 
     def lease_is_over(self, now: float) -> bool:
-        return now - self.touched > LEASE
+        return now - self.touched > LEADER_LEASE
 
     def add(self, wake: Callable[[], object]) -> bool:
         """Have `wake` called, from any thread, when the flight ends; False if it has ended."""

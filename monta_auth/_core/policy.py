@@ -9,9 +9,36 @@ from collections.abc import Callable
 from .errors import ConfigurationError
 from .frozen import Frozen
 
-#: Seconds since the leader's last effect after which a flight is taken from it. No deadline is
-#: longer (`RefreshPolicy` sees to that), so only a leader that nobody drives any more loses it.
-LEASE = 60.0
+#: All other durations that the core uses, in seconds.
+
+#: A flight is taken from a leader that has been silent for so long. No deadline is longer
+#: (`RefreshPolicy` makes sure), so only a leader that nothing drives any more loses it.
+LEADER_LEASE = 60.0
+#: Life of a lease on a stored pair. Less than a request's deadline, so that requests that wait
+#: behind a process that died get their turn.
+STORE_LEASE = 8.0
+#: Pause between two looks at a store's lock; half of it is jitter.
+STORE_POLL = 0.1
+#: First and longest pause between two calls of one renewal.
+RETRY_FIRST, RETRY_LONGEST = 0.5, 1.0
+#: How long a failure is remembered: doubling from the first to the longest, or as long as the
+#: server asks, up to the last.
+FAILURE_FIRST, FAILURE_LONGEST, FAILURE_ASKED = 0.5, 5.0, 60.0
+#: How long refused credentials are remembered: doubling from the first to the longest.
+REFUSAL_FIRST, REFUSAL_LONGEST = 5.0, 300.0
+LONGEST_COOLDOWN = 300.0
+#: Life of an access token whose expiry cannot be read or makes no sense: short enough to
+#: notice a revocation soon, long enough not to renew at every request.
+UNKNOWN_LIFE = 300.0
+#: An access token that claims to live longer is not believed: 30 days.
+LONGEST_LIFE = 30 * 86400.0
+#: A clock this close to another is taken to be right.
+CLOCKS_AGREE = 2.0
+
+#: The windows are at most these shares of a token's life.
+ADVISORY_SHARE, MANDATORY_SHARE = 0.20, 0.05
+#: Spread of the advisory window between sources, in seconds.
+ADVISORY_JITTER = 60.0
 
 
 class RefreshPolicy(Frozen):
@@ -91,16 +118,10 @@ class RefreshPolicy(Frozen):
             raise ConfigurationError("RefreshPolicy: mandatory must not exceed advisory")
         if self.attempts < 1 or self.attempts != int(self.attempts):
             raise ConfigurationError("RefreshPolicy: attempts must be a whole number from 1 on")
-        if not 0 < self.deadline <= LEASE:
+        if not 0 < self.deadline <= LEADER_LEASE:
             raise ConfigurationError(
-                f"RefreshPolicy: deadline must be above 0 and up to {LEASE:g} s"
+                f"RefreshPolicy: deadline must be above 0 and up to {LEADER_LEASE:g} s"
             )
-
-
-ADVISORY_SHARE = 0.20
-MANDATORY_SHARE = 0.05
-#: Spread of the advisory window between sources, in seconds.
-ADVISORY_JITTER = 60.0
 
 
 class Clock:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import copy
 
 from .errors import InvalidCredentialsError
-
-
-class Superseded(Exception):
-    """The flight was taken from this leader: whatever it brings home is not wanted any more."""
+from .policy import REFUSAL_FIRST, REFUSAL_LONGEST
 
 
 class Recent:
@@ -27,7 +24,7 @@ class Recent:
 
 
 class RefusedCredentials:
-    """Remembers by value which credentials were refused: 5 s, doubling to 5 min."""
+    """Remembers by value which credentials were refused, for a time that doubles."""
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[float, float, InvalidCredentialsError]] = {}
@@ -40,7 +37,7 @@ class RefusedCredentials:
 
     def add(self, digest: str, error: InvalidCredentialsError, now: float) -> None:
         _, last, _ = self._entries.pop(digest, (0.0, 0.0, None))
-        delay = min(last * 2.0, 300.0) or 5.0
+        delay = min(last * 2.0, REFUSAL_LONGEST) or REFUSAL_FIRST
         self._entries[digest] = (now + delay, delay, copy.copy(error))
         while len(self._entries) > 16:
             del self._entries[next(iter(self._entries))]

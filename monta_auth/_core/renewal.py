@@ -22,23 +22,21 @@ from .errors import (
     TransportFailure,
     recast,
 )
-from .flight import Flight
+from .flight import Flight, Superseded
 from .held_pair import Held, hold_new
-from .policy import Clock, RefreshPolicy, backoff
-from .refusals import Memory, Superseded
+from .policy import RETRY_FIRST, RETRY_LONGEST, Clock, RefreshPolicy, backoff
+from .refusals import Memory
+from .replies import Reply, is_worth_a_retry, request_id
 from .secret import bearer
 from .store_protocol import Store
 from .store_visit import Found, Visit
 from .token_calls import (
-    Reply,
     TokenRequest,
-    is_worth_a_retry,
     mint_request,
     read_error,
     read_pair,
     read_refusal,
     refresh_request,
-    request_id,
 )
 
 Steps = Generator[Effect, Any, Any]
@@ -127,7 +125,7 @@ class Renewal:
         request = refresh_request(self._base_url, token)
         try:
             reply = yield from self._exchange(request, token)
-            if 200 <= reply.status < 300:
+            if reply.is_good:
                 return self._pair_in(reply, request)
             if reply.status >= 400:
                 return None  # refused; 5xx was dealt with there
@@ -162,7 +160,7 @@ class Renewal:
         request = mint_request(self._base_url, credentials.client_id, secret)
         try:
             reply = yield from self._exchange(request)
-            if 200 <= reply.status < 300:
+            if reply.is_good:
                 held = self._pair_in(reply, request)
                 self._memory.credentials.discard(digest)
                 return held, None
@@ -206,8 +204,8 @@ class Renewal:
                 if not failure.sent:
                     self.flight.refreshing = None
                 raise
-            self.status, self.request_id = reply.status, request_id(reply, request)
-            if 200 <= reply.status < 300:
+            self.status, self.request_id = reply.status, request_id(reply, request.secrets)
+            if reply.is_good:
                 return reply
             self.flight.refreshing = None
             if not is_worth_a_retry(reply.status):
@@ -216,9 +214,8 @@ class Renewal:
             budget = self._policy.sleep_limit - self._slept
             if error.retry_after is not None and error.retry_after > budget:
                 raise _come_back_later(error)
-            pause = max(
-                error.retry_after or 0.0, backoff(attempt - 1, 0.5, 1.0, self._clock.random())
-            )
+            pause = backoff(attempt - 1, RETRY_FIRST, RETRY_LONGEST, self._clock.random())
+            pause = max(error.retry_after or 0.0, pause)
             pause = min(pause, budget) if error.retry_after is not None else pause
             out_of_time = self._clock.monotonic() + pause >= self._deadline
             if attempt >= self._policy.attempts or pause > budget or out_of_time:

@@ -16,11 +16,10 @@ from .credentials import ClientSecret, find_credentials
 from .drivers import advance, is_async, needs_async
 from .effects import Call, Effect, Wait
 from .errors import ConfigurationError, Failure, MontaAuthError, TransportFailure
-from .flight import Flight
+from .flight import Flight, Superseded
 from .held_pair import Held, Nothing, hold_old
 from .origins import Origins, clean_base_url
 from .policy import SYSTEM_CLOCK, Clock, RefreshPolicy
-from .refusals import Superseded
 from .renewal import Renewal
 from .secret import BearerHeader
 from .state import State

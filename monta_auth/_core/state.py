@@ -12,12 +12,17 @@ import threading
 from .errors import Failure
 from .flight import Flight
 from .held_pair import NOTHING, Held, Nothing, Phase
-from .policy import Clock, RefreshPolicy, backoff
+from .policy import (
+    FAILURE_ASKED,
+    FAILURE_FIRST,
+    FAILURE_LONGEST,
+    LONGEST_COOLDOWN,
+    Clock,
+    RefreshPolicy,
+    backoff,
+)
 from .refusals import Memory
 
-#: How long a failure is remembered at most, where the server named the pause; in seconds.
-_LONGEST_MEMORY = 60.0
-_LONGEST_COOLDOWN = 300.0
 _NEVER = float("-inf")
 
 Verdict = Held | Flight | Failure
@@ -145,9 +150,11 @@ class State:
                 self._retire(flight, now, failure)
                 if held is not None and held is not self.held:
                     self.hold(held)
-                delay = backoff(self.failures_in_a_row, 0.5, 5.0, self._clock.random())
+                delay = backoff(
+                    self.failures_in_a_row, FAILURE_FIRST, FAILURE_LONGEST, self._clock.random()
+                )
                 if failure.retry_after is not None:
-                    delay = max(delay, min(failure.retry_after, _LONGEST_MEMORY))
+                    delay = max(delay, min(failure.retry_after, FAILURE_ASKED))
                 self.failure = failure
                 self.failures_in_a_row += 1
                 self.counts["failure"] += 1
@@ -193,7 +200,7 @@ class State:
                 return True, 0.0
             self._strikes = 0
             if self._cooldown and now - self._cooldown_until <= 2 * self._cooldown:
-                self._cooldown = min(2 * self._cooldown, _LONGEST_COOLDOWN)
+                self._cooldown = min(2 * self._cooldown, LONGEST_COOLDOWN)
             else:
                 self._cooldown = self._policy.cooldown
             self._cooldown_until = now + self._cooldown

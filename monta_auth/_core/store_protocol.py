@@ -7,10 +7,6 @@ from typing import Protocol, runtime_checkable
 
 from .tokens import TokenSet
 
-#: Seconds that a lease lives. Less than a request's deadline, so that whoever waits behind a
-#: process that died gets its turn.
-LEASE_SECONDS = 8.0
-
 
 class Lease(Protocol):
     """The right to renew the stored pair. It expires by itself and works from any thread."""

@@ -10,25 +10,21 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Generator
-from datetime import UTC, datetime
 from typing import Any
 
 from .effects import Call, Effect, Sleep
 from .errors import TokenStoreError, TransportFailure
+from .flight import Superseded
 from .held_pair import Held, Phase, hold_old
-from .policy import Clock, RefreshPolicy
-from .refusals import Memory, Superseded
+from .policy import STORE_LEASE, STORE_POLL, Clock, RefreshPolicy
+from .refusals import Memory
 from .secret import bearer
-from .store_protocol import LEASE_SECONDS, Lease, Store
-from .tokens import TokenSet
+from .store_protocol import Lease, Store
+from .tokens import TokenSet, is_marked_refused, mark_refused
 
 logger = logging.getLogger("monta_auth")
 
 Steps = Generator[Effect, Any, Any]
-
-#: Pause between two looks at a store's lock, in seconds; half of it is jitter.
-_POLL = 0.1
-_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 class Found(enum.Enum):
@@ -82,13 +78,13 @@ class Visit:
                 return Found.ADOPTED
             if self._lease is not None or self._store is None:
                 return Found.RENEW
-            self._lease = yield from self._ask("try_lock", LEASE_SECONDS)
+            self._lease = yield from self._ask("try_lock", STORE_LEASE)
             if self._lease is not None or self.error is not None:
                 continue  # look once more: it may have been renewed just before we got the lease
             now = self._clock.monotonic()
             if self.held is not None and self.held.phase(now) is Phase.ADVISORY:
                 return Found.ELSEWHERE if self.held is began_with else Found.ADOPTED
-            pause = _POLL * (1.0 + self._clock.random()) / 2.0
+            pause = STORE_POLL * (1.0 + self._clock.random()) / 2.0
             if now + pause >= self._deadline:
                 raise TransportFailure(
                     "the token store stayed locked by another process", "timeout", sent=False
@@ -106,12 +102,12 @@ class Visit:
             # A process that led before us vanished: it may have sent this token.
             self._memory.spent_refresh_tokens.add(known.refresh_token)
         if bearer(stored.access_token) in self._memory.headers:
-            if self._lease is not None and stored.access_expires_at > _LONG_AGO:
+            if self._lease is not None and not is_marked_refused(stored):
                 # Mark it, so that nobody else takes it for good if we get no further.
-                yield from self._ask("save", without_access(stored), self._lease)
+                yield from self._ask("save", mark_refused(stored), self._lease)
             if self.held is not None:
                 return False
-            stored = without_access(stored)  # its refresh token may still be good
+            stored = mark_refused(stored)  # its refresh token may still be good
         now = self._clock.monotonic()
         held = hold_old(
             stored,
@@ -163,11 +159,6 @@ class Visit:
             return None
 
 
-def without_access(pair: TokenSet) -> TokenSet:
-    """The pair as it is stored once its access token was refused: expired long ago."""
-    return pair.__replace__(access_expires_at=_LONG_AGO, issued_at=None)
-
-
 def drop_stored_token(store: Store, header: str | None, memory: Memory) -> Steps:
     """Have nobody use the stored access token again: that of `header`, or else any."""
     pair = yield Call(store.load)
@@ -177,7 +168,7 @@ def drop_stored_token(store: Store, header: str | None, memory: Memory) -> Steps
     if header is not None and stored != header:
         return
     memory.headers.add(stored)
-    yield from _save_now(store, without_access(pair))  # or else whoever has the lock replaces it
+    yield from _save_now(store, mark_refused(pair))  # or else whoever has the lock replaces it
 
 
 def delete_stored_pair(store: Store, memory: Memory) -> Steps:
@@ -188,7 +179,7 @@ def delete_stored_pair(store: Store, memory: Memory) -> Steps:
 
 def _save_now(store: Store, pair: TokenSet | None) -> Steps:
     """Save without waiting for the lock; return whether it was free."""
-    lease = yield Call(store.try_lock, LEASE_SECONDS)
+    lease = yield Call(store.try_lock, STORE_LEASE)
     if lease is None:
         return False
     try:

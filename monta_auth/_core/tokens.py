@@ -120,6 +120,19 @@ class TokenSet(Frozen):
         )
 
 
+#: Stands for the expiry of an access token that was refused, in what is stored.
+_REFUSED = datetime.fromtimestamp(0, UTC)
+
+
+def mark_refused(pair: TokenSet) -> TokenSet:
+    """Return the pair as it is stored once its access token was refused: expired long ago."""
+    return pair.__replace__(access_expires_at=_REFUSED, issued_at=None)
+
+
+def is_marked_refused(pair: TokenSet) -> bool:
+    return pair.access_expires_at <= _REFUSED
+
+
 def is_token(value: object) -> bool:
     return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 

@@ -15,17 +15,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from .._core.errors import ConfigurationError
-from .._core.tokens import TokenSet
+from .._core.policy import CLOCKS_AGREE, LONGEST_LIFE
+from .._core.tokens import TokenSet, is_marked_refused
 
 logger = logging.getLogger("monta_auth")
 
 _SCHEMA = 1
 #: Two tokens of 8192 characters each, and as much again.
 LONGEST = 32768
-_LONGEST_LIFE = timedelta(days=30)
-_LONG_AGO = datetime.fromtimestamp(0, UTC)
-#: A local clock this close to that of the place is taken to be right, in seconds.
-_CLOCKS_AGREE = 2.0
 
 # Digests of rubbish that was warned about: it is read again before and after each lease.
 _warned: dict[str, None] = {}
@@ -145,7 +142,7 @@ def _checked(pair: TokenSet, origin: float) -> TokenSet:
     born = datetime.fromtimestamp(origin, UTC) if pair.issued_at is None else pair.issued_at
     life = pair.access_expires_at - born
     # A pair without a birth time may be one whose access token was refused: long expired.
-    if life > _LONGEST_LIFE or (pair.issued_at is not None and life <= timedelta(0)):
+    if life.total_seconds() > LONGEST_LIFE or (pair.issued_at is not None and life <= timedelta(0)):
         raise _RejectedError("its access token lives nonsensically long or short")
     refresh_expires = pair.refresh_expires_at
     if pair.issued_at is not None and refresh_expires is not None and refresh_expires <= born:
@@ -155,15 +152,13 @@ def _checked(pair: TokenSet, origin: float) -> TokenSet:
 
 def _on_local_clock(pair: TokenSet, seconds: float) -> TokenSet:
     """Move the dates, unless the clocks agree as it is."""
-    if abs(seconds) <= _CLOCKS_AGREE:
+    if abs(seconds) <= CLOCKS_AGREE:
         return pair
     shift = timedelta(seconds=seconds)
     refresh_expires = pair.refresh_expires_at
     return pair.__replace__(
         access_expires_at=(
-            pair.access_expires_at + shift
-            if pair.access_expires_at > _LONG_AGO
-            else pair.access_expires_at  # the mark of a refused token stays what it is
+            pair.access_expires_at if is_marked_refused(pair) else pair.access_expires_at + shift
         ),
         refresh_expires_at=None if refresh_expires is None else refresh_expires + shift,
         issued_at=None if pair.issued_at is None else pair.issued_at + shift,

@@ -24,7 +24,7 @@ from monta_auth import (
     TokenSource,
 )
 from monta_auth._core.application import Application, Ask, find_application, read_application
-from monta_auth._core.token_calls import Reply
+from monta_auth._core.replies import Reply
 from monta_auth.emulator import Emulator
 
 NOW = 1_754_472_037.25
@@ -236,4 +236,4 @@ def test_without_credentials_there_is_no_secret_to_hide() -> None:
 
 
 def test_the_effect_shows_its_url_alone() -> None:
-    assert repr(Ask("https://api/x", ("secret",))) == "Ask('https://api/x')"
+    assert repr(Ask("https://api/x")) == "Ask('https://api/x')"

@@ -21,7 +21,7 @@ from monta_auth._core.drivers import adrive, drive, is_async
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.flight import Flight
-from monta_auth._core.token_calls import Reply
+from monta_auth._core.replies import Reply
 
 from ..simulation.flows import Hands, error_reply, make_source, no_answer, pair_reply, refuse
 
@@ -747,7 +747,7 @@ def test_two_hundred_greenlets_cost_one_token_call() -> None:
         import gevent, time
         from monta_auth import TokenSource
         from monta_auth._core.drivers import drive
-        from monta_auth._core.token_calls import Reply
+        from monta_auth._core.replies import Reply
 
         source = TokenSource("id", "secret")
         calls = []

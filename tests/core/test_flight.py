@@ -7,7 +7,7 @@ import pytest
 from monta_auth import RateLimitError
 from monta_auth._core.errors import Failure
 from monta_auth._core.flight import Flight
-from monta_auth._core.policy import LEASE
+from monta_auth._core.policy import LEADER_LEASE
 
 
 def finish(flight: Flight, failure: Failure | None = None) -> None:
@@ -95,8 +95,8 @@ def test_who_registers_while_others_are_being_woken_is_woken_too() -> None:
     ("seconds", "over"),
     [
         pytest.param(0.0, False, id="at once"),
-        pytest.param(LEASE, False, id="to the second"),
-        pytest.param(LEASE + 0.001, True, id="after it"),
+        pytest.param(LEADER_LEASE, False, id="to the second"),
+        pytest.param(LEADER_LEASE + 0.001, True, id="after it"),
     ],
 )
 def test_the_lease_runs_from_the_last_sign_of_life(seconds: float, over: bool) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from monta_auth import RefreshPolicy, TokenSet
-from monta_auth._core import store_protocol
+from monta_auth._core.policy import STORE_LEASE
 from monta_auth.stores import Lease, MemoryStore, Store
 
 PAIR = TokenSet("access-1", "refresh-1", datetime(2025, 8, 6, 10, tzinfo=UTC))
@@ -112,7 +112,7 @@ def test_the_repr_shows_no_token(store: MemoryStore) -> None:
 
 def test_leases_are_shorter_than_a_requests_deadline() -> None:
     """Whoever waits behind a process that died gets its turn within its own deadline."""
-    assert RefreshPolicy().deadline > store_protocol.LEASE_SECONDS
+    assert RefreshPolicy().deadline > STORE_LEASE
 
 
 def test_nothing_is_saved_without_a_lease() -> None:

@@ -25,7 +25,7 @@ PRELUDE = """
     warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
     from monta_auth import ConfigurationError, TokenSet, TokenSource
     from monta_auth._core.drivers import drive
-    from monta_auth._core.token_calls import Reply
+    from monta_auth._core.replies import Reply
 
     logging.disable()
     SERIAL = [0]

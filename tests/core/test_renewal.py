@@ -24,7 +24,7 @@ from monta_auth._core.effects import Send
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.policy import Clock
 from monta_auth._core.refusals import Recent, RefusedCredentials
-from monta_auth._core.token_calls import Reply
+from monta_auth._core.replies import Reply
 
 from ..simulation.flows import (
     API,

@@ -22,6 +22,7 @@ CORE = [
     "origins",
     "tokens",
     "policy",
+    "replies",
     "token_calls",
     "held_pair",
     "refusals",

@@ -23,7 +23,7 @@ from monta_auth import (
 from monta_auth._core.effects import Send, Wait
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.origins import Origins
-from monta_auth._core.policy import LEASE
+from monta_auth._core.policy import LEADER_LEASE
 
 from ..simulation.flows import (
     ID,
@@ -450,7 +450,7 @@ def test_a_flight_whose_leader_nobody_drives_any_more_is_taken_over(
     hands: Hands, source: TokenSource
 ) -> None:
     _leader = Caller(source)
-    hands.advance(LEASE)
+    hands.advance(LEADER_LEASE)
     assert Caller(source).wants == "wait"
     hands.advance(0.01)
     assert Caller(source).wants == "mint"
@@ -460,7 +460,7 @@ def test_the_lease_runs_from_the_leaders_last_effect(hands: Hands, source: Token
     leader = Caller(source)
     hands.advance(6)
     assert leader.resume(error_reply(503)).wants == "sleep"
-    hands.advance(LEASE - 5)
+    hands.advance(LEADER_LEASE - 5)
     assert Caller(source).wants == "wait"
 
 
@@ -468,7 +468,7 @@ def test_a_superseded_leader_installs_nothing_and_takes_the_newer_pair(
     hands: Hands, source: TokenSource
 ) -> None:
     old = Caller(source)
-    hands.advance(LEASE + 1)
+    hands.advance(LEADER_LEASE + 1)
     hold(hands, source, 2)
     old.resume(pair_reply(hands, 1))
     assert old.token == "access-2"
@@ -488,9 +488,9 @@ def test_a_superseded_leaders_failure_disturbs_nobody(
     hands: Hands, source: TokenSource, outcome: object
 ) -> None:
     old = Caller(source)
-    hands.advance(LEASE + 1)
+    hands.advance(LEADER_LEASE + 1)
     new = Caller(source)
-    hands.advance(-LEASE)  # its own deadline shall not be what stops it
+    hands.advance(-LEADER_LEASE)  # its own deadline shall not be what stops it
     assert old.resume(outcome).wants == "wait"
     new.resume(pair_reply(hands, 2))
     assert old.resume(None).token == "access-2"
@@ -502,7 +502,7 @@ def test_a_superseded_leaders_refresh_token_counts_as_spent(
 ) -> None:
     assert refuse(holder)
     _leader = Caller(holder)
-    hands.advance(LEASE + 1)
+    hands.advance(LEADER_LEASE + 1)
     assert Caller(holder).wants == "mint"
 
 
@@ -511,7 +511,7 @@ def test_in_the_advisory_window_a_flight_that_ran_out_starts_a_pause(
 ) -> None:
     hands.advance(3301)
     _leader = Caller(holder)
-    hands.advance(LEASE + 1)
+    hands.advance(LEADER_LEASE + 1)
     assert Caller(holder).token == "access-1"
     hands.advance(9.99)
     assert Caller(holder).token == "access-1"

@@ -13,7 +13,7 @@ from monta_auth import RefreshPolicy
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.flight import Flight
 from monta_auth._core.held_pair import NOTHING, Held, Phase, hold_old
-from monta_auth._core.policy import LEASE
+from monta_auth._core.policy import LEADER_LEASE
 from monta_auth._core.state import State
 
 from ..simulation.flows import Hands, no_answer, pair
@@ -127,7 +127,7 @@ def test_what_a_caller_does_after_a_failure(
 def test_the_end_of_a_flight_that_was_taken_changes_nothing(hands: Hands) -> None:
     state = state_in(hands, "none")
     old = fly(state, hands)
-    hands.advance(LEASE + 1)
+    hands.advance(LEADER_LEASE + 1)
     assert decide(state, hands, ME, False) == "lead"
     current = state._flight
     state.fail(old, no_answer(), None)
@@ -218,7 +218,7 @@ def test_a_flight_that_ends_with_its_refresh_token_on_the_wire_has_spent_it(
     elif how == "forget":
         state.forget()
     else:
-        hands.advance(LEASE + 1 if how == "lease" else 0)
+        hands.advance(LEADER_LEASE + 1 if how == "lease" else 0)
         decide(state, hands, OTHER, how == "take over")
     assert ("refresh-1" in state.memory.spent_refresh_tokens) is (refreshing is not None)
 

@@ -19,17 +19,15 @@ from monta_auth import (
     TokenEndpointError,
     TokenSet,
 )
+from monta_auth._core.policy import UNKNOWN_LIFE
+from monta_auth._core.replies import Reply, is_worth_a_retry, wait_hint
 from monta_auth._core.token_calls import (
-    UNKNOWN_LIFE,
-    Reply,
     TokenRequest,
-    is_worth_a_retry,
     mint_request,
     read_error,
     read_pair,
     read_refusal,
     refresh_request,
-    wait_hint,
 )
 
 BASE = "https://public-api.monta.com/api/v1"
@@ -239,8 +237,8 @@ def test_a_life_that_makes_no_sense_is_five_minutes(expires: object) -> None:
     """Never "always expired": that would be a token call for each request."""
     body = {**PAIR, "accessTokenExpirationDate": expires}
     pair = read_pair(reply(body=body, Date=DATE), MINT, WALL)
-    assert pair.access_expires_at == NOW + UNKNOWN_LIFE
-    assert timedelta(minutes=5) == UNKNOWN_LIFE
+    assert pair.access_expires_at == NOW + timedelta(seconds=UNKNOWN_LIFE)
+    assert timedelta(minutes=5) == timedelta(seconds=UNKNOWN_LIFE)
 
 
 @pytest.mark.parametrize(

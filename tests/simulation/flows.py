@@ -12,7 +12,7 @@ from monta_auth import TokenSet, TokenSource
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.policy import Clock
-from monta_auth._core.token_calls import Reply
+from monta_auth._core.replies import Reply
 
 ID, SECRET = "client-1", "secret-of-client-1"
 WALL = datetime(2025, 8, 6, 8, 20, 37, tzinfo=UTC)

@@ -23,8 +23,8 @@ from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.flight import Flight
 from monta_auth._core.held_pair import Phase
-from monta_auth._core.policy import LEASE
-from monta_auth._core.token_calls import Reply
+from monta_auth._core.policy import LEADER_LEASE
+from monta_auth._core.replies import Reply
 from monta_auth.stores import MemoryStore
 
 from .flows import (
@@ -351,7 +351,7 @@ class World:
                 self.refused[number].add(str(held.header))
             getattr(source, turn)()
         elif turn == "lease":
-            self.hands.advance(LEASE + 1)
+            self.hands.advance(LEADER_LEASE + 1)
         elif turn == "second":
             self.hands.advance(1.0)
         elif turn == "deadline":

@@ -1,0 +1,148 @@
+"""Any response of Monta: its JSON, its dates, how long it asks to wait, what it says of an error.
+
+Status, headers and bytes in; values out. Nothing that a server sends makes these functions fail.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar, cast
+
+from .errors import MontaAuthError, redacted
+
+E = TypeVar("E", bound=MontaAuthError)
+
+
+class Reply:
+    """An HTTP response: integer status, headers with lower-case names, bytes that are not shown."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = {name.lower(): value for name, value in headers.items()}
+        self.body = body
+
+    @property
+    def is_good(self) -> bool:
+        return 200 <= self.status < 300
+
+    def __repr__(self) -> str:
+        return f"Reply({self.status})"
+
+
+def json_object(reply: Reply) -> dict[str, Any]:
+    """Return the JSON object in the body, or an empty one."""
+    try:
+        return as_object(json.loads(reply.body))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return the JSON object that this is, or an empty one."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def is_worth_a_retry(status: int) -> bool:
+    """Whether a status speaks of the moment and not of what was asked."""
+    return status in (408, 425, 429) or status >= 500
+
+
+def wait_hint(reply: Reply, wall: float) -> float | None:
+    """Return how many seconds the server asks to wait, or None.
+
+    In order: ``context.rateLimitResponse.resetsIn`` of the body and ``RateLimit-ResetsIn`` (429
+    only: the Partner API sends that header with every response), then ``Retry-After``, as seconds
+    or as a date, which is counted from the response's own ``Date``.
+
+    Args:
+        wall: the local clock, in seconds since 1970.
+    """
+    if reply.status == 429:
+        hint = _seconds(rate_limit(reply).get("resetsIn"))
+        if hint is None:
+            hint = _seconds(reply.headers.get("ratelimit-resetsin"))
+        if hint is not None:
+            return hint
+    after = reply.headers.get("retry-after")
+    hint = _seconds(after)
+    if hint is None and (until := http_date(after)) is not None:
+        now = http_date(reply.headers.get("date")) or datetime.fromtimestamp(wall, UTC)
+        hint = max(0.0, (until - now).total_seconds())
+    return hint
+
+
+def rate_limit(reply: Reply) -> dict[str, Any]:
+    """Return what a 429 says of the limit, or an empty object."""
+    return as_object(as_object(json_object(reply).get("context")).get("rateLimitResponse"))
+
+
+def http_date(value: str | None) -> datetime | None:
+    """Read a date of an HTTP header; None if it is none."""
+    if not value:
+        return None
+    try:
+        date = parsedate_to_datetime(value)
+        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+        return date if 1970 <= date.year < 9000 else None  # room for sums
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def request_id(reply: Reply, secrets: tuple[str, ...]) -> str | None:
+    return safe_text(reply.headers.get("request-id"), secrets)
+
+
+def error_code(reply: Reply, secrets: tuple[str, ...] = ()) -> str | None:
+    return safe_text(json_object(reply).get("errorCode"), secrets)
+
+
+def error_of(
+    reply: Reply,
+    kind: type[E],
+    what: str,
+    secrets: tuple[str, ...],
+    *,
+    retry_after: float | None = None,
+    retryable: bool = False,
+) -> E:
+    """Return an error of this kind that says what happened, and what the server said of it.
+
+    Args:
+        secrets: to be taken out of what the server said.
+    """
+    code, identifier = error_code(reply, secrets), request_id(reply, secrets)
+    message = safe_text(json_object(reply).get("message"), secrets)
+    facts = [f"HTTP {reply.status}", code, message, identifier and f"request-id {identifier}"]
+    return kind(
+        f"{what} ({', '.join(fact for fact in facts if fact)})",
+        status=reply.status,
+        error_code=code,
+        message=message,
+        request_id=identifier,
+        retry_after=retry_after,
+        retryable=retryable,
+    )
+
+
+def safe_text(value: object, secrets: tuple[str, ...]) -> str | None:
+    """Return a server's words as they may stand in an error: printable, short, without secrets."""
+    if not isinstance(value, str) or not value:
+        return None
+    value = "".join(c if c.isprintable() else " " for c in value)
+    return redacted(value, secrets)[:300]
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
