@@ -17,7 +17,7 @@ import aiohttp_monta
 from aiohttp_monta import MontaAuth
 from monta_auth.emulator import Emulator, Fault
 
-from ..docs.pages import blocks
+from .pages import blocks
 
 LIBRARY = [each.code for each in blocks("libraries/aiohttp.rst")]
 GUIDE = {each.name: each.code for each in blocks("guides/from-the-monta-package.rst")}

@@ -16,8 +16,8 @@ from aiohttp_monta import MontaAuth
 from aiohttp_monta._calls import TokenBody
 from aiohttp_monta._resend import can_repeat
 
-from ..adapters.contract import Pipe
-from ..adapters.site import Monta, Seen, echo, respond
+from .contract import Pipe
+from .site import Monta, Seen, echo, respond
 from .test_aiohttp import GOOD, auth_of, raw_server, read_request, run, status
 
 CONTENT = b"0123456789" * 30_000

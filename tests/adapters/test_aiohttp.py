@@ -29,8 +29,8 @@ from monta_auth import (
 )
 from monta_auth.emulator import Fault
 
-from ..adapters.site import Monta, Seen, says
-from .harness import leaked
+from .leaks import leaks
+from .site import Monta, Seen, says
 
 GOOD = "/charge-points"
 T = TypeVar("T")
@@ -581,7 +581,7 @@ def test_who_leaves_in_a_token_call_takes_no_secret_along(
     error = run(main())
     secrets = {*monta.secrets, "half-access-token", "half-refresh-token"}
     assert len(monta.asked("/api/v1/auth/token")) == 1
-    assert leaked(error, secrets) == []
+    assert leaks(error, secrets) == []
 
 
 def test_a_waiter_takes_over_from_a_leader_that_is_cancelled(monta: Monta) -> None:
