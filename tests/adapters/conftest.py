@@ -11,7 +11,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from monta_auth._core import drivers
 
-from .contract import KINDS, Harness, Portals
+from .contract import WAYS, Harness, Portals
 from .site import Host, Monta, Now
 
 
@@ -29,17 +29,10 @@ def portals() -> Iterator[Portals]:
         yield portal
 
 
-@pytest.fixture(
-    params=[
-        pytest.param((kind, separate), id=f"{kind} {separate}".strip())
-        for kind in KINDS
-        for separate in ("", "session=" if kind == "requests" else "client=")
-        if not (separate and kind.endswith("trio"))  # as under asyncio
-    ]
-)
+@pytest.fixture(params=WAYS)
 def h(request: pytest.FixtureRequest, portals: Portals) -> Iterator[Harness]:
-    kind, separate = request.param
-    harness = KINDS[kind](portals, separate=bool(separate))
+    kind, separate = WAYS[request.param]
+    harness = kind(portals, separate=separate)
     yield harness
     harness.close()
 

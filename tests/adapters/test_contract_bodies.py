@@ -18,7 +18,7 @@ from starlette.types import Send
 
 from monta_auth.emulator import Fault
 
-from .contract import Harness, Pipe
+from .contract import Harness, Pipe, needs
 from .site import Monta, Seen, echo, redirects, respond, says
 
 CONTENT = b"0123456789" * 1000
@@ -121,15 +121,13 @@ def test_a_body_is_sent_again_as_it_was(
     _heals(h, monta, make(h, tmp_path), expected)
 
 
+@needs("sends_files")
 @pytest.mark.parametrize(("make", "expected"), FILES)
 def test_a_file_is_sent_again_from_where_it_stood(
     h: Harness, monta: Monta, tmp_path: Path, make: Make, expected: bytes
 ) -> None:
-    if h.is_async:
-        pytest.skip("async clients of httpx take no sync files")
     options = make(h, tmp_path)
-    if h.library.__name__ != "requests" and expected != CONTENT:
-        # By itself httpx would declare the length of the whole file.
+    if h.measures_whole_files and expected != CONTENT:
         options["headers"] = {"Content-Length": str(len(expected))}
     _heals(h, monta, options, expected)
 
@@ -141,28 +139,25 @@ def test_a_one_shot_body_hands_the_401_over(
     _is_handed_over(h, monta, make(h, tmp_path))
 
 
+@needs("sends_files")
 @pytest.mark.parametrize("make", ONE_SHOT_FILES)
 def test_an_unseekable_file_hands_the_401_over(
     h: Harness, monta: Monta, tmp_path: Path, make: Make
 ) -> None:
-    if h.is_async:
-        pytest.skip("async clients of httpx take no sync files")
     _is_handed_over(h, monta, make(h, tmp_path))
 
 
 def test_multipart_with_an_unseekable_file_hands_the_401_over(h: Harness, monta: Monta) -> None:
     """httpx would send a multipart body with an empty part, silently."""
     options = {"files": {"f": ("n", Pipe(CONTENT))}}
-    if h.library.__name__ == "requests":
-        _heals(h, monta, options, None)  # it reads the file when it prepares the request
+    if h.reads_multipart_at_once:
+        _heals(h, monta, options, None)
     else:
         _is_handed_over(h, monta, options)
 
 
+@needs("sends_files", "rewinds_files")
 def test_a_file_that_cannot_go_back_any_more_hands_the_401_over(h: Harness, monta: Monta) -> None:
-    if h.is_async:
-        pytest.skip("async clients of httpx take no sync files")
-
     class Closing(io.BytesIO):
         is_gone = False
 
@@ -185,12 +180,9 @@ def test_a_file_that_cannot_go_back_any_more_hands_the_401_over(h: Harness, mont
     assert (monta.mints, monta.refreshes) == (1, 1)
 
 
+@needs("sends_iterables")
 def test_a_repeatable_iterable_is_sent_again(h: Harness, monta: Monta) -> None:
     """A list of chunks is no iterator: it can be sent as often as one likes."""
-    if h.is_async:
-        pytest.skip("async clients of httpx take no sync iterables")
-    if h.library.__name__ == "requests":
-        pytest.skip("requests takes a list for form fields")
     _heals(h, monta, h.content([b"one", b"two"]), b"onetwo")
 
 
@@ -266,8 +258,10 @@ def test_a_401_that_breaks_off_is_healed_too(h: Harness, monta: Monta) -> None:
     client = _warm(h, monta)
     monta.emulator.inject(Fault(status=401, truncate=True), path="/charges")
     assert client.get(monta.url("/charges")).status_code == 200
+    assert (monta.mints, monta.refreshes, monta.count("/charges")) == (1, 1, 2)
 
 
+@needs("keeps_refused_responses")
 def test_history_shows_no_token_call(h: Harness, monta: Monta) -> None:
     """As of the library's own digest auth: the refused response is there, no token call is."""
     client = h.open(h.auth(monta))
@@ -298,6 +292,7 @@ def _calls_in(response: Any) -> list[str]:
     return found + [url for url in urls if "/auth/" in url]
 
 
+@needs("measures_elapsed")
 @pytest.mark.parametrize("revoked", [False, True], ids=["ready token", "healed 401"])
 def test_elapsed_is_set(h: Harness, monta: Monta, revoked: bool) -> None:
     client = _warm(h, monta)

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 import monta_auth
+import requests_monta
 from monta_auth import RefreshPolicy, TokenSet, TokenSource
 from monta_auth.emulator import Fault
 from monta_auth.stores import MemoryStore
 
-from .contract import Harness
+from .contract import WAYS, Harness, Portals, Requests
 from .site import Host, Monta, Now, says
 
 GOOD = "/charge-points"
@@ -73,8 +74,7 @@ def test_an_early_renewal_without_an_answer_fails_one_request_at_most(
                 assert client.get(monta.url(GOOD)).status_code == 200
             except h.error:
                 failed += 1
-    in_pipeline = h.library.__name__ != "requests" and not h.separate
-    assert failed == (2 if in_pipeline else 0)
+    assert failed == (2 if h.calls_in_pipeline else 0)
     assert (monta.mints, monta.refreshes) == (2, 1)
 
 
@@ -269,11 +269,9 @@ def test_a_source_is_shared_by_hand(h: Harness, monta: Monta) -> None:
     assert monta.mints == 1
 
 
-def test_all_adapters_share_one_token(monta: Monta, portals: Any) -> None:
-    from .contract import KINDS
-
-    for kind in KINDS.values():
-        harness = kind(portals)
+def test_all_adapters_share_one_token(monta: Monta, portals: Portals) -> None:
+    for kind, separate in WAYS.values():
+        harness = kind(portals, separate=separate)
         assert harness.open(harness.auth(monta)).get(monta.url(GOOD)).status_code == 200
         harness.close()
     assert (monta.mints, monta.refreshes) == (1, 0)
@@ -293,10 +291,6 @@ def test_on_token_hears_of_each_pair_once_and_may_use_the_auth(
         answers.append(other.get(monta.url(GOOD)).status_code)
 
     source = monta.source(on_token=on_token)
-    import requests_monta
-
-    from .contract import Requests
-
     sync = Requests(lambda backend: pytest.fail("sync"))
     other = sync.open(requests_monta.MontaAuth(source=source))
     client = h.open(h.auth(source=source))
