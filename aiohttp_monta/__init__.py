@@ -1,10 +1,10 @@
 """Monta auth for aiohttp: ``ClientSession(middlewares=(MontaAuth("id", "secret"),))``."""
 
-import importlib
+from importlib import import_module as _import_module
 
 try:
     # What makes it 3.12 or newer.
-    importlib.import_module("aiohttp.client_middlewares")
+    _import_module("aiohttp.client_middlewares")
 except ImportError as error:
     raise ImportError(
         "aiohttp_monta needs aiohttp 3.12.2 or newer: pip install 'monta-auth[aiohttp]'"
@@ -27,6 +27,7 @@ from monta_auth import (
 )
 
 from ._auth import MontaAuth
+from ._errors import errors
 
 __all__ = [
     "PARTNER_API",
@@ -43,4 +44,5 @@ __all__ = [
     "TokenEndpointError",
     "TokenSet",
     "TokenSource",
+    "errors",
 ]

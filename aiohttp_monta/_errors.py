@@ -4,37 +4,11 @@ from __future__ import annotations
 
 import aiohttp
 
-import monta_auth
-from monta_auth._core.errors import TransportFailure, error_classes, recast, redacted
+from monta_auth._adapters.errors import LibraryErrors
+from monta_auth._core.errors import Failure, TransportFailure, redacted
 
+errors = LibraryErrors("aiohttp_monta", aiohttp.ClientError)
 
-class MontaAuthError(monta_auth.MontaAuthError, aiohttp.ClientError):
-    pass
-
-
-class InvalidCredentialsError(monta_auth.InvalidCredentialsError, aiohttp.ClientError):
-    pass
-
-
-class TokenEndpointError(monta_auth.TokenEndpointError, aiohttp.ClientError):
-    pass
-
-
-class RateLimitError(monta_auth.RateLimitError, TokenEndpointError):
-    pass
-
-
-class InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, TokenEndpointError):
-    pass
-
-
-_OURS = error_classes(
-    MontaAuthError,
-    InvalidCredentialsError,
-    TokenEndpointError,
-    RateLimitError,
-    InvalidTokenResponseError,
-)
 #: What a text alone can make, and what a session does not take for a stale connection: after a
 #: `ClientOSError` or a `ServerDisconnectedError` it would start the user's request over.
 _BY_KIND = {
@@ -45,11 +19,11 @@ _BY_KIND = {
 _HINT = "; MontaAuth(session=...) makes the token calls with that session's TLS and proxy"
 
 
-def library_error(error: monta_auth.MontaAuthError | TransportFailure) -> Exception:
+def library_error(failure: Failure) -> Exception:
     """Return what a caller of aiohttp gets for a failure of the core."""
-    if isinstance(error, TransportFailure):
-        return _BY_KIND[error.kind](error.text)
-    return recast(error, _OURS.get(type(error), type(error)))
+    if isinstance(failure, TransportFailure):
+        return _BY_KIND[failure.kind](failure.text)
+    return errors.recast(failure)
 
 
 def transport_failure(error: Exception, secrets: tuple[str, ...], sent: bool) -> TransportFailure:

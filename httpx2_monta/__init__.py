@@ -1,9 +1,9 @@
 """Monta auth for httpx2: ``httpx2.Client(auth=MontaAuth("client-id", "client-secret"))``."""
 
-import importlib
+from importlib import import_module as _import_module
 
 try:
-    importlib.import_module("httpx2")
+    _import_module("httpx2")
 except ImportError as error:
     raise ImportError("httpx2_monta needs httpx2: pip install 'monta-auth[httpx2]'") from error
 
@@ -23,7 +23,7 @@ from monta_auth import (
     TokenSource,
 )
 
-from ._auth import MontaAuth
+from ._auth import MontaAuth, errors
 from ._mixin import MontaAuthMixin
 
 __all__ = [
@@ -42,4 +42,5 @@ __all__ = [
     "TokenEndpointError",
     "TokenSet",
     "TokenSource",
+    "errors",
 ]

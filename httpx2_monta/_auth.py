@@ -4,30 +4,11 @@ from __future__ import annotations
 
 import httpx2
 
-import monta_auth
+from monta_auth._adapters.errors import LibraryErrors
 from monta_auth._adapters.httpx_auth import HttpxAuth
 from monta_auth._adapters.httpx_library import Library
-from monta_auth._core.errors import error_classes
 
-
-class MontaAuthError(monta_auth.MontaAuthError, httpx2.RequestError):
-    pass
-
-
-class InvalidCredentialsError(monta_auth.InvalidCredentialsError, httpx2.RequestError):
-    pass
-
-
-class TokenEndpointError(monta_auth.TokenEndpointError, httpx2.RequestError):
-    pass
-
-
-class RateLimitError(monta_auth.RateLimitError, TokenEndpointError):
-    pass
-
-
-class InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, TokenEndpointError):
-    pass
+errors = LibraryErrors("httpx2_monta", httpx2.RequestError)
 
 
 class MontaAuth(HttpxAuth[httpx2.Client, httpx2.AsyncClient], httpx2.Auth):
@@ -58,13 +39,4 @@ class MontaAuth(HttpxAuth[httpx2.Client, httpx2.AsyncClient], httpx2.Auth):
             raises httpx2's own exception.
     """
 
-    _library = Library(
-        httpx2,
-        error_classes(
-            MontaAuthError,
-            InvalidCredentialsError,
-            TokenEndpointError,
-            RateLimitError,
-            InvalidTokenResponseError,
-        ),
-    )
+    _library = Library(httpx2, errors)

@@ -4,30 +4,11 @@ from __future__ import annotations
 
 import httpx
 
-import monta_auth
+from monta_auth._adapters.errors import LibraryErrors
 from monta_auth._adapters.httpx_auth import HttpxAuth
 from monta_auth._adapters.httpx_library import Library
-from monta_auth._core.errors import error_classes
 
-
-class MontaAuthError(monta_auth.MontaAuthError, httpx.RequestError):
-    pass
-
-
-class InvalidCredentialsError(monta_auth.InvalidCredentialsError, httpx.RequestError):
-    pass
-
-
-class TokenEndpointError(monta_auth.TokenEndpointError, httpx.RequestError):
-    pass
-
-
-class RateLimitError(monta_auth.RateLimitError, TokenEndpointError):
-    pass
-
-
-class InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, TokenEndpointError):
-    pass
+errors = LibraryErrors("httpx_monta", httpx.RequestError)
 
 
 class MontaAuth(HttpxAuth[httpx.Client, httpx.AsyncClient], httpx.Auth):
@@ -58,13 +39,4 @@ class MontaAuth(HttpxAuth[httpx.Client, httpx.AsyncClient], httpx.Auth):
             raises httpx's own exception.
     """
 
-    _library = Library(
-        httpx,
-        error_classes(
-            MontaAuthError,
-            InvalidCredentialsError,
-            TokenEndpointError,
-            RateLimitError,
-            InvalidTokenResponseError,
-        ),
-    )
+    _library = Library(httpx, errors)

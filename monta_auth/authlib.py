@@ -21,8 +21,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import monta_auth
 
+from ._adapters.errors import LibraryErrors
 from ._core.credentials import find_credentials
-from ._core.errors import ConfigurationError, error_classes, recast
+from ._core.errors import ConfigurationError
 from ._core.origins import Origins, clean_base_url
 from ._core.replies import Reply
 from ._core.token_calls import (
@@ -294,30 +295,12 @@ class _OAuthError(_base_client.OAuthError):  # type: ignore[misc]  # Any, since 
         self.description = text
 
 
-class InvalidCredentialsError(monta_auth.InvalidCredentialsError, _OAuthError):
-    pass
-
-
-class TokenEndpointError(monta_auth.TokenEndpointError, _OAuthError):
-    pass
-
-
-class RateLimitError(monta_auth.RateLimitError, TokenEndpointError):
-    pass
-
-
-class InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, TokenEndpointError):
-    pass
-
-
-_OURS = error_classes(
-    InvalidCredentialsError, TokenEndpointError, RateLimitError, InvalidTokenResponseError
-)
+errors = LibraryErrors("monta_auth.authlib", _OAuthError)
 
 
 def _library_error(error: monta_auth.MontaAuthError, kind: Kind) -> Exception:
     """Return what a caller of Authlib gets, with the word that RFC 6749 (5.2) has for it."""
-    new: Any = recast(error.with_traceback(None), _OURS[type(error)])
+    new: Any = errors.recast(error.with_traceback(None))
     if error.retryable:
         new.error = "temporarily_unavailable"
     elif isinstance(error, monta_auth.InvalidCredentialsError):

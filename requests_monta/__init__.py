@@ -1,9 +1,9 @@
 """Monta auth for requests: ``requests.get(url, auth=MontaAuth("client-id", "client-secret"))``."""
 
-import importlib
+from importlib import import_module as _import_module
 
 try:
-    importlib.import_module("requests")
+    _import_module("requests")
 except ImportError as error:
     raise ImportError(
         "requests_monta needs requests: pip install 'monta-auth[requests]'"
@@ -26,6 +26,7 @@ from monta_auth import (
 )
 
 from ._auth import MontaAuth
+from ._errors import errors
 from ._mixin import MontaAuthMixin
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "TokenEndpointError",
     "TokenSet",
     "TokenSource",
+    "errors",
 ]

@@ -5,55 +5,25 @@ from __future__ import annotations
 import requests
 from requests import exceptions
 
-import monta_auth
-from monta_auth._core.errors import TransportFailure, error_classes, recast, redacted
+from monta_auth._adapters.errors import LibraryErrors, transport_error
+from monta_auth._core.errors import Failure, FailureKind, TransportFailure, redacted
 
+errors = LibraryErrors("requests_monta", requests.RequestException)
 
-class MontaAuthError(monta_auth.MontaAuthError, requests.RequestException):
-    pass
-
-
-class InvalidCredentialsError(monta_auth.InvalidCredentialsError, requests.RequestException):
-    pass
-
-
-class TokenEndpointError(monta_auth.TokenEndpointError, requests.RequestException):
-    pass
-
-
-class RateLimitError(monta_auth.RateLimitError, TokenEndpointError):
-    pass
-
-
-class InvalidTokenResponseError(monta_auth.InvalidTokenResponseError, TokenEndpointError):
-    pass
-
-
-_OURS = error_classes(
-    MontaAuthError,
-    InvalidCredentialsError,
-    TokenEndpointError,
-    RateLimitError,
-    InvalidTokenResponseError,
-)
-_BY_KIND = {
+_BY_KIND: dict[FailureKind, type[requests.RequestException]] = {
     "timeout": requests.Timeout,
     "connect": requests.ConnectionError,
     "other": requests.ConnectionError,
 }
 
 
-def library_error(
-    error: monta_auth.MontaAuthError | TransportFailure, request: requests.PreparedRequest | None
-) -> Exception:
+def library_error(failure: Failure, request: requests.PreparedRequest | None) -> Exception:
     """Return what a caller of requests gets for a failure of the core."""
     new: Exception
-    if isinstance(error, TransportFailure):
-        kind = error.library_class
-        if kind is None or not issubclass(kind, requests.RequestException):
-            kind = _BY_KIND[error.kind]
-        return kind(error.text, request=request)
-    new = recast(error, _OURS.get(type(error), type(error)))
+    if isinstance(failure, TransportFailure):
+        new = transport_error(failure, requests.RequestException, _BY_KIND)
+    else:
+        new = errors.recast(failure)
     if isinstance(new, requests.RequestException):
         new.request = request
     return new

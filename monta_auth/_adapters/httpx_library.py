@@ -11,9 +11,16 @@ from typing import Any
 
 from .._core.drivers import Raised
 from .._core.effects import Send
-from .._core.errors import Failure, MontaAuthError, TokenEndpointError, TransportFailure, recast
+from .._core.errors import (
+    Failure,
+    FailureKind,
+    MontaAuthError,
+    TokenEndpointError,
+    TransportFailure,
+)
 from .._core.replies import Reply
 from .._core.token_calls import TokenRequest
+from .errors import LibraryErrors, transport_error
 
 #: Key in a request's extensions by which a token call and its redirects are known.
 _MARK = "monta_auth.token_call"
@@ -24,15 +31,18 @@ class Library:
 
     Args:
         module: the library itself.
-        errors: for each of our errors the class that is also the library's `RequestError`.
+        errors: ours, as its adapter raises them.
     """
 
-    def __init__(
-        self, module: Any, errors: Mapping[type[MontaAuthError], type[MontaAuthError]]
-    ) -> None:
+    def __init__(self, module: Any, errors: LibraryErrors) -> None:
         self.module = module
         self.byte_stream = module.ByteStream
         self._errors = errors
+        self._by_kind: dict[FailureKind, type[Exception]] = {
+            "timeout": module.ReadTimeout,
+            "connect": module.ConnectError,
+            "other": module.NetworkError,
+        }
         self._token_call = _token_call_class(module)
         self._never_sent = (
             module.ConnectError,
@@ -120,16 +130,9 @@ class Library:
         module = self.module
         new: Any
         if isinstance(error, TransportFailure):
-            kind = error.library_class
-            if kind is None or not issubclass(kind, module.RequestError):
-                kind = {
-                    "timeout": module.ReadTimeout,
-                    "connect": module.ConnectError,
-                    "other": module.NetworkError,
-                }[error.kind]
-            new = kind(error.text)
+            new = transport_error(error, module.RequestError, self._by_kind)
         else:
-            new = recast(error, self._errors.get(type(error), type(error)))
+            new = self._errors.recast(error)
         if isinstance(new, module.RequestError) and request is not None:
             # Raised in a flow, it passes by where the library would do this.
             request.headers.pop("Authorization", None)

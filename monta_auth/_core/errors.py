@@ -121,6 +121,15 @@ class TransportFailure(Exception):
 Failure = MontaAuthError | TransportFailure
 
 
+def in_words(failure: Failure) -> str:
+    """Return type and text of a failure, by the type that a caller of its library gets."""
+    kind: type = type(failure)
+    if isinstance(failure, TransportFailure):
+        otherwise = TimeoutError if failure.kind == "timeout" else ConnectionError
+        kind = failure.library_class or otherwise
+    return f"{kind.__name__}: {failure}"
+
+
 def redacted(text: str, secrets: tuple[str, ...]) -> str:
     """Return what a library or a server said, without our secrets."""
     for secret in secrets:
@@ -139,8 +148,3 @@ def recast(error: MontaAuthError, kind: type[MontaAuthError]) -> MontaAuthError:
         retry_after=error.retry_after,
         retryable=error.retryable,
     )
-
-
-def error_classes(*kinds: type[MontaAuthError]) -> dict[type[MontaAuthError], type[MontaAuthError]]:
-    """Map each of our errors to the adapter's class that derives from it first."""
-    return {kind.__mro__[1]: kind for kind in kinds}

@@ -22,7 +22,6 @@ from monta_auth._core.errors import (
     Failure,
     FailureKind,
     TransportFailure,
-    error_classes,
     recast,
 )
 
@@ -168,17 +167,6 @@ class LibraryError(Exception):
 
 class TheirRateLimitError(RateLimitError, LibraryError):
     pass
-
-
-class TheirStoreError(TokenStoreError, LibraryError):
-    pass
-
-
-def test_an_adapters_classes_are_found_by_ours() -> None:
-    assert error_classes(TheirRateLimitError, TheirStoreError) == {
-        RateLimitError: TheirRateLimitError,
-        TokenStoreError: TheirStoreError,
-    }
 
 
 def test_an_error_cast_into_an_adapters_class_says_and_carries_the_same() -> None:

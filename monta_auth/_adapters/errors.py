@@ -1,0 +1,67 @@
+"""The errors that an adapter raises: each is ours and, at the same time, its HTTP library's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from .._core.errors import (
+    FailureKind,
+    InvalidCredentialsError,
+    InvalidTokenResponseError,
+    MontaAuthError,
+    RateLimitError,
+    TokenEndpointError,
+    TransportFailure,
+    recast,
+)
+
+E = TypeVar("E", bound=MontaAuthError)
+X = TypeVar("X", bound=Exception)
+
+
+class LibraryErrors:
+    """Our errors, as one package raises them: each derives from `base` as well.
+
+    Args:
+        package: that offers them as ``errors``, where pickle finds them.
+        base: the root of its library's errors.
+    """
+
+    def __init__(self, package: str, base: type[Exception]) -> None:
+        self._by_ours: dict[type[MontaAuthError], type[MontaAuthError]] = {}
+
+        def both(ours: type[E], theirs: type[Exception]) -> type[E]:
+            names = {
+                "__module__": package,
+                "__qualname__": f"errors.{ours.__name__}",
+                "__doc__": ours.__doc__,
+            }
+            made: type[E] = type(ours.__name__, (ours, theirs), names)
+            self._by_ours[ours] = made
+            return made
+
+        self.MontaAuthError = both(MontaAuthError, base)
+        self.InvalidCredentialsError = both(InvalidCredentialsError, base)
+        self.TokenEndpointError = both(TokenEndpointError, base)
+        self.RateLimitError = both(RateLimitError, self.TokenEndpointError)
+        self.InvalidTokenResponseError = both(InvalidTokenResponseError, self.TokenEndpointError)
+
+    def recast(self, error: MontaAuthError) -> MontaAuthError:
+        """Return a new error that says and carries the same; one that is ours alone stays that."""
+        return recast(error, self._by_ours.get(type(error), type(error)))
+
+
+def transport_error(
+    failure: TransportFailure, base: type[X], by_kind: Mapping[FailureKind, type[X]]
+) -> X:
+    """Return a library's own exception for a failure, of the class that it came with, if it fits.
+
+    Args:
+        base: the root of the library's errors; a failure may come from another library.
+        by_kind: the class where none fits.
+    """
+    kind = failure.library_class
+    if kind is None or not issubclass(kind, base):
+        kind = by_kind[failure.kind]
+    return kind(failure.text)

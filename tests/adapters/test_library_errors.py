@@ -1,0 +1,74 @@
+"""The errors of an adapter: ours and the library's at the same time, and found where they say."""
+
+import importlib
+import pickle
+
+import aiohttp
+import httpx
+import httpx2
+import pytest
+import requests
+
+import monta_auth
+from monta_auth._adapters.errors import LibraryErrors
+
+BASES = {
+    "requests_monta": requests.RequestException,
+    "httpx_monta": httpx.RequestError,
+    "httpx2_monta": httpx2.RequestError,
+    "aiohttp_monta": aiohttp.ClientError,
+    "monta_auth.authlib": importlib.import_module("authlib.integrations.base_client").OAuthError,
+}
+NAMES = [
+    "MontaAuthError",
+    "InvalidCredentialsError",
+    "TokenEndpointError",
+    "RateLimitError",
+    "InvalidTokenResponseError",
+]
+PAIRS = [(package, name) for package in BASES for name in NAMES]
+
+
+def errors_of(package: str) -> LibraryErrors:
+    errors: LibraryErrors = importlib.import_module(package).errors
+    return errors
+
+
+@pytest.mark.parametrize(("package", "name"), PAIRS)
+def test_each_error_is_ours_and_the_librarys(package: str, name: str) -> None:
+    kind = getattr(errors_of(package), name)
+    assert issubclass(kind, getattr(monta_auth, name))
+    assert issubclass(kind, BASES[package])
+    assert kind.__doc__ == getattr(monta_auth, name).__doc__
+
+
+@pytest.mark.parametrize("package", BASES)
+def test_the_children_of_the_endpoints_error_are_its_children_here_too(package: str) -> None:
+    errors = errors_of(package)
+    assert issubclass(errors.RateLimitError, errors.TokenEndpointError)
+    assert issubclass(errors.InvalidTokenResponseError, errors.TokenEndpointError)
+
+
+@pytest.mark.parametrize(("package", "name"), PAIRS)
+def test_an_error_says_where_it_can_be_imported_and_pickle_finds_it_there(
+    package: str, name: str
+) -> None:
+    kind = getattr(errors_of(package), name)
+    assert (kind.__module__, kind.__name__) == (package, name)
+    assert pickle.loads(pickle.dumps(kind)) is kind
+    again = pickle.loads(pickle.dumps(kind("what happened", status=429)))
+    assert (type(again), str(again), again.status) == (kind, "what happened", 429)
+
+
+@pytest.mark.parametrize("package", BASES)
+def test_an_error_that_is_ours_alone_stays_that(package: str) -> None:
+    error = monta_auth.ConfigurationError("what to do")
+    assert type(errors_of(package).recast(error)) is monta_auth.ConfigurationError
+
+
+def test_an_error_of_another_adapter_stays_that() -> None:
+    """A callable secret may use an auth of another library."""
+    error = errors_of("requests_monta").RateLimitError("wait", retry_after=3.0)
+    again = errors_of("httpx_monta").recast(error)
+    assert type(again) is errors_of("requests_monta").RateLimitError
+    assert again.retry_after == 3.0
