@@ -13,8 +13,8 @@ from monta_auth import ConfigurationError, MontaAuthError, TokenSet
 from monta_auth._adapters.auth import BaseAuth, Settings
 from monta_auth._core.application import Application, find_application
 from monta_auth._core.credentials import ClientSecret
-from monta_auth._core.drivers import Flow, adrive
-from monta_auth._core.effects import Send
+from monta_auth._core.drivers import adrive
+from monta_auth._core.effects import Send, Steps
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.replies import Reply
 
@@ -71,7 +71,7 @@ class MontaAuth(BaseAuth):
         if not self._origins.allows(url):
             self._origins.warn_about(url)
             return await handler(request)
-        header = self.source.fresh() or await self._header(request)
+        header = self._source.fresh() or await self._header(request)
         request.headers["Authorization"] = header
         repeatable = can_repeat(request.body)
         try:
@@ -102,7 +102,7 @@ class MontaAuth(BaseAuth):
         if by is None:
             async with ClientSession() as by:
                 return await self.token(by)
-        return (await self._run(self.source.obtain(blocking=False), by)).pair
+        return await self._run(self._source.pair(blocking=False), by)
 
     async def bearer_token(self, session: ClientSession | None = None) -> str:
         """Return a usable access token, for clients that want it as a string.
@@ -127,7 +127,7 @@ class MontaAuth(BaseAuth):
             return make_call(by, effect, self)
 
         try:
-            return await adrive(find_application(self.source), ask)
+            return await adrive(find_application(self._source), ask)
         except MontaAuthError as error:
             failure = error
         raise library_error(failure.with_traceback(None))
@@ -135,11 +135,11 @@ class MontaAuth(BaseAuth):
     async def _header(self, request: ClientRequest) -> str:
         own = self._session
         lent = lent_by(request, URL(self.source.base_url)) if own is None else {}
-        flow = self.source.acquire(blocking=False)
+        flow = self._source.acquire(blocking=False)
         return await self._run(flow, request.session if own is None else own, lent)
 
     async def _run(
-        self, flow: Flow[T], session: ClientSession, lent: dict[str, Any] | None = None
+        self, flow: Steps[T], session: ClientSession, lent: dict[str, Any] | None = None
     ) -> T:
         def send(effect: Send) -> Awaitable[Reply]:
             return make_token_call(session, effect, lent or {})
@@ -153,4 +153,4 @@ class MontaAuth(BaseAuth):
 
     def _is_refused(self, status: int, request: ClientRequest, header: str) -> bool:
         sent = request.headers.get("Authorization")
-        return self.source.refuse(status, str(request.url), sent, header, self._origins)
+        return self._source.refuse(status, str(request.url), sent, header, self._origins)

@@ -16,7 +16,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from monta_auth import RefreshPolicy, TokenSet
-from monta_auth._core.held_pair import Held, hold_new
+from monta_auth._core.held_pair import HeldPair, hold_new
 from monta_auth._core.policy import (
     ADVISORY_JITTER,
     ADVISORY_SHARE,
@@ -332,7 +332,7 @@ def _moments(policy: RefreshPolicy, life: float) -> _Moments:
     born = datetime(2030, 1, 1, tzinfo=UTC)
     pair = TokenSet("a", None, born + timedelta(seconds=life), issued_at=born)
 
-    def held(jitter: float) -> Held:
+    def held(jitter: float) -> HeldPair:
         return hold_new(pair, policy, sent=0.0, jitter=jitter, after_refusal=False)
 
     return _Moments(

@@ -5,6 +5,7 @@ This is the core, which imports no HTTP library. Use it through `requests_monta`
 """
 
 from . import stores as stores
+from ._adapters.token_source import TokenSource
 from ._core.application import Application
 from ._core.errors import (
     ConfigurationError,
@@ -17,8 +18,7 @@ from ._core.errors import (
 )
 from ._core.origins import PARTNER_API, PARTNER_SANDBOX_API, PUBLIC_API
 from ._core.policy import Clock, RefreshPolicy
-from ._core.source import TokenSource
-from ._core.status import Status
+from ._core.state import Status
 from ._core.tokens import TokenSet
 
 __version__ = "0.1.0"
@@ -40,4 +40,5 @@ __all__ = [
     "TokenSet",
     "TokenSource",
     "TokenStoreError",
+    "stores",
 ]

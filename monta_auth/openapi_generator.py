@@ -14,11 +14,12 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from ._adapters.auth import BaseAuth
+from ._adapters.token_source import TokenSource
 from ._core.drivers import is_async
 from ._core.errors import ConfigurationError
 from ._core.origins import Origins
 from ._core.secret import BearerHeader, bearer
-from ._core.source import TokenSource
+from ._core.source import Source
 from ._core.tokens import TokenSet
 
 __all__ = ["speak_monta"]
@@ -30,6 +31,7 @@ class Auth(Protocol):
     """A ``MontaAuth`` whose token calls need no event loop."""
 
     source: TokenSource
+    _source: Source
     _origins: Origins
 
     def token(self) -> TokenSet: ...
@@ -62,7 +64,7 @@ def speak_monta(api_client: T, auth: Auth) -> T:
     if isinstance(send, _Request):
         raise ConfigurationError("this client speaks Monta already")
     present = them.configuration.access_token
-    if isinstance(present, _AccessToken) and present.auth.source is not auth.source:
+    if isinstance(present, _AccessToken) and present.auth._source is not auth._source:
         raise ConfigurationError("this Configuration has another auth: make one for each ApiClient")
     them.configuration.access_token = _AccessToken(auth, them.configuration)
     them.rest_client.request = _Request(auth, send)
@@ -95,7 +97,7 @@ class _Request:
     def __call__(
         self, method: str, url: str, headers: Mapping[str, Any] | None = None, **settings: Any
     ) -> Any:
-        source, origins = self._auth.source, self._auth._origins
+        source, origins = self._auth._source, self._auth._origins
         rest = {**(headers or {})}
         header = rest.get("Authorization")
         if header == "" or isinstance(header, BearerHeader):

@@ -11,11 +11,11 @@ from monta_auth import ConfigurationError, MontaAuthError, TokenSet
 from monta_auth._adapters.auth import BaseAuth, Settings
 from monta_auth._core.application import Application, find_application
 from monta_auth._core.credentials import ClientSecret
-from monta_auth._core.drivers import Flow, drive
-from monta_auth._core.effects import Send
+from monta_auth._core.drivers import drive
+from monta_auth._core.effects import Send, Steps
 from monta_auth._core.errors import TransportFailure
-from monta_auth._core.held_pair import Held, Nothing
 from monta_auth._core.replies import Reply
+from monta_auth._core.secret import BearerHeader
 
 from ._errors import library_error, transport_failure
 from ._resend import Resend
@@ -67,24 +67,18 @@ class MontaAuth(BaseAuth, AuthBase):
         self._session = session
         self._timeout = timeout
 
-    _derived = (*BaseAuth._derived, "_low", "_high", "_held", "_hook")
+    _derived = (*BaseAuth._derived, "_hook")
 
     def _connect(self) -> None:
         super()._connect()
-        self._low, self._high = self._origins.low, self._origins.high
-        self._held: Held | Nothing = self.source.ready
-        self._hook = Resend(self)
+        self._hook = Resend(self._source, self._origins, self._header)
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        held = self._held
         url = r.url or ""
-        # The hot path: a URL as `Origins.allows` tells it first, a token as `fresh` does.
-        if not self._low <= url < self._high or self._monotonic() >= held.advisory_at:
-            if not self._origins.allows(url):
-                self._origins.warn_about(url)
-                return r
-            held = self._held = self._run(self.source.obtain(), r)
-        r.headers["Authorization"] = held.header
+        if not self._origins.allows(url):
+            self._origins.warn_about(url)
+            return r
+        r.headers["Authorization"] = self._source.fresh() or self._header(r)
         hooks = r.hooks["response"]
         if hooks:
             # A request that is authorised anew keeps one hook of ours.
@@ -92,13 +86,16 @@ class MontaAuth(BaseAuth, AuthBase):
         hooks.append(self._hook)
         return r
 
+    def _header(self, request: requests.PreparedRequest) -> BearerHeader:
+        return self._run(self._source.acquire(), request)
+
     def token(self) -> TokenSet:
         """Return a usable token pair; fetch or renew it if that is due.
 
         Raises:
             MontaAuthError: no token can be had; a network failure is requests' own exception.
         """
-        return self._run(self.source.obtain()).pair
+        return self._run(self._source.pair())
 
     def bearer_token(self) -> str:
         """Return a usable access token, for clients that want it as a string."""
@@ -127,12 +124,12 @@ class MontaAuth(BaseAuth, AuthBase):
             return Reply(response.status_code, response.headers, response.content)
 
         try:
-            return drive(find_application(self.source), ask)
+            return drive(find_application(self._source), ask)
         except MontaAuthError as error:
             failure = error
         raise library_error(failure.with_traceback(None), getattr(failure, "request", None))
 
-    def _run(self, flow: Flow[T], request: requests.PreparedRequest | None = None) -> T:
+    def _run(self, flow: Steps[T], request: requests.PreparedRequest | None = None) -> T:
         try:
             return drive(flow, self._send)
         except (MontaAuthError, TransportFailure) as error:

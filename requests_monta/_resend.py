@@ -9,17 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
 from requests.cookies import extract_cookies_to_jar
 from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 
+from monta_auth._core.origins import Origins
 from monta_auth._core.secret import BearerHeader
-
-if TYPE_CHECKING:
-    from ._auth import MontaAuth
+from monta_auth._core.source import Source
 
 #: Marks the second sending of a request, whose 401 is handed over (requests-cache calls hooks
 #: twice); copies of the request, as for a redirect, do not have it.
@@ -31,12 +30,23 @@ class Resend:
 
     Redirects share it with the request that they came from. It pickles to a hook that does
     nothing, since responses are pickled (caches, process pools) and it leads to the secret.
+
+    Args:
+        origins: where the token may go.
+        header: returns the header for a second sending; the request is for errors to carry.
     """
 
-    __slots__ = ("_auth",)
+    __slots__ = ("_header", "_origins", "_source")
 
-    def __init__(self, auth: MontaAuth) -> None:
-        self._auth = auth
+    def __init__(
+        self,
+        source: Source,
+        origins: Origins,
+        header: Callable[[requests.PreparedRequest], BearerHeader],
+    ) -> None:
+        self._source = source
+        self._origins = origins
+        self._header = header
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         refused = response.request
@@ -45,11 +55,10 @@ class Resend:
         connection = getattr(response, "connection", None)
         if connection is None:
             return response  # out of a cache: it says nothing about the token of today
-        auth = self._auth
         sent = refused.headers.get("Authorization")
         # Only the core makes headers of this kind, so that it is ours, whatever copy carries it.
         ours = sent if isinstance(sent, BearerHeader) else None
-        if not auth.source.refuse(401, refused.url or "", ours, ours, auth._origins):
+        if not self._source.refuse(401, refused.url or "", ours, ours, self._origins):
             return response
         again = refused.copy()
         if not _rewound(again):
@@ -59,17 +68,17 @@ class Resend:
         except (requests.RequestException, RuntimeError):
             pass
         response.close()
-        held = auth._run(auth.source.obtain(), _harmless(refused))
+        header = self._header(_harmless(refused))
         jar = again._cookies
         if jar is not None:
             extract_cookies_to_jar(jar, refused, response.raw)
             again.prepare_cookies(jar)
-        again.headers["Authorization"] = held.header
+        again.headers["Authorization"] = header
         setattr(again, _RESENT, True)
         # A redirect of the answer is built from the request that the session knows; the history
         # tells what was sent.
         response.request = refused.copy()
-        refused.headers["Authorization"] = held.header
+        refused.headers["Authorization"] = header
         started = time.perf_counter()
         answer: requests.Response = connection.send(again, **kwargs)
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)

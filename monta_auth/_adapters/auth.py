@@ -7,13 +7,15 @@ from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 from .._core.credentials import ClientSecret
 from .._core.errors import ConfigurationError
+from .._core.leader import OnToken
 from .._core.origins import Origins
 from .._core.policy import RefreshPolicy
 from .._core.shared_sources import shared_source
-from .._core.source import OnToken, TokenSource
-from .._core.status import Status
+from .._core.source import Source
+from .._core.state import Status
 from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
+from .token_source import TokenSource, token_source_of
 
 
 class Settings(TypedDict, total=False):
@@ -40,9 +42,10 @@ class BaseAuth:
     """
 
     source: TokenSource
+    _source: Source
 
     #: What `_connect` makes out of the settings, and a pickle leaves out.
-    _derived: ClassVar[tuple[str, ...]] = ("source", "_origins", "_monotonic")
+    _derived: ClassVar[tuple[str, ...]] = ("source", "_source", "_origins")
 
     def __init__(
         self,
@@ -65,17 +68,18 @@ class BaseAuth:
         """Find or make the source that the settings ask for."""
         settings = self._settings
         if self._own_source is not None:
-            self._connect_to(self._own_source)
+            self.source = self._checked(self._own_source)
         elif settings.keys() & {"token", "store", "on_token"} or callable(
             settings.get("client_secret")
         ):
             self.source = TokenSource(base_url=self._base_url, **settings)
         else:
-            self.source = shared_source(base_url=self._base_url, **settings)
+            shared = shared_source(base_url=self._base_url, **settings)
+            self.source = token_source_of(shared, {"base_url": self._base_url, **settings})
+        self._source = self.source._source
         self._origins = Origins(self.source.base_url, self._allowed_origins)
-        self._monotonic = self.source.monotonic
 
-    def _connect_to(self, source: TokenSource) -> None:
+    def _checked(self, source: TokenSource) -> TokenSource:
         if not isinstance(source, TokenSource):
             raise ConfigurationError("source= takes a TokenSource, such as the .source of an auth")
         if self._settings:
@@ -85,7 +89,7 @@ class BaseAuth:
             )
         if self._base_url is not None and self._base_url.rstrip("/") != source.base_url:
             raise ConfigurationError("source= has another base_url: leave base_url= out")
-        self.source = source
+        return source
 
     def invalidate(self) -> None:
         """Drop the access token, in memory and in the store: the next request renews."""
@@ -113,7 +117,7 @@ class BaseAuth:
 
     def __getstate__(self) -> dict[str, Any]:
         """The settings, with literal credentials; no pair. A new process obtains its own."""
-        if self.source.credentials is None and "store" not in self._settings:
+        if self._source.credentials is None and "store" not in self._settings:
             raise TypeError(f"{type(self).__name__} has nothing but a token pair to pickle")
         state = {k: v for k, v in self.__dict__.items() if k not in self._derived}
         state["_settings"] = {k: v for k, v in self._settings.items() if k != "token"}

@@ -52,7 +52,6 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
         "_port",
         "_auth_paths",
         "_byte_stream",
-        "_ready",
     )
 
     def _connect(self) -> None:
@@ -61,15 +60,12 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
         self._scheme, self._host, self._port = url.scheme, url.raw_host.decode("ascii"), url.port
         self._auth_paths = self._origins.auth_paths
         self._byte_stream = self._library.byte_stream
-        self._ready = self.source.ready
 
     def _ready_header(self, request: Any) -> BearerHeader | None:
         """The hot path: a ready token, for a request to the base URL whose body is bytes."""
-        ready = self._ready
-        if self._monotonic() >= ready.advisory_at:
-            ready = self._ready = self.source.ready
-            if self._monotonic() >= ready.advisory_at:
-                return None
+        ready = self._source.fresh()
+        if ready is None:
+            return None
         try:
             # Ten times faster than the URL's public accessors; without it, the slow path decides.
             uri = request.url._uri_reference
@@ -82,7 +78,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
             and uri.path not in self._auth_paths
             and isinstance(request.stream, self._byte_stream)
         ):
-            return ready.header
+            return ready
         return None
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
@@ -123,7 +119,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
             with self._library.module.Client() as by:
                 return self.token(by)
         try:
-            return drive(self.source.obtain(), lambda effect: self._sent_by(by, effect)).pair
+            return drive(self._source.pair(), lambda effect: self._sent_by(by, effect))
         except (MontaAuthError, TransportFailure) as error:
             failure = error
         self._raise(failure)
@@ -139,8 +135,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
             return _unwrap(await self._asend_by(by, effect, by))
 
         try:
-            held = await adrive(self.source.obtain(blocking=False), send)
-            return held.pair
+            return await adrive(self._source.pair(blocking=False), send)
         except (MontaAuthError, TransportFailure) as error:
             failure = error
         self._raise(failure)
@@ -173,7 +168,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
             return Reply(response.status_code, response.headers, response.content)
 
         try:
-            return drive(find_application(self.source), ask)
+            return drive(find_application(self._source), ask)
         except MontaAuthError as error:
             failure = error
         self._raise(failure)
@@ -192,7 +187,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
             return Reply(response.status_code, response.headers, response.content)
 
         try:
-            return await adrive(find_application(self.source), ask)
+            return await adrive(find_application(self._source), ask)
         except MontaAuthError as error:
             failure = error
         self._raise(failure)

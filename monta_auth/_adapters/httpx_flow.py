@@ -105,13 +105,13 @@ class _Flow:
         yield _Deliver(request)
 
     def _authorize(self, request: Any) -> Generator[Any, Any, None]:
-        self._header = yield from self._auth.source.acquire(blocking=self._blocking)
+        self._header = yield from self._auth._source.acquire(blocking=self._blocking)
         request.headers["Authorization"] = self._header
 
     def _is_refused(self, response: Any) -> bool:
         request = response.request
         sent = request.headers.get("Authorization")
-        return self._auth.source.refuse(
+        return self._auth._source.refuse(
             response.status_code, str(request.url), sent, self._header, self._auth._origins
         )
 

@@ -9,17 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from .errors import InvalidTokenResponseError, RateLimitError, TokenEndpointError
 from .frozen import Frozen
-from .held_pair import Held
 from .replies import Reply, error_of, is_worth_a_retry, json_object, wait_hint
+from .source import Source
 from .tokens import parse_date, whole_number
-
-if TYPE_CHECKING:
-    from .source import TokenSource
 
 #: Source: the API references, public ("Authentication") and partner ("Auth information"). The
 #: Partner API has `/auth/me` too, which it calls deprecated.
@@ -86,20 +83,7 @@ class Application(Frozen):
         created_at: datetime | None = None,
         updated_at: datetime | None = None,
     ) -> None:
-        self._set(
-            id=id,
-            user_id=user_id,
-            name=name,
-            client_id=client_id,
-            scopes=scopes,
-            rate_limit=rate_limit,
-            rate_limit_interval=rate_limit_interval,
-            operator_id=operator_id,
-            operator_ids=operator_ids,
-            team_ids=team_ids,
-            created_at=created_at,
-            updated_at=updated_at,
-        )
+        self._set(locals())
 
 
 class Ask:
@@ -123,7 +107,7 @@ def application_urls(base_url: str) -> tuple[str, str]:
 
 
 def find_application(
-    source: TokenSource, wall: Callable[[], float] = time.time
+    source: Source, wall: Callable[[], float] = time.time
 ) -> Generator[Ask, Reply, Application]:
     """The flow behind ``auth.application``: at the path of one API, and after a 404 of the other.
 
@@ -204,12 +188,12 @@ def _numbers(value: object) -> tuple[int, ...] | None:
     return tuple(n for n in map(whole_number, values) if n is not None)
 
 
-def _secrets(source: TokenSource) -> tuple[str, ...]:
+def _secrets(source: Source) -> tuple[str, ...]:
     """What a server could repeat in an error: our own secrets."""
     found: list[str | None] = []
-    ready = source.ready
-    if isinstance(ready, Held):
-        found += [ready.pair.access_token, ready.pair.refresh_token]
+    pair = source.held_pair()
+    if pair is not None:
+        found += [pair.access_token, pair.refresh_token]
     if source.credentials is not None:
         found.append(source.credentials.literal_secret)
     return tuple(secret for secret in found if secret)

@@ -11,22 +11,25 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from .effects import Call, Send, Sleep, Wait
+from .effects import Call, Sleep, Wait
 from .errors import ConfigurationError, MontaAuthError, TransportFailure
 from .replies import Reply
 
 T = TypeVar("T")
-Flow = Generator[Any, Any, T]
+#: The effects of a flow that its driver does not perform itself, such as `Send`.
+L = TypeVar("L")
+Y = TypeVar("Y")
+Flow = Generator[Call | Wait | Sleep | L, Any, T]
 
 
-class Done:
+class Done(Generic[T]):
     """The end of a flow, with what it returned."""
 
     __slots__ = ("value",)
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: T) -> None:
         self.value = value
 
 
@@ -47,37 +50,35 @@ class Raised:
         return error
 
 
-def drive(flow: Flow[T], send: Callable[[Send], Reply]) -> T:
-    """Run a flow to its end in this thread; `send` returns a reply or raises a failure."""
-    outcome: Any = None
+def drive(flow: Flow[L, T], perform: Callable[[L], Reply]) -> T:
+    """Run a flow to its end in this thread; `perform` returns a reply or raises a failure."""
+    outcome: object = None
     try:
         while not isinstance(step := advance(flow, outcome), Done):
             try:
-                outcome = send(step)
+                outcome = perform(step)
             except (MontaAuthError, TransportFailure) as failure:
                 outcome = Raised(failure)
-        value: T = step.value
-        return value
+        return step.value
     finally:
         flow.close()
 
 
-async def adrive(flow: Flow[T], send: Callable[[Send], Awaitable[Reply]]) -> T:
+async def adrive(flow: Flow[L, T], perform: Callable[[L], Awaitable[Reply]]) -> T:
     """Run a flow to its end in this task, under asyncio or trio."""
-    outcome: Any = None
+    outcome: object = None
     try:
         while not isinstance(step := await aadvance(flow, outcome), Done):
             try:
-                outcome = await send(step)
+                outcome = await perform(step)
             except (MontaAuthError, TransportFailure) as failure:
                 outcome = Raised(failure)
-        value: T = step.value
-        return value
+        return step.value
     finally:
         flow.close()
 
 
-def advance(flow: Flow[Any], outcome: Any = None) -> Any:
+def advance(flow: Flow[L, T], outcome: object = None) -> L | Done[T]:
     """Resume the flow; return the first effect that is not performed here, or `Done`."""
     while True:
         effect = resume(flow, outcome)
@@ -93,7 +94,7 @@ def advance(flow: Flow[Any], outcome: Any = None) -> Any:
             return effect
 
 
-async def aadvance(flow: Flow[Any], outcome: Any = None) -> Any:
+async def aadvance(flow: Flow[L, T], outcome: object = None) -> L | Done[T]:
     """As `advance`, without ever blocking the event loop."""
     while True:
         effect = resume(flow, outcome)
@@ -109,7 +110,7 @@ async def aadvance(flow: Flow[Any], outcome: Any = None) -> Any:
             return effect
 
 
-def resume(flow: Flow[Any], outcome: Any) -> Any:
+def resume(flow: Generator[Y, Any, T], outcome: object) -> Y | Done[T]:
     """Send or throw the outcome into the flow; return its next effect, or `Done`."""
     try:
         return flow.throw(outcome.take()) if isinstance(outcome, Raised) else flow.send(outcome)
@@ -117,7 +118,7 @@ def resume(flow: Flow[Any], outcome: Any) -> Any:
         return Done(done.value)
 
 
-def _call(effect: Call) -> Any:
+def _call(effect: Call) -> object:
     outcome = _attempt(effect)
     if isinstance(outcome, Raised):
         return outcome
@@ -128,7 +129,7 @@ def _call(effect: Call) -> Any:
     return outcome.value
 
 
-def _attempt(effect: Call) -> Done | Raised:
+def _attempt(effect: Call) -> Done[Any] | Raised:
     """Call, and keep what comes of it as a value: some exceptions cannot leave a thread."""
     try:
         return Done(effect.function(*effect.args))

@@ -6,11 +6,13 @@ failed transport is thrown in as `TransportFailure`, an exception of a called fu
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
 from .flight import Flight
 from .token_calls import TokenRequest
+
+T = TypeVar("T")
 
 
 class Send:
@@ -57,3 +59,6 @@ class Call:
 
 
 Effect = Send | Wait | Sleep | Call
+
+#: A flow that ends with a T. What is sent into it depends on the effect that it yielded.
+Steps = Generator[Effect, Any, T]

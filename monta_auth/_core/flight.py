@@ -22,7 +22,8 @@ class Flight:
 
     Attributes:
         leader: ident of the thread in which the leader runs.
-        reason: why a renewal is due, for the log.
+        reason: why a renewal is due, in one word for the log.
+        after_refusal: whether it is due because the API refused the held token.
         touched: when the leader last showed a sign of life, on the monotonic clock.
         refreshing: the refresh token that is on the wire, or None. If the flight ends
             while it is, nobody knows whether the token still works.
@@ -30,12 +31,22 @@ class Flight:
         over: whether the flight has ended, in whichever way.
     """
 
-    __slots__ = ("_wakers", "failure", "leader", "over", "reason", "refreshing", "touched")
+    __slots__ = (
+        "_wakers",
+        "after_refusal",
+        "failure",
+        "leader",
+        "over",
+        "reason",
+        "refreshing",
+        "touched",
+    )
 
     def __init__(self, leader: int, now: float) -> None:
         self.leader = leader
         self.touched = now
-        self.reason = ""
+        self.reason = "start"
+        self.after_refusal = False
         self.refreshing: str | None = None
         self.failure: Failure | None = None
         self.over = False

@@ -12,15 +12,16 @@ from typing import Any, ClassVar, NoReturn, Self
 class Frozen:
     """Values with fields: equal by their fields, hashable, and never changed.
 
-    `__init__` of a subclass takes its fields in the order of ``_fields`` and calls `_set`.
+    `__init__` of a subclass takes its fields in the order of ``_fields``, with their names, and
+    hands its ``locals()`` to `_set`.
     """
 
     __slots__ = ()
     _fields: ClassVar[tuple[str, ...]] = ()
 
-    def _set(self, **values: Any) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+    def _set(self, values: dict[str, Any]) -> None:
+        for name in self._fields:
+            object.__setattr__(self, name, values[name])
 
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in self._fields)

@@ -18,21 +18,15 @@ class Phase(enum.Enum):
     DEAD = "expired, refused, or none at all"
 
 
-class Nothing:
-    """Stands for "no pair" where the hot path looks."""
+class Dropped(enum.Enum):
+    """Why an access token is not used any more before its time."""
 
-    advisory_at = float("-inf")
-    header = BearerHeader()
-
-
-NOTHING = Nothing()
+    REFUSED = "401"
+    INVALIDATED = "invalidated"
 
 
-class Held:
+class HeldPair:
     """A pair with the moments at which something changes, in seconds on the monotonic clock.
-
-    Until `advisory_at` its header may be used without asking anybody, also by who kept it from
-    an earlier request: a pair that is refused or dropped has it set back.
 
     Args:
         born: when the call that brought it was sent, or when it was taken over.
@@ -41,18 +35,22 @@ class Held:
         refresh_life: seconds that the refresh token lives from `born` on; None if not known.
         jitter: 0 to 1, this source's own share of the advisory spread.
         after_refusal: whether it was obtained because a 401 refused the one before.
+
+    Attributes:
+        header: the ``Authorization`` header of its access token.
+        dropped: why its access token is not used any more, if that is so.
     """
 
     __slots__ = (
         "advisory_at",
         "after_refusal",
         "born",
+        "dropped",
         "expires",
         "header",
         "mandatory_at",
         "pair",
         "refresh_until",
-        "refused_by",
     )
 
     def __init__(
@@ -78,10 +76,10 @@ class Held:
         self.advisory_at = self.expires - max(advisory, mandatory)
         self.refresh_until = float("inf") if refresh_life is None else born + refresh_life
         self.after_refusal = after_refusal
-        self.refused_by: str | None = None
+        self.dropped: Dropped | None = None
 
     def phase(self, now: float) -> Phase:
-        if self.refused_by is not None or now >= self.expires:
+        if self.dropped is not None or now >= self.expires:
             return Phase.DEAD
         if now >= self.mandatory_at:
             return Phase.MANDATORY
@@ -94,14 +92,14 @@ class Held:
 
 def hold_new(
     pair: TokenSet, policy: RefreshPolicy, *, sent: float, jitter: float, after_refusal: bool
-) -> Held:
+) -> HeldPair:
     """Lay out a pair that came from the wire: its life counts from when the call was sent."""
     assert pair.issued_at is not None  # `read_pair` always tells
     life = (pair.access_expires_at - pair.issued_at).total_seconds()
     refresh_life = None
     if pair.refresh_expires_at is not None:
         refresh_life = (pair.refresh_expires_at - pair.issued_at).total_seconds()
-    return Held(
+    return HeldPair(
         pair,
         policy,
         born=sent,
@@ -121,7 +119,7 @@ def hold_old(
     wall: float,
     jitter: float,
     after_refusal: bool = False,
-) -> Held:
+) -> HeldPair:
     """Lay out a pair of which only the dates are known: given by the user or read from a store.
 
     Only here the local wall clock counts, and no further than the life that the server gave.
@@ -134,7 +132,7 @@ def hold_old(
     refresh_life = None
     if pair.refresh_expires_at is not None:
         refresh_life = pair.refresh_expires_at.timestamp() - wall
-    return Held(
+    return HeldPair(
         pair,
         policy,
         born=now,

@@ -100,15 +100,7 @@ class RefreshPolicy(Frozen):
         cooldown: float = 15.0,
         pause: float = 10.0,
     ) -> None:
-        self._set(
-            advisory=advisory,
-            mandatory=mandatory,
-            deadline=deadline,
-            attempts=attempts,
-            sleep_limit=sleep_limit,
-            cooldown=cooldown,
-            pause=pause,
-        )
+        self._set(locals())
         for name, value in zip(self._fields, self._values(), strict=True):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ConfigurationError(f"RefreshPolicy: {name} must be a number")

@@ -1,11 +1,19 @@
-"""What a source remembers between renewals, beside the pair itself."""
+"""What a source remembers of failures and refusals: of calls, tokens, credentials."""
 
 from __future__ import annotations
 
 import copy
 
-from .errors import InvalidCredentialsError
-from .policy import REFUSAL_FIRST, REFUSAL_LONGEST
+from .errors import Failure, InvalidCredentialsError
+from .policy import (
+    FAILURE_ASKED,
+    FAILURE_FIRST,
+    FAILURE_LONGEST,
+    LONGEST_COOLDOWN,
+    REFUSAL_FIRST,
+    REFUSAL_LONGEST,
+    backoff,
+)
 
 
 class Recent:
@@ -49,18 +57,80 @@ class RefusedCredentials:
         self._entries.clear()
 
 
-class Memory:
-    """What a source remembers between renewals.
+class Failures:
+    """Remembers the last renewal that failed, for a time that doubles.
+
+    Attributes:
+        last: a template of its failure (raise a copy), None after a success.
+        in_a_row: how many renewals have failed since the last success.
+        until: until when it is handed out again, on the monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.last: Failure | None = None
+        self.in_a_row = 0
+        self.until = float("-inf")
+
+    def add(self, failure: Failure, now: float, luck: float) -> float:
+        """Remember a failure; return for how many seconds."""
+        delay = backoff(self.in_a_row, FAILURE_FIRST, FAILURE_LONGEST, luck)
+        if failure.retry_after is not None:
+            delay = max(delay, min(failure.retry_after, FAILURE_ASKED))
+        self.last = failure
+        self.in_a_row += 1
+        self.until = now + delay
+        return delay
+
+
+class Strikes:
+    """Notices an API that refuses every token, and stops renewals for a cool-down.
+
+    Args:
+        cooldown: seconds of the first cool-down; see `RefreshPolicy`.
+
+    Attributes:
+        until: when the last cool-down ends, on the monotonic clock.
+    """
+
+    def __init__(self, cooldown: float) -> None:
+        self.until = float("-inf")
+        self._first = cooldown
+        self._length = 0.0
+        self._count = 0
+
+    def add(self, now: float, *, soon: bool) -> float:
+        """Count a refusal; return the seconds of the cool-down that it begins, or 0.
+
+        Args:
+            soon: whether it refused the successor of a refused token shortly after its birth.
+        """
+        self._count = self._count + 1 if soon else 0
+        if self._count < 2:
+            return 0.0
+        self._count = 0
+        if self._length and now - self.until <= 2 * self._length:
+            self._length = min(2 * self._length, LONGEST_COOLDOWN)
+        else:
+            self._length = self._first
+        self.until = now + self._length
+        return self._length
+
+
+class Refusals:
+    """What renewals of one source remember among themselves.
 
     Attributes:
         headers: ``Authorization`` headers that were refused; none of them is returned again.
         spent_refresh_tokens: refresh tokens that were refused, or sent with unknown outcome.
         credentials: which credentials were refused.
-        clear_store: whether the stored pair is to be deleted before anything is read from there.
+        strikes: whether the API refuses every token.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cooldown: float) -> None:
         self.headers = Recent()
         self.spent_refresh_tokens = Recent()
         self.credentials = RefusedCredentials()
-        self.clear_store = False
+        self.strikes = Strikes(cooldown)

@@ -8,29 +8,28 @@ that would spend a second call of a small quota on a fault which it cannot mend.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
 from urllib.parse import urlsplit
 
 from .credentials import Credentials, checked_secret
-from .effects import Call, Effect, Send, Sleep
+from .effects import Steps
 from .errors import (
     ConfigurationError,
+    InvalidCredentialsError,
     InvalidTokenResponseError,
     MontaAuthError,
     RateLimitError,
     TransportFailure,
     recast,
 )
-from .flight import Flight, Superseded
-from .held_pair import Held, hold_new
-from .policy import RETRY_FIRST, RETRY_LONGEST, Clock, RefreshPolicy, backoff
-from .refusals import Memory
+from .flight import Superseded
+from .held_pair import HeldPair, hold_new
+from .policy import RETRY_FIRST, RETRY_LONGEST, backoff
 from .replies import Reply, is_worth_a_retry, request_id
 from .secret import bearer
-from .store_protocol import Store
 from .store_visit import Found, Visit
+from .terms import Turn
 from .token_calls import (
+    Kind,
     TokenRequest,
     mint_request,
     read_error,
@@ -39,90 +38,77 @@ from .token_calls import (
     refresh_request,
 )
 
-Steps = Generator[Effect, Any, Any]
+
+class Obtained:
+    """A renewal brought a new pair, through a token call of this kind."""
+
+    def __init__(self, held: HeldPair, kind: Kind) -> None:
+        self.held = held
+        self.kind: Kind = kind
+
+
+class Adopted:
+    """A renewal took over a pair that another process had stored."""
+
+    kind = None
+
+    def __init__(self, held: HeldPair) -> None:
+        self.held = held
+
+
+#: None: another process renews, and the held token still serves.
+Outcome = Obtained | Adopted | None
 
 
 class Renewal:
-    """One renewal, for the leader of one flight.
+    """One renewal, in the turn of one leader.
 
-    `run` returns the pair to hold from now on; `visit` is its business with the store, to be
-    finished by the caller. After each effect the flight is looked at again.
+    Attributes:
+        visit: its business with the store, to be finished by the leader.
+        label, status, request_id: for the log: what was tried last, and what came of it.
     """
 
-    def __init__(
-        self,
-        flight: Flight,
-        held: Held | None,
-        *,
-        base_url: str,
-        credentials: Credentials | None,
-        policy: RefreshPolicy,
-        clock: Clock,
-        store: Store | None,
-        memory: Memory,
-        jitter: float,
-        deadline: float,
-    ) -> None:
-        self.flight = flight
-        self.kind = "none"
+    def __init__(self, turn: Turn, held: HeldPair | None) -> None:
+        self.visit = Visit(turn, held)
+        self.label = "none"
         self.status: int | None = None
         self.request_id: str | None = None
-        self.visit = Visit(
-            store,
-            held,
-            self._do,
-            memory=memory,
-            policy=policy,
-            clock=clock,
-            jitter=jitter,
-            after_refusal=flight.reason == "401",
-            deadline=deadline,
-        )
-        self._base_url = base_url
-        self._credentials = credentials
-        self._policy = policy
-        self._clock = clock
-        self._memory = memory
-        self._jitter = jitter
-        self._deadline = deadline
+        self._turn = turn
+        self._terms = turn.terms
+        self._clock = turn.terms.clock
         self._slept = 0.0
 
-    @property
-    def obtained(self) -> bool:
-        """Whether the pair came from the wire (and not out of the store)."""
-        return self.kind in ("mint", "refresh")
-
-    def run(self) -> Steps:
-        """Return the `Held` to install, or None if another process renews and ours serves.
+    def run(self) -> Steps[Outcome]:
+        """Renew once.
 
         Raises:
             MontaAuthError, TransportFailure: it failed.
+            Superseded: another caller leads by now.
         """
         found = yield from self.visit.begin()
-        if found is not Found.RENEW:
-            self.kind = "stored"
-            return self.visit.held if found is Found.ADOPTED else None
         held = self.visit.held
+        if found is not Found.RENEW:
+            self.label = "stored"
+            return Adopted(held) if found is Found.ADOPTED and held is not None else None
         token = held.refresh_token(self._clock.monotonic()) if held is not None else None
-        if token is not None and (
-            token not in self._memory.spent_refresh_tokens or self._credentials is None
-        ):
+        spent = self._terms.refusals.spent_refresh_tokens
+        if token is not None and (token not in spent or self._terms.credentials is None):
             renewed = yield from self._refresh(token)
             if renewed is not None:
-                return renewed
-            self._memory.spent_refresh_tokens.add(token)
+                return Obtained(renewed, "refresh")
+            spent.add(token)
             # Refused: perhaps another process was faster and left its pair in the store.
-            if (yield from self.visit.adopt()):
-                self.kind = "stored"
-                return self.visit.held
-        return (yield from self._mint())
+            if (yield from self.visit.adopt()) and self.visit.held is not None:
+                self.label = "stored"
+                return Adopted(self.visit.held)
+        return Obtained((yield from self._mint()), "mint")
 
     # --- the calls
 
-    def _refresh(self, token: str) -> Steps:
+    def _refresh(self, token: str) -> Steps[HeldPair | None]:
         """Return the new pair, or None if the server refused this refresh token."""
-        self.kind = "refresh"
-        request = refresh_request(self._base_url, token)
+        self.label = "refresh"
+        request = refresh_request(self._terms.base_url, token)
         try:
             reply = yield from self._exchange(request, token)
             if reply.is_good:
@@ -133,50 +119,53 @@ class Renewal:
         finally:
             request.wipe()
 
-    def _mint(self) -> Steps:
-        if self._credentials is None:
+    def _mint(self) -> Steps[HeldPair]:
+        credentials = self._terms.credentials
+        if credentials is None:
             raise ConfigurationError(
                 "the token cannot be renewed any more: its refresh token is used up, and there "
                 "are no credentials; pass client_id= and client_secret=, or set MONTA_CLIENT_ID "
                 "and MONTA_CLIENT_SECRET"
             )
-        self.kind = "mint"
-        credentials = self._credentials
+        self.label = "mint"
         secret = yield from self._secret(credentials)
-        held, error = yield from self._mint_with(credentials, secret)
-        if error is not None and credentials.literal_secret is None:
+        answer = yield from self._mint_with(credentials, secret)
+        if isinstance(answer, InvalidCredentialsError) and credentials.literal_secret is None:
             # It may have been rotated since it was asked for.
             again = yield from self._secret(credentials)
             if again != secret:
-                held, error = yield from self._mint_with(credentials, again)
-        if error is not None:
-            raise error
-        return held
+                answer = yield from self._mint_with(credentials, again)
+        if isinstance(answer, InvalidCredentialsError):
+            raise answer
+        return answer
 
-    def _mint_with(self, credentials: Credentials, secret: str) -> Steps:
-        """Return the new pair and None, or None and what the server said of these credentials."""
+    def _mint_with(
+        self, credentials: Credentials, secret: str
+    ) -> Steps[HeldPair | InvalidCredentialsError]:
+        """Return the new pair, or what the server said of these credentials."""
+        refused = self._terms.refusals.credentials
         digest = credentials.digest(secret)
-        self._memory.credentials.check(digest, self._clock.monotonic())
-        request = mint_request(self._base_url, credentials.client_id, secret)
+        refused.check(digest, self._clock.monotonic())
+        request = mint_request(self._terms.base_url, credentials.client_id, secret)
         try:
             reply = yield from self._exchange(request)
             if reply.is_good:
                 held = self._pair_in(reply, request)
-                self._memory.credentials.discard(digest)
-                return held, None
+                refused.discard(digest)
+                return held
             if reply.status != 401:
                 raise read_error(reply, request, self._clock.wall())
-            error = read_refusal(reply, request, urlsplit(self._base_url).netloc)
+            error = read_refusal(reply, request, urlsplit(self._terms.base_url).netloc)
         finally:
             request.wipe()
-        self._memory.credentials.add(digest, error, self._clock.monotonic())
-        return None, error
+        refused.add(digest, error, self._clock.monotonic())
+        return error
 
-    def _secret(self, credentials: Credentials) -> Steps:
+    def _secret(self, credentials: Credentials) -> Steps[str]:
         if isinstance(credentials.secret, str):
             return credentials.secret
         try:
-            secret = yield from self._do(Call(credentials.secret))
+            secret = yield from self._turn.call(credentials.secret)
         except (MontaAuthError, Superseded):
             raise
         except Exception as error:
@@ -188,44 +177,46 @@ class Renewal:
             retryable=True,
         )
 
-    def _exchange(self, request: TokenRequest, refresh_token: str | None = None) -> Steps:
+    def _exchange(self, request: TokenRequest, refresh_token: str | None = None) -> Steps[Reply]:
         """Make the call until it is answered with something else than "later"."""
+        policy, flight, deadline = self._terms.policy, self._turn.flight, self._turn.deadline
         attempt = 0
         while True:
             attempt += 1
             self._sent_at = self._clock.monotonic()
-            left = self._deadline - self._sent_at
+            left = deadline - self._sent_at
             if left <= 0:
                 raise TransportFailure("no time is left for a token call", "timeout", sent=False)
-            self.flight.refreshing = refresh_token
+            flight.refreshing = refresh_token
             try:
-                reply = yield from self._do(Send(request, left))
+                reply = yield from self._turn.send(request, left)
             except TransportFailure as failure:
                 if not failure.sent:
-                    self.flight.refreshing = None
+                    flight.refreshing = None
                 raise
             self.status, self.request_id = reply.status, request_id(reply, request.secrets)
             if reply.is_good:
                 return reply
-            self.flight.refreshing = None
+            flight.refreshing = None
             if not is_worth_a_retry(reply.status):
                 return reply
             error = read_error(reply, request, self._clock.wall())
-            budget = self._policy.sleep_limit - self._slept
+            budget = policy.sleep_limit - self._slept
             if error.retry_after is not None and error.retry_after > budget:
-                raise _come_back_later(error)
+                # The server named a pause that no request should wait for: the caller decides.
+                raise recast(error, RateLimitError)
             pause = backoff(attempt - 1, RETRY_FIRST, RETRY_LONGEST, self._clock.random())
             pause = max(error.retry_after or 0.0, pause)
             pause = min(pause, budget) if error.retry_after is not None else pause
-            out_of_time = self._clock.monotonic() + pause >= self._deadline
-            if attempt >= self._policy.attempts or pause > budget or out_of_time:
+            out_of_time = self._clock.monotonic() + pause >= deadline
+            if attempt >= policy.attempts or pause > budget or out_of_time:
                 raise error
             self._slept += pause
-            yield from self._do(Sleep(pause))
+            yield from self._turn.sleep(pause)
 
-    def _pair_in(self, reply: Reply, request: TokenRequest) -> Held:
+    def _pair_in(self, reply: Reply, request: TokenRequest) -> HeldPair:
         pair = read_pair(reply, request, self._clock.wall())
-        if bearer(pair.access_token) in self._memory.headers:
+        if bearer(pair.access_token) in self._terms.refusals.headers:
             raise InvalidTokenResponseError(
                 "the token endpoint issued an access token again that the API has refused",
                 status=reply.status,
@@ -233,25 +224,8 @@ class Renewal:
             )
         return hold_new(
             pair,
-            self._policy,
+            self._terms.policy,
             sent=self._sent_at,
-            jitter=self._jitter,
-            after_refusal=self.flight.reason == "401",
+            jitter=self._terms.jitter,
+            after_refusal=self._turn.flight.after_refusal,
         )
-
-    def _do(self, effect: Effect) -> Steps:
-        try:
-            outcome = yield effect
-        except Exception:
-            if self.flight.over:
-                raise Superseded from None
-            raise
-        self.flight.touched = self._clock.monotonic()
-        if self.flight.over:
-            raise Superseded
-        return outcome
-
-
-def _come_back_later(error: MontaAuthError) -> MontaAuthError:
-    """The server named a pause that no request should wait for: the caller decides."""
-    return recast(error, RateLimitError)

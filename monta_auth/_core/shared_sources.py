@@ -15,7 +15,7 @@ from collections import OrderedDict
 from .credentials import find_credentials
 from .origins import clean_base_url, forget_warnings
 from .policy import RefreshPolicy
-from .source import TokenSource
+from .source import Source
 
 #: More different credentials than this in turns, and unused ones begin to mint again.
 KEPT = 64
@@ -23,8 +23,8 @@ KEPT = 64
 _Key = tuple[str, str, str, RefreshPolicy]
 
 _mutex = threading.RLock()
-_alive: weakref.WeakValueDictionary[_Key, TokenSource] = weakref.WeakValueDictionary()
-_recent: OrderedDict[_Key, TokenSource] = OrderedDict()
+_alive: weakref.WeakValueDictionary[_Key, Source] = weakref.WeakValueDictionary()
+_recent: OrderedDict[_Key, Source] = OrderedDict()
 
 
 def shared_source(
@@ -33,17 +33,17 @@ def shared_source(
     *,
     base_url: str | None = None,
     policy: RefreshPolicy | None = None,
-) -> TokenSource:
+) -> Source:
     """Return the one source of this process for these settings.
 
     Raises:
-        ConfigurationError: as `TokenSource`.
+        ConfigurationError: as `Source`.
     """
     credentials = find_credentials(client_id, client_secret)
     is_sound = policy is None or isinstance(policy, RefreshPolicy)
     if credentials is None or credentials.literal_secret is None or not is_sound:
         # Nothing to share, or it explains itself what is wrong.
-        return TokenSource(client_id, client_secret, base_url=base_url, policy=policy)
+        return Source(client_id, client_secret, base_url=base_url, policy=policy)
     key = (
         clean_base_url(base_url),
         credentials.client_id,
@@ -53,7 +53,7 @@ def shared_source(
     with _mutex:
         source = _alive.get(key)
         if source is None:
-            source = TokenSource(client_id, client_secret, base_url=base_url, policy=policy)
+            source = Source(client_id, client_secret, base_url=base_url, policy=policy)
             _alive[key] = source
         _recent[key] = source
         _recent.move_to_end(key)

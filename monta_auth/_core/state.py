@@ -1,4 +1,4 @@
-"""What a source knows, and what it decides by it.
+"""What a source knows, and what it decides from that.
 
 One short mutex guards it, never held over an effect. It is re-entrant: a finaliser or a signal
 handler may come in anywhere. Who waits for a flight that ends here is woken after the mutex is
@@ -8,24 +8,71 @@ given back, since waking runs foreign code.
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
+from typing import Literal
 
-from .errors import Failure
+from .errors import Failure, in_words
 from .flight import Flight
-from .held_pair import NOTHING, Held, Nothing, Phase
-from .policy import (
-    FAILURE_ASKED,
-    FAILURE_FIRST,
-    FAILURE_LONGEST,
-    LONGEST_COOLDOWN,
-    Clock,
-    RefreshPolicy,
-    backoff,
-)
-from .refusals import Memory
+from .frozen import Frozen
+from .held_pair import Dropped, HeldPair, Phase
+from .policy import Clock, RefreshPolicy
+from .refusals import Failures, Refusals
+from .token_calls import Kind
 
 _NEVER = float("-inf")
 
-Verdict = Held | Flight | Failure
+Counted = Kind | Literal["failure", "refusal"]
+Verdict = HeldPair | Flight | Failure
+
+
+class Status(Frozen):
+    """How a source is doing; it holds no secret and no token.
+
+    Args:
+        access_expires_at, refresh_expires_at: of the held pair, by the server's clock.
+        last_renewal: when a pair was last obtained or taken over, by the local clock.
+        last_failure: type and text of the failure of the last renewal, None after a success.
+        next_try: earliest moment of the next token call, by the local clock; None: at once.
+        mints, refreshes: pairs obtained from ``/auth/token`` and ``/auth/refresh``.
+        failures: renewals that failed.
+        refusals: access tokens that the API refused with a 401.
+    """
+
+    __slots__ = _fields = (
+        "access_expires_at",
+        "refresh_expires_at",
+        "last_renewal",
+        "last_failure",
+        "next_try",
+        "mints",
+        "refreshes",
+        "failures",
+        "refusals",
+    )
+
+    access_expires_at: datetime | None
+    refresh_expires_at: datetime | None
+    last_renewal: datetime | None
+    last_failure: str | None
+    next_try: datetime | None
+    mints: int
+    refreshes: int
+    failures: int
+    refusals: int
+
+    def __init__(
+        self,
+        access_expires_at: datetime | None = None,
+        refresh_expires_at: datetime | None = None,
+        last_renewal: datetime | None = None,
+        last_failure: str | None = None,
+        next_try: datetime | None = None,
+        mints: int = 0,
+        refreshes: int = 0,
+        failures: int = 0,
+        refusals: int = 0,
+    ) -> None:
+        self._set(locals())
 
 
 class State:
@@ -33,9 +80,8 @@ class State:
 
     Attributes:
         held: the pair, also when it is used up.
-        ready: the same for the hot path, or `NOTHING`; see `Held.advisory_at`.
-        memory: what renewals remember among themselves.
-        failure: a template of the last failure (raise a copy), None after a success.
+        refusals: what renewals remember among themselves.
+        failures: the last renewals, as far as they failed.
     """
 
     def __init__(self, policy: RefreshPolicy, clock: Clock) -> None:
@@ -43,21 +89,14 @@ class State:
         self._clock = clock
         self._mutex = threading.RLock()
         self._flight: Flight | None = None
-        self.held: Held | None = None
-        self.ready: Held | Nothing = NOTHING
-        self.memory = Memory()
-        self.failure: Failure | None = None
-        self.failures_in_a_row = 0
-        # Until when a failure is handed out again; until when nobody renews early (advisory);
-        # until when nobody renews although all would wait (mandatory).
-        self._failure_until = _NEVER
+        self.held: HeldPair | None = None
+        self.refusals = Refusals(policy.cooldown)
+        self.failures = Failures()
+        # Until when nobody renews early (advisory), and although all would wait (mandatory).
         self._pause_until = _NEVER
         self._rest_until = _NEVER
-        self._strikes = 0
-        self._cooldown = 0.0
-        self._cooldown_until = _NEVER
         self.last_renewal: float | None = None
-        self.counts = {"mint": 0, "refresh": 0, "stored": 0, "failure": 0, "refusal": 0}
+        self.counts: dict[Counted, int] = {"mint": 0, "refresh": 0, "failure": 0, "refusal": 0}
 
     # --- what a caller does
 
@@ -80,14 +119,20 @@ class State:
             if flight is not None and (
                 flight.lease_is_over(now)
                 # Its leader runs in this very thread and could not go on while we wait here.
-                or (blocking and flight.leader == mine.leader and phase in _MUST_RENEW)
+                or (
+                    blocking
+                    and flight.leader == mine.leader
+                    and phase in (Phase.MANDATORY, Phase.DEAD)
+                )
             ):
                 ended = flight
                 self._retire(flight, now)
             verdict = self._verdict(now, phase, joined) or mine
             if verdict is mine:
                 held = self.held
-                mine.reason = (held.refused_by if held else "start") or phase.name.lower()
+                if held is not None:
+                    mine.after_refusal = held.dropped is Dropped.REFUSED
+                    mine.reason = held.dropped.value if held.dropped else phase.name.lower()
                 self._flight = mine
         if ended is not None:
             ended.wake()
@@ -99,8 +144,8 @@ class State:
         if held is None or phase is Phase.DEAD:
             if joined is not None and joined.failure is not None:
                 return joined.failure
-            if flight is None and now < self._failure_until:
-                return self.failure
+            if flight is None and now < self.failures.until:
+                return self.failures.last
             return flight
         if phase is Phase.MANDATORY:
             return held if flight is None and now < self._rest_until else flight
@@ -110,35 +155,36 @@ class State:
     def phase(self, now: float) -> Phase:
         return Phase.DEAD if self.held is None else self.held.phase(now)
 
-    def usable(self, now: float) -> Held | None:
+    def usable(self, now: float) -> HeldPair | None:
         """The held pair, if its access token may still be used."""
         held = self.held
         return held if held is not None and held.phase(now) is not Phase.DEAD else None
 
     # --- how a flight ends
 
-    def install(self, flight: Flight, held: Held, kind: str) -> bool:
-        """Hold a new pair from now on and wake all; False if the flight is the source's no more."""
+    def install(self, flight: Flight, held: HeldPair, kind: Kind | None) -> bool:
+        """Hold a pair from now on and wake all; False if the flight is the source's no more.
+
+        Args:
+            kind: of the token call that obtained it; None if it was adopted from a store.
+        """
         now = self._clock.monotonic()
         with self._mutex:
             if self._flight is not flight:
                 return False
             self._flight = None
             flight.end()
-            self.hold(held)
-            self.failure = None
-            self.failures_in_a_row = 0
+            self.held = held
+            self.failures.clear()
             if held.phase(now) is not Phase.FRESH:
                 self._pause_until = now + self._policy.pause
-            self.counts[kind] += 1
+            if kind is not None:
+                self.counts[kind] += 1
             self.last_renewal = self._clock.wall()
         flight.wake()
         return True
 
-    def hold(self, held: Held) -> None:
-        self.held = self.ready = held
-
-    def fail(self, flight: Flight, failure: Failure, held: Held | None) -> None:
+    def fail(self, flight: Flight, failure: Failure, held: HeldPair | None) -> None:
         """End a flight without a pair and remember why.
 
         Args:
@@ -148,17 +194,10 @@ class State:
         with self._mutex:
             if self._flight is flight:
                 self._retire(flight, now, failure)
-                if held is not None and held is not self.held:
-                    self.hold(held)
-                delay = backoff(
-                    self.failures_in_a_row, FAILURE_FIRST, FAILURE_LONGEST, self._clock.random()
-                )
-                if failure.retry_after is not None:
-                    delay = max(delay, min(failure.retry_after, FAILURE_ASKED))
-                self.failure = failure
-                self.failures_in_a_row += 1
+                if held is not None:
+                    self.held = held
                 self.counts["failure"] += 1
-                self._failure_until = now + delay
+                delay = self.failures.add(failure, now, self._clock.random())
                 self._pause_until = self._rest_until = now + max(delay, self._policy.pause)
         flight.wake()
 
@@ -175,7 +214,7 @@ class State:
         flight.end(failure)
         self._pause_until = now + self._policy.pause
         if flight.refreshing is not None:
-            self.memory.spent_refresh_tokens.add(flight.refreshing)
+            self.refusals.spent_refresh_tokens.add(flight.refreshing)
 
     # --- refusals
 
@@ -188,30 +227,24 @@ class State:
         now = self._clock.monotonic()
         with self._mutex:
             held = self.held
-            if held is None or held.header != header or held.refused_by is not None:
+            if held is None or held.header != header or held.dropped is not None:
                 return True, 0.0  # it is replaced already, or about to be
-            if now < self._cooldown_until:
+            strikes = self.refusals.strikes
+            if now < strikes.until:
                 return False, 0.0
             soon = held.after_refusal and now - held.born <= self._policy.cooldown
-            self._strikes = self._strikes + 1 if soon else 0
-            if self._strikes < 2:
+            cooldown = strikes.add(now, soon=soon)
+            if not cooldown:
                 self.counts["refusal"] += 1
-                self._drop(held, "401")
-                return True, 0.0
-            self._strikes = 0
-            if self._cooldown and now - self._cooldown_until <= 2 * self._cooldown:
-                self._cooldown = min(2 * self._cooldown, LONGEST_COOLDOWN)
-            else:
-                self._cooldown = self._policy.cooldown
-            self._cooldown_until = now + self._cooldown
-            return False, self._cooldown
+                self._drop(held, Dropped.REFUSED)
+            return not cooldown, cooldown
 
-    def invalidate(self) -> Held | None:
+    def invalidate(self) -> HeldPair | None:
         """Drop the access token; return the pair that it belonged to."""
         with self._mutex:
             held = self.held
-            if held is not None and held.refused_by is None:
-                self._drop(held, "invalidated")
+            if held is not None and held.dropped is None:
+                self._drop(held, Dropped.INVALIDATED)
             return held
 
     def forget(self) -> None:
@@ -222,26 +255,41 @@ class State:
             if ended is not None:
                 self._retire(ended, now)
             self.invalidate()
-            self.held, self.ready = None, NOTHING
-            self.failure = None
-            self.failures_in_a_row = 0
-            self._failure_until = self._rest_until = self._pause_until = _NEVER
-            self.memory.credentials.clear()
+            self.held = None
+            self.failures.clear()
+            self._rest_until = self._pause_until = _NEVER
+            self.refusals.credentials.clear()
         if ended is not None:
             ended.wake()
 
-    def _drop(self, held: Held, why: str) -> None:
-        held.refused_by = why
+    def _drop(self, held: HeldPair, why: Dropped) -> None:
+        held.dropped = why
         held.advisory_at = _NEVER
-        self.memory.headers.add(held.header)
+        self.refusals.headers.add(held.header)
 
     # --- the rest
 
     def next_try(self, now: float) -> float:
         """Earliest moment of the next token call."""
+        held = self.usable(now)
+        return self.failures.until if held is None else max(held.advisory_at, self._pause_until)
+
+    def status(self) -> Status:
+        now, wall = self._clock.monotonic(), self._clock.wall()
         with self._mutex:
-            held = self.usable(now)
-            return self._failure_until if held is None else max(held.advisory_at, self._pause_until)
+            pair = self.held.pair if self.held is not None else None
+            failure, next_try = self.failures.last, self.next_try(now)
+            return Status(
+                access_expires_at=pair.access_expires_at if pair else None,
+                refresh_expires_at=pair.refresh_expires_at if pair else None,
+                last_renewal=_date(self.last_renewal),
+                last_failure=in_words(failure) if failure is not None else None,
+                next_try=_date(wall + next_try - now) if next_try > now else None,
+                mints=self.counts["mint"],
+                refreshes=self.counts["refresh"],
+                failures=self.counts["failure"],
+                refusals=self.counts["refusal"],
+            )
 
     def start_over_in_child(self) -> None:
         """After a fork: the parent's threads are not here, and its refresh token stays its own."""
@@ -252,4 +300,5 @@ class State:
             self.held.pair = pair
 
 
-_MUST_RENEW = (Phase.MANDATORY, Phase.DEAD)
+def _date(wall: float | None) -> datetime | None:
+    return None if wall is None else datetime.fromtimestamp(wall, UTC)

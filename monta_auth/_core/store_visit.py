@@ -1,30 +1,27 @@
 """A renewal's business with the token store: adopt, lease, save, release.
 
 Other processes use the same store. Before a renewal it is leased and read again, and a pair that
-somebody else renewed is adopted. A store that fails is left out for the rest of the renewal; the
-pair then lives in memory.
+another process obtained is adopted. A store that fails is left out for the rest of the renewal;
+the pair then lives in memory.
 """
 
 from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Generator
 from typing import Any
 
-from .effects import Call, Effect, Sleep
+from .effects import Call, Steps
 from .errors import TokenStoreError, TransportFailure
 from .flight import Superseded
-from .held_pair import Held, Phase, hold_old
-from .policy import STORE_LEASE, STORE_POLL, Clock, RefreshPolicy
-from .refusals import Memory
+from .held_pair import HeldPair, Phase, hold_old
+from .policy import STORE_LEASE, STORE_POLL
 from .secret import bearer
 from .store_protocol import Lease, Store
+from .terms import Terms, Turn
 from .tokens import TokenSet, is_marked_refused, mark_refused
 
 logger = logging.getLogger("monta_auth")
-
-Steps = Generator[Effect, Any, Any]
 
 
 class Found(enum.Enum):
@@ -40,39 +37,25 @@ class Visit:
 
     Args:
         held: the pair to start from; replaced by an adopted one.
-        do: performs an effect of the renewal's flow.
+
+    Attributes:
+        error: what the store raised, in words, once it has failed.
     """
 
-    def __init__(
-        self,
-        store: Store | None,
-        held: Held | None,
-        do: Callable[[Effect], Steps],
-        *,
-        memory: Memory,
-        policy: RefreshPolicy,
-        clock: Clock,
-        jitter: float,
-        after_refusal: bool,
-        deadline: float,
-    ) -> None:
+    def __init__(self, turn: Turn, held: HeldPair | None) -> None:
         self.held = held
         self.error: str | None = None
-        self._store = store
-        self._do = do
-        self._memory = memory
-        self._policy = policy
-        self._clock = clock
-        self._jitter = jitter
-        self._after_refusal = after_refusal
-        self._deadline = deadline
+        self._turn = turn
+        self._terms = turn.terms
+        self._store = turn.terms.store
         self._lease: Lease | None = None
 
-    def begin(self) -> Steps:
-        """Take what others left there, or else the lease; return what was `Found`."""
+    def begin(self) -> Steps[Found]:
+        """Take what others left there, or else the lease."""
         began_with = self.held
+        clock = self._terms.clock
         while True:
-            if self._memory.clear_store:
+            if self._terms.clear_store:
                 yield from self._delete()
             elif (yield from self.adopt()):
                 return Found.ADOPTED
@@ -81,41 +64,42 @@ class Visit:
             self._lease = yield from self._ask("try_lock", STORE_LEASE)
             if self._lease is not None or self.error is not None:
                 continue  # look once more: it may have been renewed just before we got the lease
-            now = self._clock.monotonic()
+            now = clock.monotonic()
             if self.held is not None and self.held.phase(now) is Phase.ADVISORY:
                 return Found.ELSEWHERE if self.held is began_with else Found.ADOPTED
-            pause = STORE_POLL * (1.0 + self._clock.random()) / 2.0
-            if now + pause >= self._deadline:
+            pause = STORE_POLL * (1.0 + clock.random()) / 2.0
+            if now + pause >= self._turn.deadline:
                 raise TransportFailure(
                     "the token store stayed locked by another process", "timeout", sent=False
                 )
-            yield from self._do(Sleep(pause))
+            yield from self._turn.sleep(pause)
 
-    def adopt(self) -> Steps:
+    def adopt(self) -> Steps[bool]:
         """Take over the stored pair if it is newer; return whether that ends the renewal."""
         stored = yield from self._ask("load")
         if not isinstance(stored, TokenSet):
             return False
+        refusals = self._terms.refusals
         known = self.held.pair if self.held is not None else None
         same = known is not None and stored.access_token == known.access_token
         if known and same and known.refresh_token and stored.refresh_token is None:
             # A process that led before us vanished: it may have sent this token.
-            self._memory.spent_refresh_tokens.add(known.refresh_token)
-        if bearer(stored.access_token) in self._memory.headers:
+            refusals.spent_refresh_tokens.add(known.refresh_token)
+        if bearer(stored.access_token) in refusals.headers:
             if self._lease is not None and not is_marked_refused(stored):
-                # Mark it, so that nobody else takes it for good if we get no further.
+                # Mark it, so that no other process takes it for good if we get no further.
                 yield from self._ask("save", mark_refused(stored), self._lease)
             if self.held is not None:
                 return False
             stored = mark_refused(stored)  # its refresh token may still be good
-        now = self._clock.monotonic()
+        now = self._terms.clock.monotonic()
         held = hold_old(
             stored,
-            self._policy,
+            self._terms.policy,
             now=now,
-            wall=self._clock.wall(),
-            jitter=self._jitter,
-            after_refusal=self._after_refusal,
+            wall=self._terms.clock.wall(),
+            jitter=self._terms.jitter,
+            after_refusal=self._turn.flight.after_refusal,
         )
         # Compared on the monotonic clock: the dates of a stored pair may be by another clock.
         if self.held is not None and (
@@ -125,11 +109,11 @@ class Visit:
         self.held = held
         return held.phase(now) is Phase.FRESH
 
-    def save(self, pair: TokenSet) -> Steps:
+    def save(self, pair: TokenSet) -> Steps[None]:
         if self._lease is not None:
             yield from self._ask("save", pair, self._lease)
 
-    def release(self) -> Steps:
+    def release(self) -> Steps[None]:
         if self._lease is not None:
             lease, self._lease = self._lease, None
             try:
@@ -138,17 +122,17 @@ class Visit:
                 # It expires by itself.
                 logger.debug("releasing the token store's lease raised %s", type(error).__name__)
 
-    def _delete(self) -> Steps:
+    def _delete(self) -> Steps[None]:
         if self._lease is not None:
             yield from self._ask("save", None, self._lease)
-            self._memory.clear_store = self._store is None
+            self._terms.clear_store = self._store is None
 
-    def _ask(self, method: str, *args: Any) -> Steps:
+    def _ask(self, method: str, *args: object) -> Steps[Any]:
         """Return what the store's method does; None once the store has failed."""
         if self._store is None:
             return None
         try:
-            return (yield from self._do(Call(getattr(self._store, method), *args)))
+            return (yield from self._turn.call(getattr(self._store, method), *args))
         except Superseded:
             raise
         except Exception as error:
@@ -159,26 +143,27 @@ class Visit:
             return None
 
 
-def drop_stored_token(store: Store, header: str | None, memory: Memory) -> Steps:
-    """Have nobody use the stored access token again: that of `header`, or else any."""
+def drop_stored_token(terms: Terms, store: Store, header: str | None) -> Steps[None]:
+    """Let no process use the stored access token again: that of `header`, or else any."""
     pair = yield Call(store.load)
     if not isinstance(pair, TokenSet):
         return
     stored = bearer(pair.access_token)
     if header is not None and stored != header:
         return
-    memory.headers.add(stored)
-    yield from _save_now(store, mark_refused(pair))  # or else whoever has the lock replaces it
+    terms.refusals.headers.add(stored)
+    yield from _save_now(store, mark_refused(pair))  # or else whoever has the lease replaces it
 
 
-def delete_stored_pair(store: Store, memory: Memory) -> Steps:
-    """Delete the stored pair; `Memory.clear_store` stays set if it was not possible."""
+def delete_stored_pair(terms: Terms, store: Store) -> Steps[None]:
+    """Delete the stored pair, now or, if another process has the lease, before the next look."""
+    terms.clear_store = True
     if (yield from _save_now(store, None)):
-        memory.clear_store = False
+        terms.clear_store = False
 
 
-def _save_now(store: Store, pair: TokenSet | None) -> Steps:
-    """Save without waiting for the lock; return whether it was free."""
+def _save_now(store: Store, pair: TokenSet | None) -> Steps[bool]:
+    """Save without waiting for the lease; return whether it was free."""
     lease = yield Call(store.try_lock, STORE_LEASE)
     if lease is None:
         return False

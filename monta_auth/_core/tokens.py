@@ -62,21 +62,15 @@ class TokenSet(Frozen):
         application_id: int | None = None,
         user_id: int | None = None,
     ) -> None:
-        self._set(
-            access_token=_checked_token(access_token, "access_token"),
-            refresh_token=(
-                None if refresh_token is None else _checked_token(refresh_token, "refresh_token")
-            ),
-            access_expires_at=_checked_date(access_expires_at, "access_expires_at"),
-            refresh_expires_at=(
-                None
-                if refresh_expires_at is None
-                else _checked_date(refresh_expires_at, "refresh_expires_at")
-            ),
-            issued_at=None if issued_at is None else _checked_date(issued_at, "issued_at"),
-            application_id=application_id,
-            user_id=user_id,
-        )
+        access_token = _checked_token(access_token, "access_token")
+        if refresh_token is not None:
+            refresh_token = _checked_token(refresh_token, "refresh_token")
+        access_expires_at = _checked_date(access_expires_at, "access_expires_at")
+        if refresh_expires_at is not None:
+            refresh_expires_at = _checked_date(refresh_expires_at, "refresh_expires_at")
+        if issued_at is not None:
+            issued_at = _checked_date(issued_at, "issued_at")
+        self._set(locals())
 
     def to_dict(self) -> dict[str, str | int | None]:
         """Return what JSON can hold; it contains both tokens, so keep it as you keep a secret."""

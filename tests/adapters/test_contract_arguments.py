@@ -184,7 +184,7 @@ def test_a_pickle_carries_the_settings_and_no_pair(h: Harness, monta: Monta) -> 
     tokens = monta.secrets - {monta.client_secret}
     assert not any(token.encode() in pickled for token in tokens)
     again = pickle.loads(pickled)
-    assert again.source.policy == RefreshPolicy(pause=3)
+    assert again._source.policy == RefreshPolicy(pause=3)
     assert h.open(again).get(monta.url(GOOD)).status_code == 200
 
 

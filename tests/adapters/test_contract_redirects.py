@@ -132,7 +132,7 @@ def test_nothing_of_a_refresh_follows_a_redirect(
     source = monta.source()
     client = h.open(h.auth(source=source))
     client.get(monta.url("/charge-points"))
-    assert source.ready.header
+    assert source._source.fresh()
     monta.now.advance(3600)
     location = {"location": foreign.origin + "/auth/refresh"}
     monta.emulator.inject(Fault(status=status, headers=location), path="/auth/refresh")

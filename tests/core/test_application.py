@@ -21,10 +21,10 @@ from monta_auth import (
     RateLimitError,
     TokenEndpointError,
     TokenSet,
-    TokenSource,
 )
 from monta_auth._core.application import Application, Ask, find_application, read_application
 from monta_auth._core.replies import Reply
+from monta_auth._core.source import Source
 from monta_auth.emulator import Emulator
 
 NOW = 1_754_472_037.25
@@ -58,12 +58,12 @@ def reply(data: Any = None, status: int = 200, **headers: str) -> Reply:
     return Reply(status, names, body)
 
 
-def source_at(base_url: str, **settings: Any) -> TokenSource:
+def source_at(base_url: str, **settings: Any) -> Source:
     settings = settings or {"client_id": "id", "client_secret": "the-secret"}
-    return TokenSource(base_url=base_url, **settings)
+    return Source(base_url=base_url, **settings)
 
 
-def asked(source: TokenSource, *replies: Reply) -> tuple[list[str], Application]:
+def asked(source: Source, *replies: Reply) -> tuple[list[str], Application]:
     """The URLs that are asked, and what comes of the replies."""
     flow = find_application(source, wall=lambda: NOW)
     ask, urls, pending = next(flow), list[str](), list(replies)

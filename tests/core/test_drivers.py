@@ -16,12 +16,13 @@ import pytest
 import trio
 import trio.testing
 
-from monta_auth import ConfigurationError, MontaAuthError, TokenSource
+from monta_auth import ConfigurationError, MontaAuthError
 from monta_auth._core.drivers import adrive, drive, is_async
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.flight import Flight
 from monta_auth._core.replies import Reply
+from monta_auth._core.source import Source
 
 from ..simulation.flows import Hands, error_reply, make_source, no_answer, pair_reply, refuse
 
@@ -135,11 +136,11 @@ def test_a_function_that_raises_stop_iteration_does_not_end_the_flow() -> None:
 def test_a_function_that_raises_stop_iteration_does_not_hang_asyncio() -> None:
     script = """
         import asyncio, logging
-        from monta_auth import TokenSource
+        from monta_auth._core.source import Source
         from monta_auth._core.drivers import adrive
         logging.disable()
         secrets = iter(())
-        source = TokenSource("id", lambda: next(secrets))
+        source = Source("id", lambda: next(secrets))
         async def main():
             await adrive(source.acquire(blocking=False), None)
         try:
@@ -399,7 +400,7 @@ def test_an_interrupt_in_a_thread_hands_over_to_one_that_waits(hands: Hands) -> 
 
 
 def watched(
-    source: TokenSource, waiting: threading.Event, blocking: bool = True
+    source: Source, waiting: threading.Event, blocking: bool = True
 ) -> Generator[Any, Any, Any]:
     """A flow that tells when it begins to wait."""
     flow = source.acquire(blocking=blocking)
@@ -634,7 +635,7 @@ class Crowd:
     The one token call is answered only when everybody else waits for it.
     """
 
-    def __init__(self, hands: Hands, source: TokenSource) -> None:
+    def __init__(self, hands: Hands, source: Source) -> None:
         self.hands = hands
         self.source = source
         self.size = THREADS + 2 * TASKS + TRIO_TASKS
@@ -745,11 +746,11 @@ def test_two_hundred_greenlets_cost_one_token_call() -> None:
         monkey.patch_all()
         warnings.simplefilter("error")
         import gevent, time
-        from monta_auth import TokenSource
+        from monta_auth._core.source import Source
         from monta_auth._core.drivers import drive
         from monta_auth._core.replies import Reply
 
-        source = TokenSource("id", "secret")
+        source = Source("id", "secret")
         calls = []
 
         def send(effect):

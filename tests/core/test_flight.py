@@ -24,7 +24,7 @@ def test_a_new_flight_is_under_way_and_knows_its_leader() -> None:
     assert not flight.over
     assert flight.failure is None
     assert flight.refreshing is None
-    assert flight.reason == ""
+    assert flight.reason == "start"
     assert flight.leader == threading.get_ident()
     assert flight.touched == 1000.0
 

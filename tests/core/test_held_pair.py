@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monta_auth import RefreshPolicy, TokenSet
-from monta_auth._core.held_pair import Held, Phase, hold_new, hold_old
+from monta_auth._core.held_pair import Dropped, HeldPair, Phase, hold_new, hold_old
 
 BORN = datetime(2025, 8, 6, 8, 20, 37, tzinfo=UTC)
 WALL = BORN.timestamp()
@@ -25,11 +25,11 @@ def pair(life: float, refresh_life: float | None = 86400.0, issued: bool = True)
     )
 
 
-def new(life: float, jitter: float = 0.0, policy: RefreshPolicy = POLICY) -> Held:
+def new(life: float, jitter: float = 0.0, policy: RefreshPolicy = POLICY) -> HeldPair:
     return hold_new(pair(life), policy, sent=SENT, jitter=jitter, after_refusal=False)
 
 
-def old(held: TokenSet, elapsed: float = 0.0, jitter: float = 0.0) -> Held:
+def old(held: TokenSet, elapsed: float = 0.0, jitter: float = 0.0) -> HeldPair:
     """Take a pair over, `elapsed` seconds after its birth."""
     return hold_old(held, POLICY, now=SENT, wall=WALL + elapsed, jitter=jitter)
 
@@ -80,7 +80,7 @@ def test_each_window_begins_on_its_moment(
 @pytest.mark.parametrize("moment", [SENT, SENT + 3400, SENT + 3590, SENT + 4000])
 def test_a_refused_token_is_dead_at_any_moment(moment: float) -> None:
     held = new(3600.0)
-    held.refused_by = "401"
+    held.dropped = Dropped.REFUSED
     assert held.phase(moment) is Phase.DEAD
 
 
@@ -108,7 +108,7 @@ def test_the_header_names_the_token() -> None:
     assert held.header == "Bearer access-1"
     assert "access-1" not in repr(held.header)
     assert held.pair == pair(3600.0)
-    assert held.refused_by is None
+    assert held.dropped is None
     assert not held.after_refusal
 
 

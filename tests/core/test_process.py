@@ -14,6 +14,7 @@ import pytest
 from monta_auth import TokenSource
 from monta_auth._core import source as _source
 from monta_auth._core.effects import Send
+from monta_auth._core.source import Source
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +24,8 @@ PRELUDE = """
     import json, logging, os, sys, threading, time, warnings
     from datetime import datetime, timedelta, timezone
     warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
-    from monta_auth import ConfigurationError, TokenSet, TokenSource
+    from monta_auth import ConfigurationError, TokenSet
+    from monta_auth._core.source import Source
     from monta_auth._core.drivers import drive
     from monta_auth._core.replies import Reply
 
@@ -80,7 +82,7 @@ def run_script(script: str, timeout: float = 25.0) -> list[str]:
 def test_a_child_forked_during_a_renewal_neither_hangs_nor_uses_its_parents_refresh_token() -> None:
     """The thread that renews is not in the child, and its locks are held by nobody there."""
     script = """
-        source = TokenSource("id", "secret")
+        source = Source("id", "secret")
         drive(source.acquire(), lambda effect: reply())
         source.invalidate()
         calling, go = threading.Event(), threading.Event()
@@ -114,7 +116,7 @@ def test_a_child_forked_during_a_renewal_neither_hangs_nor_uses_its_parents_refr
 def test_a_forked_child_keeps_the_access_token() -> None:
     """Preforking servers load the application once: eight workers need not call eight times."""
     script = """
-        source = TokenSource("id", "secret")
+        source = Source("id", "secret")
         drive(source.acquire(), lambda effect: reply())
 
         def child():
@@ -142,7 +144,7 @@ def test_a_forked_child_keeps_the_access_token() -> None:
 
 def test_each_source_starts_over_in_a_child() -> None:
     """Called here as the fork would call it, in this very process."""
-    sources = [TokenSource("client-1", "secret") for _ in range(3)]
+    sources = [Source("client-1", "secret") for _ in range(3)]
     flows = [source.acquire() for source in sources]
     assert all(isinstance(next(flow), Send) for flow in flows)
     _source._after_fork_in_child()
@@ -156,8 +158,8 @@ def test_a_child_that_has_nothing_but_a_pair_is_told_so(refresh: str) -> None:
         pair = TokenSet(
             "access-1", {refresh}, datetime.now(timezone.utc) + timedelta(hours=1)
         )
-        source = TokenSource(token=pair)
-        TokenSource("id", "secret")  # one that holds nothing is no obstacle
+        source = Source(token=pair)
+        Source("id", "secret")  # one that holds nothing is no obstacle
 
         def child():
             assert source.fresh()
@@ -175,14 +177,14 @@ def test_a_spawned_process_starts_from_the_settings() -> None:
     script = f"""
         import pickle
         source = pickle.loads({pickle.dumps(source)!r})
-        print(repr(source), next(source.acquire()).request.kind)
+        print(repr(source), next(source._source.acquire()).request.kind)
     """
     assert run_script(script) == [f"{source!r} mint"]
 
 
 def test_an_interpreter_that_exits_during_a_renewal_does_not_hang() -> None:
     script = """
-        source = TokenSource("id", "secret")
+        source = Source("id", "secret")
         calling = threading.Event()
 
         def stuck(effect):
@@ -200,7 +202,7 @@ def test_an_interpreter_that_exits_during_a_renewal_does_not_hang() -> None:
 
 def test_flows_left_over_at_the_interpreters_end_make_no_noise() -> None:
     script = """
-        source = TokenSource("id", "secret")
+        source = Source("id", "secret")
         leader, waiter = source.acquire(blocking=False), source.acquire(blocking=False)
         next(leader), next(waiter)
     """
@@ -212,7 +214,7 @@ def test_collected_flows_make_no_noise_and_free_the_flight() -> None:
     script = """
         import gc
         gc.set_threshold(1)
-        source = TokenSource("id", "secret")
+        source = Source("id", "secret")
 
         class Holder:
             pass
@@ -233,7 +235,7 @@ def test_collected_flows_make_no_noise_and_free_the_flight() -> None:
 def test_an_interrupt_during_a_wait_leaves_the_source_in_order() -> None:
     script = """
         import signal
-        source = TokenSource("id", "secret")
+        source = Source("id", "secret")
         calling, go = threading.Event(), threading.Event()
 
         def slow(effect):

@@ -18,13 +18,13 @@ from monta_auth import (
     RateLimitError,
     RefreshPolicy,
     TokenEndpointError,
-    TokenSource,
 )
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.policy import Clock
 from monta_auth._core.refusals import Recent, RefusedCredentials
 from monta_auth._core.replies import Reply
+from monta_auth._core.source import Source
 
 from ..simulation.flows import (
     API,
@@ -53,8 +53,13 @@ def hands() -> Hands:
     return Hands()
 
 
+def advisory_at(source: Source) -> float:
+    assert source._state.held is not None
+    return source._state.held.advisory_at
+
+
 @pytest.fixture
-def holder(hands: Hands) -> TokenSource:
+def holder(hands: Hands) -> Source:
     """One that holds pair 1, whose access token was refused."""
     source = make_source(hands)
     hold(hands, source)
@@ -62,7 +67,7 @@ def holder(hands: Hands) -> TokenSource:
     return source
 
 
-def without_credentials(hands: Hands, **changes: Any) -> TokenSource:
+def without_credentials(hands: Hands, **changes: Any) -> Source:
     source = make_source(hands, client_id=None, token=pair(hands, 1, **changes))
     assert refuse(source)
     return source
@@ -89,9 +94,7 @@ def play(caller: Caller, hands: Hands, *replies: object) -> list[str]:
 # --- refresh before secret
 
 
-def test_while_a_refresh_token_lives_the_secret_stays_home(
-    hands: Hands, holder: TokenSource
-) -> None:
+def test_while_a_refresh_token_lives_the_secret_stays_home(hands: Hands, holder: Source) -> None:
     caller = Caller(holder)
     assert caller.effect.request.url == API + "/auth/refresh"
     assert caller.body == {"refreshToken": "refresh-1"}
@@ -99,7 +102,7 @@ def test_while_a_refresh_token_lives_the_secret_stays_home(
     assert caller.resume(pair_reply(hands, 2)).token == "access-2"
 
 
-def test_the_next_refresh_uses_the_rotated_token(hands: Hands, holder: TokenSource) -> None:
+def test_the_next_refresh_uses_the_rotated_token(hands: Hands, holder: Source) -> None:
     Caller(holder).resume(pair_reply(hands, 2))
     assert refuse(holder, 2)
     assert Caller(holder).body == {"refreshToken": "refresh-2"}
@@ -109,7 +112,7 @@ def test_the_next_refresh_uses_the_rotated_token(hands: Hands, holder: TokenSour
     ("life", "wants"), [(DAY - 1, "refresh"), (DAY, "mint"), (10 * DAY, "mint")]
 )
 def test_an_expired_refresh_token_is_not_sent(
-    hands: Hands, holder: TokenSource, life: float, wants: str
+    hands: Hands, holder: Source, life: float, wants: str
 ) -> None:
     hands.advance(life)
     assert Caller(holder).wants == wants
@@ -117,7 +120,7 @@ def test_an_expired_refresh_token_is_not_sent(
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 418, 422, 499])
 def test_a_refused_refresh_token_is_dropped_and_the_credentials_used_once(
-    hands: Hands, holder: TokenSource, status: int
+    hands: Hands, holder: Source, status: int
 ) -> None:
     caller = Caller(holder)
     steps = play(caller, hands, error_reply(status), pair_reply(hands, 2, refreshToken=None))
@@ -125,18 +128,14 @@ def test_a_refused_refresh_token_is_dropped_and_the_credentials_used_once(
     assert caller.token == "access-2"
 
 
-def test_a_401_of_the_refresh_never_means_wrong_credentials(
-    hands: Hands, holder: TokenSource
-) -> None:
+def test_a_401_of_the_refresh_never_means_wrong_credentials(hands: Hands, holder: Source) -> None:
     caller = Caller(holder)
     play(caller, hands, error_reply(401), error_reply(403))
     assert isinstance(caller.error, TokenEndpointError)
     assert not isinstance(caller.error, InvalidCredentialsError)
 
 
-def test_a_refused_refresh_token_is_not_sent_by_a_later_flow(
-    hands: Hands, holder: TokenSource
-) -> None:
+def test_a_refused_refresh_token_is_not_sent_by_a_later_flow(hands: Hands, holder: Source) -> None:
     play(Caller(holder), hands, error_reply(400), no_connection())
     hands.advance(1)
     assert Caller(holder).wants == "mint"
@@ -161,7 +160,7 @@ def test_a_refused_refresh_token_is_not_sent_by_a_later_flow(
     ],
 )
 def test_a_fault_of_the_moment_never_falls_through_to_the_credentials(
-    hands: Hands, holder: TokenSource, reply: object, steps: list[str]
+    hands: Hands, holder: Source, reply: object, steps: list[str]
 ) -> None:
     caller = Caller(holder)
     assert play(caller, hands, *[reply] * 9) == steps
@@ -186,7 +185,7 @@ def test_a_fault_of_the_moment_never_falls_through_to_the_credentials(
     ],
 )
 def test_after_an_unknown_outcome_a_refresh_token_counts_as_spent(
-    hands: Hands, holder: TokenSource, outcome: object, is_spent: bool
+    hands: Hands, holder: Source, outcome: object, is_spent: bool
 ) -> None:
     caller = Caller(holder)
     if outcome is None:
@@ -200,22 +199,20 @@ def test_after_an_unknown_outcome_a_refresh_token_counts_as_spent(
     assert Caller(holder).wants == ("mint" if is_spent else "refresh")
 
 
-def test_a_connection_that_fails_after_a_503_spends_nothing(
-    hands: Hands, holder: TokenSource
-) -> None:
+def test_a_connection_that_fails_after_a_503_spends_nothing(hands: Hands, holder: Source) -> None:
     play(Caller(holder), hands, error_reply(503), no_connection())
     hands.advance(1)
     assert Caller(holder).wants == "refresh"
 
 
-def test_a_leader_stopped_in_a_sleep_has_spent_nothing(hands: Hands, holder: TokenSource) -> None:
+def test_a_leader_stopped_in_a_sleep_has_spent_nothing(hands: Hands, holder: Source) -> None:
     caller = Caller(holder).resume(error_reply(503))
     assert caller.wants == "sleep"
     caller.close()
     assert Caller(holder).wants == "refresh"
 
 
-def test_a_new_pair_makes_an_old_spent_token_irrelevant(hands: Hands, holder: TokenSource) -> None:
+def test_a_new_pair_makes_an_old_spent_token_irrelevant(hands: Hands, holder: Source) -> None:
     Caller(holder).close()
     Caller(holder).resume(pair_reply(hands, 2))
     assert refuse(holder, 2)
@@ -320,7 +317,7 @@ def test_a_hint_beyond_what_is_left_of_the_sleep_raises_at_once(hands: Hands) ->
     assert isinstance(caller.error, RateLimitError)
 
 
-def test_refresh_and_mint_share_one_budget_of_sleep(hands: Hands, holder: TokenSource) -> None:
+def test_refresh_and_mint_share_one_budget_of_sleep(hands: Hands, holder: Source) -> None:
     caller = Caller(holder)
     steps = play(
         caller, hands, error_reply(503), error_reply(503), error_reply(400), *[error_reply(503)] * 9
@@ -510,7 +507,7 @@ def test_a_life_counts_from_the_try_that_brought_it(hands: Hands) -> None:
     caller = Caller(source).resume(error_reply(503))
     hands.advance(0.5)
     caller.resume(None).resume(pair_reply(hands, 1))
-    assert source.ready.advisory_at == pytest.approx(5000.5 + 3300, abs=1)
+    assert advisory_at(source) == pytest.approx(5000.5 + 3300, abs=1)
 
 
 @pytest.mark.parametrize("drift", [0.0, 1.0, -1.0])
@@ -528,7 +525,7 @@ def test_where_the_clocks_agree_a_short_life_is_exact(hands: Hands, drift: float
 def test_without_a_date_the_local_clock_counts(hands: Hands) -> None:
     source = make_source(hands)
     Caller(source).resume(pair_reply(hands, 1, date=None))
-    assert source.ready.advisory_at == 5000 + 3300
+    assert advisory_at(source) == 5000 + 3300
 
 
 ODD: dict[str, dict[str, Any]] = {
@@ -550,7 +547,7 @@ def test_a_life_that_makes_no_sense_is_five_minutes(hands: Hands, odd: str) -> N
     """Never "always expired", which would renew at every request."""
     source = make_source(hands)
     Caller(source).resume(pair_reply(hands, 1, **ODD[odd]))
-    assert source.ready.advisory_at == 5000 + 240
+    assert advisory_at(source) == 5000 + 240
     assert source.fresh() == "Bearer access-1"
 
 
@@ -577,9 +574,9 @@ def test_a_token_that_is_already_in_its_window_is_not_renewed_at_once(hands: Han
 def test_a_given_pair_counts_on_the_wall_clock_and_no_further_than_its_life(hands: Hands) -> None:
     given = pair(hands, 1)
     hands.advance(3000)
-    assert make_source(hands, token=given).ready.advisory_at == pytest.approx(hands.now + 300)
+    assert advisory_at(make_source(hands, token=given)) == pytest.approx(hands.now + 300)
     hands.wall -= 365 * DAY
-    assert make_source(hands, token=given).ready.advisory_at == pytest.approx(hands.now + 3300)
+    assert advisory_at(make_source(hands, token=given)) == pytest.approx(hands.now + 3300)
 
 
 def test_a_given_pair_that_is_dead_is_refreshed(hands: Hands) -> None:
@@ -674,7 +671,7 @@ def test_the_memory_of_refused_credentials_is_bounded() -> None:
 
 
 def test_the_default_clock_is_the_systems() -> None:
-    source = TokenSource(ID, SECRET, base_url=API)
+    source = Source(ID, SECRET, base_url=API)
     assert source.fresh() is None
     assert isinstance(Clock().random(), float)
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from monta_auth import PARTNER_API, PUBLIC_API, ConfigurationError, RefreshPolicy, TokenSource
+from monta_auth import PARTNER_API, PUBLIC_API, ConfigurationError, RefreshPolicy
 from monta_auth._core import shared_sources as registry
 from monta_auth._core.shared_sources import KEPT, forget_shared_sources, shared_source
+from monta_auth._core.source import Source
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,7 @@ def source(
     secret: str | None = "s3cr3t",
     base_url: str | None = None,
     policy: RefreshPolicy | None = None,
-) -> TokenSource:
+) -> Source:
     return shared_source(client, secret, base_url=base_url, policy=policy)
 
 
@@ -168,7 +169,7 @@ def test_forgetting_shares_nothing_with_earlier_objects() -> None:
 
 def test_threads_that_start_together_get_one_source() -> None:
     start = threading.Barrier(8)
-    got: list[TokenSource] = []
+    got: list[Source] = []
 
     def make() -> None:
         start.wait(10)

@@ -12,7 +12,7 @@ import pytest
 from monta_auth import RefreshPolicy
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.flight import Flight
-from monta_auth._core.held_pair import NOTHING, Held, Phase, hold_old
+from monta_auth._core.held_pair import HeldPair, Phase, hold_old
 from monta_auth._core.policy import LEADER_LEASE
 from monta_auth._core.state import State
 
@@ -28,7 +28,7 @@ def hands() -> Hands:
     return Hands()
 
 
-def held_now(hands: Hands, serial: int = 1, life: float = 3600.0, **changes: Any) -> Held:
+def held_now(hands: Hands, serial: int = 1, life: float = 3600.0, **changes: Any) -> HeldPair:
     return hold_old(
         pair(hands, serial, life), POLICY, now=hands.now, wall=hands.wall, jitter=0.0, **changes
     )
@@ -38,7 +38,7 @@ def state_in(hands: Hands, phase: str) -> State:
     state = State(POLICY, hands.clock)
     if phase == "none":
         return state
-    state.hold(held_now(hands))
+    state.held = held_now(hands)
     if phase == "refused":
         state.refuse("Bearer access-1")
     else:
@@ -135,7 +135,6 @@ def test_the_end_of_a_flight_that_was_taken_changes_nothing(hands: Hands) -> Non
     assert state.install(old, held_now(hands, 9), "mint") is False
     assert state._flight is current
     assert state.held is None
-    assert state.ready is NOTHING
     assert state.counts["failure"] == 0
     assert old.failure is None
 
@@ -220,7 +219,7 @@ def test_a_flight_that_ends_with_its_refresh_token_on_the_wire_has_spent_it(
     else:
         hands.advance(LEADER_LEASE + 1 if how == "lease" else 0)
         decide(state, hands, OTHER, how == "take over")
-    assert ("refresh-1" in state.memory.spent_refresh_tokens) is (refreshing is not None)
+    assert ("refresh-1" in state.refusals.spent_refresh_tokens) is (refreshing is not None)
 
 
 def test_an_installed_pair_has_not_spent_its_predecessors_token(hands: Hands) -> None:
@@ -229,7 +228,8 @@ def test_an_installed_pair_has_not_spent_its_predecessors_token(hands: Hands) ->
     flight = fly(state, hands)
     assert state.install(flight, held_now(hands, 2), "refresh")
     assert state.counts["refresh"] == 1
-    assert state.ready is state.held
+    assert state.held is not None
+    assert state.held.header == "Bearer access-2"
 
 
 def test_next_try_is_after_the_pause_or_the_failures_memory(hands: Hands) -> None:
@@ -276,7 +276,7 @@ def test_with_no_cool_down_no_renewal_is_held_back(hands: Hands) -> None:
     serials = itertools.count(1)
     for _ in range(5):
         held = held_now(hands, next(serials), after_refusal=True)
-        state.hold(held)
+        state.held = held
         hands.advance(1)
         assert state.refuse(held.header) == (True, 0.0)
 
@@ -285,8 +285,8 @@ def test_the_failure_kept_is_a_template(hands: Hands) -> None:
     state = state_in(hands, "none")
     failure = no_answer()
     state.fail(fly(state, hands), failure, None)
-    assert isinstance(state.failure, TransportFailure)
-    assert state.failure.__traceback__ is None
+    assert isinstance(state.failures.last, TransportFailure)
+    assert state.failures.last.__traceback__ is None
 
 
 def test_a_waiter_gets_its_flights_failure_also_when_the_sources_memory_is_over(
@@ -307,7 +307,7 @@ def test_failures_and_refusals_are_counted(hands: Hands) -> None:
     for _ in range(2):
         state.fail(fly(state, hands), no_answer(), None)
     for serial in (1, 2):
-        state.hold(held_now(hands, serial))
+        state.held = held_now(hands, serial)
         assert state.refuse(f"Bearer access-{serial}") == (True, 0.0)
         assert state.refuse(f"Bearer access-{serial}") == (True, 0.0)
     assert (state.counts["failure"], state.counts["refusal"]) == (2, 2)

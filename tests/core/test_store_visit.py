@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from monta_auth import ConfigurationError, RateLimitError, TokenSet, TokenSource
+from monta_auth import ConfigurationError, RateLimitError, TokenSet
 from monta_auth._core.effects import Call, Send
 from monta_auth._core.errors import TransportFailure
+from monta_auth._core.source import Source
 from monta_auth.stores import MemoryStore
 
 from ..simulation.flows import (
@@ -270,10 +271,10 @@ def test_a_stored_pair_that_is_no_newer_is_not_adopted(hands: Hands, store: Memo
     assert caller.body == {"refreshToken": "refresh-1"}
 
 
-def hold_directly(source: TokenSource, hands: Hands, serial: int) -> None:
+def hold_directly(source: Source, hands: Hands, serial: int) -> None:
     held = make_source(hands, token=pair(hands, serial))._state.held
     assert held is not None
-    source._state.hold(held)
+    source._state.held = held
 
 
 def test_after_a_refused_refresh_the_store_is_asked_before_the_credentials(
@@ -611,7 +612,7 @@ def test_two_sources_with_one_store_share_each_renewal(hands: Hands, store: Memo
     assert calls == ["mint", "refresh", "refresh"]
 
 
-CHANGES: dict[str, Callable[[TokenSource], object]] = {
+CHANGES: dict[str, Callable[[Source], object]] = {
     "refuse": refuse,
     "invalidate": lambda source: source.invalidate(),
 }

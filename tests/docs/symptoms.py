@@ -161,7 +161,7 @@ def late(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
         base_url=monta.base_url,
         policy=RefreshPolicy(deadline=0.05),
     )
-    leader = source.acquire(blocking=False)
+    leader = source._source.acquire(blocking=False)
     next(leader)
 
     async def main() -> str:
@@ -196,7 +196,7 @@ def outage_ends(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) ->
     with pytest.raises(requests_monta.TokenEndpointError):
         auth.token()
     # What is remembered of a failure is only a moment; no test waits for it.
-    auth.source._state._failure_until = float("-inf")
+    auth._source._state.failures.until = float("-inf")
     auth.token()
     return _logged(log, logging.INFO)
 

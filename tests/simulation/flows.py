@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-from monta_auth import TokenSet, TokenSource
+from monta_auth import TokenSet
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.policy import Clock
 from monta_auth._core.replies import Reply
+from monta_auth._core.source import Source
 
 ID, SECRET = "client-1", "secret-of-client-1"
 WALL = datetime(2025, 8, 6, 8, 20, 37, tzinfo=UTC)
@@ -78,12 +79,12 @@ def iso(date: datetime) -> str:
     return date.isoformat().replace("+00:00", "Z")
 
 
-def make_source(hands: Hands, **settings: Any) -> TokenSource:
+def make_source(hands: Hands, **settings: Any) -> Source:
     settings.setdefault("base_url", API)
     if "client_id" not in settings:
         settings |= {"client_id": ID}
         settings.setdefault("client_secret", SECRET)
-    return TokenSource(clock=hands.clock, **settings)
+    return Source(clock=hands.clock, **settings)
 
 
 def pair(
@@ -110,7 +111,7 @@ class Caller:
         error: what it raised.
     """
 
-    def __init__(self, source: TokenSource, *, blocking: bool = False) -> None:
+    def __init__(self, source: Source, *, blocking: bool = False) -> None:
         self.flow: Generator[Any, Any, Any] = source.acquire(blocking=blocking)
         self.effect: Any = None
         self.result: str | None = None
@@ -184,7 +185,7 @@ class Caller:
         return str.removeprefix(self.result, "Bearer ")
 
 
-def hold(hands: Hands, source: TokenSource, serial: int = 1, life: float = HOUR) -> None:
+def hold(hands: Hands, source: Source, serial: int = 1, life: float = HOUR) -> None:
     """Have the source fetch a pair now."""
     caller = Caller(source).until_send()
     assert caller.wants in ("mint", "refresh"), caller.wants
@@ -200,6 +201,6 @@ def no_answer() -> TransportFailure:
     return TransportFailure("read timed out", "timeout")
 
 
-def refuse(source: TokenSource, serial: int = 1) -> bool:
+def refuse(source: Source, serial: int = 1) -> bool:
     header = f"Bearer access-{serial}"
     return source.refuse(401, URL, header, header)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from monta_auth import MontaAuthError, RefreshPolicy, TokenSource
+from monta_auth import MontaAuthError, RefreshPolicy
 from monta_auth._core import source as _source
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
@@ -25,6 +25,7 @@ from monta_auth._core.flight import Flight
 from monta_auth._core.held_pair import Phase
 from monta_auth._core.policy import LEADER_LEASE
 from monta_auth._core.replies import Reply
+from monta_auth._core.source import Source
 from monta_auth.stores import MemoryStore
 
 from .flows import (
@@ -80,7 +81,7 @@ def serial(header: str) -> int:
 class Flow(Caller):
     """A caller with a thread, and what the scheduler knows of it."""
 
-    def __init__(self, source: TokenSource, number: int, thread: int, blocking: bool) -> None:
+    def __init__(self, source: Source, number: int, thread: int, blocking: bool) -> None:
         self.number = number
         self.source = source
         self.thread = thread
@@ -163,7 +164,7 @@ class World:
         if start != "cold":
             self._prepare(start)
 
-    def _watch(self, patch: pytest.MonkeyPatch, source: TokenSource) -> None:
+    def _watch(self, patch: pytest.MonkeyPatch, source: Source) -> None:
         """Notice which flight each flow leads; it decides anew at each start and wake-up."""
         decide = source._state.decide
 
@@ -344,7 +345,7 @@ class World:
         elif turn == "late refuse" and held is not None and serial(held.header) > 1:
             header = f"Bearer access-{serial(held.header) - 1}"
             assert source.refuse(401, URL, header, header)
-            assert held.refused_by is not None or source._state.held is held
+            assert held.dropped is not None or source._state.held is held
             self.refused[number].add(header)
         elif turn in ("invalidate", "forget"):
             if held is not None:
@@ -438,8 +439,8 @@ class World:
                 number = serial(state.held.header)
                 assert number >= self.newest[index], "an older pair replaced a newer one"
                 self.newest[index] = number
-                if state.ready.header in self.refused[index]:
-                    assert self.hands.now >= state.ready.advisory_at
+                if state.held.header in self.refused[index]:
+                    assert self.hands.now >= state.held.advisory_at
             flight = state._flight
             if flight is not None:
                 leaders = [f for f in self.flows if f.flight is flight and not f.ended]

@@ -56,11 +56,11 @@ def main() -> None:
         return list(pool.map(request, sessions))
 
     def lease() -> Any:
-        kept.append(auth.source._store.try_lock(1.0))  # type: ignore[union-attr]
+        kept.append(auth._source._store.try_lock(1.0))  # type: ignore[union-attr]
         return kept[-1] is not None
 
     def load() -> Any:
-        return auth.source._store.load() is not None  # type: ignore[union-attr]
+        return auth._source._store.load() is not None  # type: ignore[union-attr]
 
     kept: list[Any] = []
     commands: dict[str, Callable[[], Any]] = {

@@ -1,0 +1,117 @@
+"""The public `TokenSource`: what users hold of a source, to share and to look at it."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from .._core.credentials import ClientSecret
+from .._core.leader import OnToken
+from .._core.policy import SYSTEM_CLOCK, Clock, RefreshPolicy
+from .._core.source import Source
+from .._core.state import Status
+from .._core.store_protocol import Bindable, Store
+from .._core.tokens import TokenSet
+
+
+class TokenSource:
+    """Holds one token pair for one client at one base URL, and renews it for all who ask.
+
+    Safe for threads, asyncio tasks of any number of loops and trio tasks at the same time.
+    A ``MontaAuth`` makes one for itself; make one yourself to give it to several of them.
+
+    Args:
+        client_id, client_secret: default: ``MONTA_CLIENT_ID``, ``MONTA_CLIENT_SECRET``. The
+            secret may be a callable, asked at every mint.
+        base_url: default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
+        token: a pair to start from. With its refresh token alone, no credentials are needed.
+        store: where to keep the pair beside memory. Not together with `token`.
+        on_token: called once with each pair that this process obtained, after it is in use.
+        policy: when to renew and how long to try.
+        clock: time and chance, for tests.
+
+    Raises:
+        ConfigurationError: the settings cannot work.
+    """
+
+    def __init__(
+        self,
+        client_id: str | None = None,
+        client_secret: ClientSecret | None = None,
+        *,
+        base_url: str | None = None,
+        token: TokenSet | None = None,
+        store: Store | Bindable | None = None,
+        on_token: OnToken | None = None,
+        policy: RefreshPolicy | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._source = Source(
+            client_id,
+            client_secret,
+            base_url=base_url,
+            token=token,
+            store=store,
+            on_token=on_token,
+            policy=policy,
+            clock=clock,
+        )
+        self._settings: dict[str, Any] = {
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "base_url": base_url,
+            "store": store,
+            "on_token": on_token,
+            "policy": policy,
+        }
+        _of_a_source[self._source] = self
+
+    @property
+    def base_url(self) -> str:
+        """Where token calls go, without a slash at its end."""
+        return self._source.base_url
+
+    def invalidate(self) -> None:
+        """Drop the access token: the next request renews. What is remembered of failures stays."""
+        self._source.invalidate()
+
+    def forget(self) -> None:
+        """Drop the pair and all that is remembered of failures; the next request mints."""
+        self._source.forget()
+
+    def status(self) -> Status:
+        """Report how the source is doing."""
+        return self._source.status()
+
+    def __repr__(self) -> str:
+        return repr(self._source)
+
+    def __copy__(self) -> TokenSource:
+        return self
+
+    def __deepcopy__(self, memo: object) -> TokenSource:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the settings, with literal credentials, and no pair."""
+        if self._source.credentials is None and self._settings.get("store") is None:
+            raise TypeError("a TokenSource that has nothing but a token pair cannot be pickled")
+        return _rebuild, (self._settings,)
+
+
+_of_a_source: weakref.WeakValueDictionary[Source, TokenSource] = weakref.WeakValueDictionary()
+
+
+def token_source_of(source: Source, settings: dict[str, Any]) -> TokenSource:
+    """Return the one public object of a source, so that ``is`` shows whether two auths share it.
+
+    Args:
+        settings: what it is pickled as.
+    """
+    made = object.__new__(TokenSource)
+    made._source, made._settings = source, settings
+    return _of_a_source.setdefault(source, made)
+
+
+def _rebuild(settings: dict[str, Any]) -> TokenSource:
+    return TokenSource(**settings)

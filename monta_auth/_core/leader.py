@@ -1,0 +1,122 @@
+"""The caller that leads a renewal: it installs, saves, announces and logs what came of it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from .effects import Call, Steps
+from .errors import Failure, MontaAuthError, TransportFailure, in_words
+from .flight import Flight, Superseded
+from .held_pair import HeldPair
+from .renewal import Obtained, Outcome, Renewal
+from .state import State
+from .terms import Terms, Turn
+from .tokens import TokenSet, fingerprint
+
+logger = logging.getLogger("monta_auth")
+
+OnToken = Callable[[TokenSet], object]
+
+
+class Leader:
+    """Leads the renewals of one source, one at a time.
+
+    Args:
+        on_token: called once with each pair that was obtained, after it is in use.
+    """
+
+    def __init__(self, terms: Terms, state: State, on_token: OnToken | None) -> None:
+        self._terms = terms
+        self._state = state
+        self._on_token = on_token
+        # Pairs that on_token was not called with yet: a leader may be cancelled before it is.
+        self._unannounced: deque[TokenSet] = deque()
+        self._store_is_down = False
+
+    def lead(self, flight: Flight, deadline: float) -> Steps[HeldPair | None]:
+        """Renew; return what was installed, or None if that failed or was taken from us."""
+        state = self._state
+        started = self._terms.clock.monotonic()
+        was_down = state.failures.in_a_row > 0
+        renewal = Renewal(Turn(self._terms, flight, deadline), state.held)
+        outcome: Outcome = None
+        installed: HeldPair | None = None
+        failure: Failure | None = None
+        try:
+            outcome = yield from renewal.run()
+            try:
+                if isinstance(outcome, Obtained):
+                    yield from renewal.visit.save(outcome.held.pair)
+            finally:
+                # Also when we are cancelled here: the pair is in our hands.
+                if outcome is not None and state.install(flight, outcome.held, outcome.kind):
+                    installed = outcome.held
+                    if isinstance(outcome, Obtained) and self._on_token is not None:
+                        self._unannounced.append(installed.pair)
+        except Superseded:
+            pass
+        except (MontaAuthError, TransportFailure) as error:
+            failure = copy.copy(error)
+        finally:
+            if failure is not None:
+                state.fail(flight, failure, renewal.visit.held)
+            elif installed is None:
+                state.abandon(flight)
+            self._record(flight, renewal, started, installed, failure, was_down)
+        yield from renewal.visit.release()
+        yield from self._announce()
+        return installed
+
+    def _announce(self) -> Steps[None]:
+        while self._unannounced and self._on_token is not None:
+            try:
+                pair = self._unannounced.popleft()
+            except IndexError:  # pragma: no cover - another thread was faster by a hair
+                return
+            try:
+                yield Call(self._on_token, pair)
+            except Exception as error:
+                logger.warning("on_token raised %s; the pair is in use", type(error).__qualname__)
+
+    def _record(
+        self,
+        flight: Flight,
+        renewal: Renewal,
+        started: float,
+        held: HeldPair | None,
+        failure: Failure | None,
+        was_down: bool,
+    ) -> None:
+        """Log one record for this renewal, and the first failure of a store."""
+        level = logging.DEBUG
+        outcome = "abandoned"
+        if held is not None:
+            outcome = "renewed"
+            level = logging.INFO if was_down else logging.DEBUG
+        elif failure is not None:
+            outcome = in_words(failure)
+            level = logging.DEBUG if was_down else logging.WARNING
+        if renewal.visit.error is not None and not self._store_is_down:
+            logger.warning(
+                "the token store raised %s; the pair lives in memory until it works again",
+                renewal.visit.error,
+            )
+        self._store_is_down = renewal.visit.error is not None
+        if not logger.isEnabledFor(level):
+            return
+        logger.log(
+            level,
+            "renewal reason=%s kind=%s outcome=%s status=%s errorCode=%s request-id=%s "
+            "duration=%.3fs token=%s",
+            flight.reason,
+            renewal.label,
+            outcome,
+            renewal.status,
+            failure.error_code if isinstance(failure, MontaAuthError) else None,
+            renewal.request_id,
+            self._terms.clock.monotonic() - started,
+            fingerprint(held.pair.access_token) if held is not None else None,
+        )

@@ -1,0 +1,86 @@
+"""The public `TokenSource`: what users hold of a source."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import requests_monta
+from monta_auth import TokenSource
+from monta_auth._core.drivers import advance
+from monta_auth._core.source import Source
+
+from ..simulation.flows import API, ID, SECRET, Hands, pair, pair_reply
+
+
+@pytest.fixture
+def hands() -> Hands:
+    return Hands()
+
+
+@pytest.fixture
+def holder(hands: Hands) -> TokenSource:
+    """One that holds a pair."""
+    source = TokenSource(ID, SECRET, base_url=API, clock=hands.clock)
+    flow = source._source.acquire()
+    advance(flow)
+    advance(flow, pair_reply(hands, 1))
+    assert source._source.fresh() == "Bearer access-1"
+    return source
+
+
+def test_it_takes_what_the_cores_source_takes() -> None:
+    assert inspect.signature(TokenSource) == inspect.signature(Source)
+
+
+def test_it_shows_what_the_source_knows(hands: Hands, holder: TokenSource) -> None:
+    assert holder.base_url == API
+    assert holder.status().mints == 1
+    holder.invalidate()
+    assert holder._source.fresh() is None
+    assert holder.status().access_expires_at is not None
+    holder.forget()
+    assert holder.status().access_expires_at is None
+
+
+def test_repr_shows_neither_secret_nor_token(holder: TokenSource) -> None:
+    assert repr(holder) == f"TokenSource({ID!r}, base_url={API!r})"
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_copies_share_the_source(holder: TokenSource, duplicate: Callable[[Any], Any]) -> None:
+    assert duplicate(holder) is holder
+
+
+def test_a_pickle_carries_the_settings_and_no_pair(holder: TokenSource) -> None:
+    data = pickle.dumps(holder)
+    assert b"access-1" not in data
+    assert b"refresh-1" not in data
+    twin = pickle.loads(data)
+    assert twin.base_url == holder.base_url
+    assert twin._source.credentials.secret == SECRET
+    assert twin._source.fresh() is None
+
+
+def test_a_source_with_a_pair_alone_cannot_be_pickled(hands: Hands) -> None:
+    source = TokenSource(base_url=API, token=pair(hands, 1), clock=hands.clock)
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(source)
+
+
+def test_auth_objects_that_share_a_source_show_the_same_object() -> None:
+    one, two = (requests_monta.MontaAuth(ID, SECRET, base_url=API) for _ in range(2))
+    assert one.source is two.source
+    assert requests_monta.MontaAuth(ID, "another", base_url=API).source is not one.source
+
+
+def test_the_source_of_an_auth_pickles_as_its_settings() -> None:
+    auth = requests_monta.MontaAuth(ID, SECRET, base_url=API)
+    twin = pickle.loads(pickle.dumps(auth.source))
+    assert twin.base_url == API
+    assert twin._source.credentials.secret == SECRET
