@@ -143,17 +143,17 @@ class AsyncTraffic(Traffic):
 
     async def main(self) -> None:
         self.client = self.one.open(self.world)
-        assert await self.one.get(self.client, self.world.url) == 200
+        assert await self.one.aget(self.client, self.world.url) == 200
         self.ready.set()
         await asyncio.to_thread(self.go.wait)
         await asyncio.gather(*(self.call() for _ in range(WORKERS)))
-        await self.one.close(self.client)
+        await self.one.aclose(self.client)
 
     async def call(self) -> None:
         while not self.over:
             began = real_monotonic()
             try:
-                status = await self.one.get(self.client, self.world.url)
+                status = await self.one.aget(self.client, self.world.url)
             except Exception:
                 status = 0
             self.requests.append((real_monotonic() - began, status))
@@ -182,10 +182,10 @@ def with_a_wrong_clock(
         for number in range(requests):
             before_each(number)
             try:
-                statuses.append(await one.get(client, world.url))
+                statuses.append(await one.aget(client, world.url))
             except Exception:
                 statuses.append(0)
-        await one.close(client)
+        await one.aclose(client)
 
     world.set(clear=True)
     if one.is_async:
@@ -229,7 +229,9 @@ def measure(results: Results, present: list[Contestant], world: World, quick: bo
     for one in present:
         if takes_part(one):
             index = str(EVERYONE.index(one))
-            answer = in_child("benchmarks._clock", index, str(world.port), "quick" if quick else "")
+            answer: dict[str, list[dict[str, int]]] = in_child(
+                "benchmarks._clock", index, str(world.port), "quick" if quick else ""
+            )
             world.set(offset=0.0, token_latency=0.0)
             all_of_it = found.setdefault((one.row, one.name), {})
             for name, counts in answer.items():

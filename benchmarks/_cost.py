@@ -10,11 +10,11 @@ import asyncio
 import gc
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ._figures import Results, Spread
-from ._peers import STATIC, Contestant, rows
+from ._peers import STATIC, Block, Contestant, rows
 from ._server import World
 
 STEP, MEMORY, LOOPBACK = "auth step", "request in memory", "request over loopback"
@@ -24,7 +24,7 @@ AT_HAND = 40
 
 
 def run_blocks(
-    blocks: dict[str, Callable[[], Any]], rounds: int, repeat: int, clock: Callable[[], float]
+    blocks: dict[str, Block], rounds: int, repeat: int, clock: Callable[[], float]
 ) -> dict[str, list[float]]:
     """Return for each block the times of its rounds; a round runs it `repeat` times."""
     times: dict[str, list[float]] = {name: [] for name in blocks}
@@ -38,20 +38,21 @@ def run_blocks(
     return times
 
 
-def run_block(block: Callable[[], Any], clock: Callable[[], float]) -> float:
-    async def arun() -> float:
+def run_block(block: Block, clock: Callable[[], float]) -> float:
+    async def arun(run: Callable[[], Awaitable[None]]) -> float:
         started = clock()  # inside of the loop, whose start is not to be measured
-        await block()
+        await run()
         return clock() - started
 
-    getattr(block, "before", lambda: None)()
+    block.before()
+    run = block.run
     gc.collect(0)
     gc.disable()
     try:
-        if inspect.iscoroutinefunction(block):
-            return _loop().run_until_complete(arun())
+        if inspect.iscoroutinefunction(run):
+            return _loop().run_until_complete(arun(run))
         started = clock()
-        block()
+        run()
         return clock() - started
     finally:
         gc.enable()
@@ -67,39 +68,51 @@ def _loop() -> asyncio.AbstractEventLoop:
     return _the_loop[0]
 
 
-def wait_for(value: Any) -> Any:
-    async def waits() -> Any:
-        return await value
-
-    return _loop().run_until_complete(waits()) if asyncio.iscoroutine(value) else value
-
-
 def opened(contestant: Contestant, world: World, in_memory: bool) -> Any:
     """Return a client with a token that is ready."""
-
-    async def aopen() -> Any:
-        return contestant.open(world, in_memory=in_memory)
-
-    client = (
-        wait_for(aopen()) if contestant.is_async else contestant.open(world, in_memory=in_memory)
-    )
+    if contestant.is_async:
+        return _loop().run_until_complete(aopened(contestant, world, in_memory))
+    client = contestant.open(world, in_memory=in_memory)
     if not in_memory:
-        wait_for(contestant.obtain(client, world))
-    status = wait_for(contestant.get(client, world.url))
-    assert status == 200, f"{contestant.name} with {contestant.row}: {status}"
+        contestant.obtain(client, world)
+    assert contestant.get(client, world.url) == 200, contestant.name
     return client
 
 
-def requests_block(contestant: Contestant, client: Any, url: str, calls: int) -> Callable[[], Any]:
+async def aopened(contestant: Contestant, world: World, in_memory: bool) -> Any:
+    client = contestant.open(world, in_memory=in_memory)
+    if not in_memory:
+        await contestant.aobtain(client, world)
+    assert await contestant.aget(client, world.url) == 200, contestant.name
+    return client
+
+
+def close(contestant: Contestant, client: Any) -> None:
+    if contestant.is_async:
+        _loop().run_until_complete(contestant.aclose(client))
+    else:
+        contestant.close(client)
+
+
+def requests_block(contestant: Contestant, client: Any, url: str, calls: int) -> Block:
     def run() -> None:
         for _ in range(calls):
             contestant.get(client, url)
 
     async def arun() -> None:
         for _ in range(calls):
-            await contestant.get(client, url)
+            await contestant.aget(client, url)
 
-    return arun if contestant.is_async else run
+    return Block(arun if contestant.is_async else run)
+
+
+def step_block(contestant: Contestant, client: Any, url: str, calls: int) -> Block:
+    async def in_loop() -> Block:
+        return contestant.step(client, url, calls)
+
+    if contestant.is_async:
+        return _loop().run_until_complete(in_loop())
+    return contestant.step(client, url, calls)
 
 
 def measure(results: Results, present: list[Contestant], world: World, quick: bool) -> None:
@@ -115,11 +128,11 @@ def measure(results: Results, present: list[Contestant], world: World, quick: bo
             clients = {
                 one.name: opened(one, world, in_memory and library != "aiohttp") for one in group
             }
-            blocks: dict[str, Callable[[], Any]] = {}
+            blocks: dict[str, Block] = {}
             for one in group:
                 client = clients[one.name]
                 if measure_ == STEP:
-                    blocks[one.name] = wait_for(_step(one, client, world.url, AT_HAND))
+                    blocks[one.name] = step_block(one, client, world.url, AT_HAND)
                 else:
                     blocks[one.name] = requests_block(one, client, world.url, 2 if quick else 15)
             # The processor's own clock takes too long to read for blocks of some microseconds.
@@ -130,8 +143,4 @@ def measure(results: Results, present: list[Contestant], world: World, quick: bo
                 if name != STATIC:
                     row.figures[name] = Spread.of_ratios(taken, times[STATIC])
             for one in group:
-                wait_for(one.close(clients[one.name]))
-
-
-async def _step(one: Contestant, client: Any, url: str, calls: int) -> Callable[[], Any]:
-    return one.step(client, url, calls)
+                close(one, clients[one.name])

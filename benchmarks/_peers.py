@@ -16,12 +16,13 @@ import importlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from monta_auth._core import shared_sources
+from monta_auth import TokenSource
 
 from ._server import CLIENT_ID, CLIENT_SECRET, PAGE, REFRESH_TOKEN, World
 
@@ -35,6 +36,7 @@ LONG_AGO = 1
 OAUTH_TOKEN = json.dumps(
     {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}
 ).encode()
+MINT = {"clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET}
 JSON_TYPE = {"Content-Type": "application/json"}
 
 
@@ -50,6 +52,19 @@ def canned(url: str) -> bytes:
         }
         return json.dumps(pair).encode()
     return OAUTH_TOKEN if "oauth2" in url else PAGE
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is measured, once or many times.
+
+    Attributes:
+        run: a plain function, or a coroutine function if the client is async.
+        before: called before each run, outside of the measured time.
+    """
+
+    run: Callable[[], None] | Callable[[], Awaitable[None]]
+    before: Callable[[], None] = lambda: None
 
 
 class Contestant:
@@ -87,19 +102,34 @@ class Contestant:
         """Return a client with no token. Async clients are opened in a running loop."""
         raise NotImplementedError
 
-    def get(self, client: Any, url: str) -> Any:
-        """Send one request; return its status, or for async clients a coroutine of it."""
-        return client.get(url).status_code
+    def get(self, client: Any, url: str) -> int:
+        """Send one request; return its status. Async clients have `aget`."""
+        status: int = client.get(url).status_code
+        return status
 
-    def close(self, client: Any) -> Any:
-        return client.close()
+    async def aget(self, client: Any, url: str) -> int:
+        raise NotImplementedError
 
-    def step(self, client: Any, url: str, calls: int) -> Callable[[], Any]:
+    def close(self, client: Any) -> None:
+        client.close()
+
+    async def aclose(self, client: Any) -> None:
+        raise NotImplementedError
+
+    def step(self, client: Any, url: str, calls: int) -> Block:
         """Return what authorises `calls` requests, with a token that is ready, and nothing else."""
         raise NotImplementedError
 
-    def obtain(self, client: Any, world: World) -> Any:
-        """One token call, made by hand: only the static header needs it."""
+    def obtain(self, client: Any, world: World) -> None:
+        """Make one token call by hand; only the static header needs it."""
+
+    async def aobtain(self, client: Any, world: World) -> None:
+        pass
+
+
+def new_source(world: World) -> TokenSource:
+    """Return a token source of ours that shares its token with no earlier one."""
+    return TokenSource(CLIENT_ID, CLIENT_SECRET, base_url=world.base_url)
 
 
 # --- requests
@@ -140,7 +170,7 @@ class RequestsContestant(Contestant):
     def auth_of(self, client: Any) -> Any:
         return client.auth
 
-    def step(self, client: Any, url: str, calls: int) -> Callable[[], Any]:
+    def step(self, client: Any, url: str, calls: int) -> Block:
         requests, auth = prepared_requests(url, calls), self.auth_of(client)
 
         def before() -> None:
@@ -152,8 +182,7 @@ class RequestsContestant(Contestant):
             for request in requests:
                 auth(request)
 
-        run.before = before  # type: ignore[attr-defined]
-        return run
+        return Block(run, before)
 
 
 class StaticRequests(RequestsContestant):
@@ -177,8 +206,7 @@ class StaticRequests(RequestsContestant):
     def obtain(self, client: Any, world: World) -> None:
         requests = load("requests")
 
-        body = {"clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET}
-        reply = requests.post(world.base_url + "/auth/token", json=body, timeout=10)
+        reply = requests.post(world.base_url + "/auth/token", json=MINT, timeout=10)
         client.auth.token = reply.json()["accessToken"]
 
 
@@ -188,13 +216,9 @@ class OursRequests(RequestsContestant):
     def open(self, world: World, *, in_memory: bool = False) -> Any:
         requests = load("requests")
 
-        requests_monta = load("requests_monta")
-        shared_sources.forget_shared_sources()
         session = with_memory(requests.Session(), in_memory)
-        session.auth = requests_monta.MontaAuth(
-            CLIENT_ID,
-            CLIENT_SECRET,
-            base_url=world.base_url,
+        session.auth = load(self.added).MontaAuth(
+            source=new_source(world),
             session=with_memory(requests.Session(), True) if in_memory else None,
         )
         return session
@@ -234,14 +258,14 @@ class OauthlibRequests(RequestsContestant):
         )
         return with_memory(session, in_memory)
 
-    def step(self, client: Any, url: str, calls: int) -> Callable[[], Any]:
+    def step(self, client: Any, url: str, calls: int) -> Block:
         requests = prepared_requests(url, calls)
 
         def run() -> None:
             for _ in requests:
                 client._client.add_token(url, http_method="GET", body=None, headers=None)
 
-        return run
+        return Block(run)
 
 
 class GoogleRequests(RequestsContestant):
@@ -260,7 +284,7 @@ class GoogleRequests(RequestsContestant):
         inner = google.Request(with_memory(requests.Session(), True)) if in_memory else None
         return with_memory(google.AuthorizedSession(credentials, auth_request=inner), in_memory)
 
-    def step(self, client: Any, url: str, calls: int) -> Callable[[], Any]:
+    def step(self, client: Any, url: str, calls: int) -> Block:
         requests = prepared_requests(url, calls)
         credentials, call = client.credentials, client._auth_request
 
@@ -268,7 +292,7 @@ class GoogleRequests(RequestsContestant):
             for _ in requests:
                 credentials.before_request(call, "GET", url, {})
 
-        return run
+        return Block(run)
 
 
 # --- httpx and httpx2
@@ -308,18 +332,12 @@ class HttpxContestant(Contestant):
         kind = self.httpx.AsyncClient if self.is_async else self.httpx.Client
         return kind(auth=self.auth(world, in_memory), **self.settings(in_memory))
 
-    def get(self, client: Any, url: str) -> Any:
-        if not self.is_async:
-            return client.get(url).status_code
+    async def aget(self, client: Any, url: str) -> int:
+        status: int = (await client.get(url)).status_code
+        return status
 
-        async def get() -> int:
-            status: int = (await client.get(url)).status_code
-            return status
-
-        return get()
-
-    def close(self, client: Any) -> Any:
-        return client.aclose() if self.is_async else client.close()
+    async def aclose(self, client: Any) -> None:
+        await client.aclose()
 
     def ensure(self, client: Any) -> Callable[[], Any] | None:
         """What the client does of a step before the flow, if anything."""
@@ -327,7 +345,7 @@ class HttpxContestant(Contestant):
     def auth_of(self, client: Any) -> Any:
         return client.auth
 
-    def step(self, client: Any, url: str, calls: int) -> Callable[[], Any]:
+    def step(self, client: Any, url: str, calls: int) -> Block:
         requests = [self.httpx.Request("GET", url) for _ in range(calls)]
         response, auth, ensure = self.httpx.Response(200), self.auth_of(client), self.ensure(client)
 
@@ -359,9 +377,7 @@ class HttpxContestant(Contestant):
                     pass
                 await flow.aclose()
 
-        chosen: Any = arun if self.is_async else run
-        chosen.before = before
-        return chosen  # type: ignore[no-any-return]
+        return Block(arun if self.is_async else run, before)
 
 
 class StaticHttpx(HttpxContestant):
@@ -377,18 +393,13 @@ class StaticHttpx(HttpxContestant):
 
         return HeaderAuth()
 
-    def obtain(self, client: Any, world: World) -> Any:
-        body = {"clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET}
-        url = world.base_url + "/auth/token"
+    def obtain(self, client: Any, world: World) -> None:
+        reply = client.post(world.base_url + "/auth/token", json=MINT, auth=None)
+        client.auth.token = reply.json()["accessToken"]
 
-        async def obtain() -> None:
-            reply = await client.post(url, json=body, auth=None)
-            client.auth.token = reply.json()["accessToken"]
-
-        if self.is_async:
-            return obtain()
-        client.auth.token = client.post(url, json=body, auth=None).json()["accessToken"]
-        return None
+    async def aobtain(self, client: Any, world: World) -> None:
+        reply = await client.post(world.base_url + "/auth/token", json=MINT, auth=None)
+        client.auth.token = reply.json()["accessToken"]
 
 
 class OursHttpx(HttpxContestant):
@@ -400,9 +411,7 @@ class OursHttpx(HttpxContestant):
         self.modules = (self.added,)
 
     def auth(self, world: World, in_memory: bool) -> Any:
-        shared_sources.forget_shared_sources()
-        adapter = load(self.added)
-        return adapter.MontaAuth(CLIENT_ID, CLIENT_SECRET, base_url=world.base_url)
+        return load(self.added).MontaAuth(source=new_source(world))
 
 
 class HttpxAuthHttpx(HttpxContestant):
@@ -453,18 +462,18 @@ class AiohttpContestant(Contestant):
 
         middleware = self.middleware(world)
         client: Any = aiohttp.ClientSession(middlewares=[middleware])
-        return SimpleNamespace(session=client, auth=middleware, close=client.close)
+        return SimpleNamespace(session=client, auth=middleware)
 
-    def get(self, client: Any, url: str) -> Any:
-        async def get() -> int:
-            async with client.session.get(url) as response:
-                await response.json()  # as `monta` does
-                status: int = response.status
-                return status
+    async def aget(self, client: Any, url: str) -> int:
+        async with client.session.get(url) as response:
+            await response.json()  # as `monta` does
+            status: int = response.status
+            return status
 
-        return get()
+    async def aclose(self, client: Any) -> None:
+        await client.session.close()
 
-    def step(self, client: Any, url: str, calls: int) -> Callable[[], Any]:
+    def step(self, client: Any, url: str, calls: int) -> Block:
         aiohttp = load("aiohttp")
         auth, answer = client.auth, SimpleNamespace(status=200)
         loop = asyncio.get_running_loop()
@@ -480,7 +489,7 @@ class AiohttpContestant(Contestant):
             for request in requests:
                 await auth(request, handler)
 
-        return run
+        return Block(run)
 
 
 class StaticAiohttp(AiohttpContestant):
@@ -496,10 +505,9 @@ class StaticAiohttp(AiohttpContestant):
 
         return HeaderAuth()
 
-    async def obtain(self, client: Any, world: World) -> None:
-        body = {"clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET}
+    async def aobtain(self, client: Any, world: World) -> None:
         url = world.base_url + "/auth/token"
-        async with client.session.post(url, json=body, middlewares=()) as reply:
+        async with client.session.post(url, json=MINT, middlewares=()) as reply:
             client.auth.token = (await reply.json())["accessToken"]
 
 
@@ -507,9 +515,7 @@ class OursAiohttp(AiohttpContestant):
     name, modules, added = OURS, ("aiohttp_monta",), "aiohttp_monta"
 
     def middleware(self, world: World) -> Any:
-        aiohttp_monta = load("aiohttp_monta")
-        shared_sources.forget_shared_sources()
-        return aiohttp_monta.MontaAuth(CLIENT_ID, CLIENT_SECRET, base_url=world.base_url)
+        return load(self.added).MontaAuth(source=new_source(world))
 
 
 class MontaAiohttp(AiohttpContestant):
@@ -521,17 +527,14 @@ class MontaAiohttp(AiohttpContestant):
         load("monta.client").API_BASE_URL = world.base_url + "/"
         session = aiohttp.ClientSession()
         api = monta.MontaApiClient(CLIENT_ID, CLIENT_SECRET, session)
-        return SimpleNamespace(api=api, close=session.close)
+        return SimpleNamespace(api=api, session=session)
 
-    def get(self, client: Any, url: str) -> Any:
-        async def get() -> int:
-            # It shows no status: what is no success raises.
-            await client.api._async_authorized_request(method="get", path="charge-points")
-            return 200
+    async def aget(self, client: Any, url: str) -> int:
+        # It shows no status: what is no success raises.
+        await client.api._async_authorized_request(method="get", path="charge-points")
+        return 200
 
-        return get()
-
-    def step(self, client: Any, url: str, calls: int) -> Callable[[], Any]:
+    def step(self, client: Any, url: str, calls: int) -> Block:
         async def handler(headers: dict[str, str]) -> None:
             pass
 
@@ -540,7 +543,7 @@ class MontaAiohttp(AiohttpContestant):
                 token = await client.api.async_get_access_token()
                 await handler({"authorization": f"Bearer {token}"})
 
-        return run
+        return Block(run)
 
 
 EVERYONE: list[Contestant] = [

@@ -57,7 +57,9 @@ class Desk:
         self.state = State(self.settings)
         self.token_calls = self.api_calls = self.busy = 0
 
-    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Any:
+    def answer(
+        self, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, bytes, float]:
         """Return status, body and latency."""
         now = time.time() + self.settings.offset
         if path == "/control":
@@ -95,7 +97,7 @@ class Desk:
         reply = {"access_token": token, "token_type": "Bearer", "expires_in": life}
         return 200, json.dumps(reply).encode()
 
-    def control(self, orders: dict[str, Any]) -> bytes:
+    def control(self, orders: dict[str, float]) -> bytes:
         if orders.pop("revoke", False):
             self.state.revoke_access_tokens()
         if orders.pop("clear", False):
@@ -178,7 +180,7 @@ class World:
     def token_url(self) -> str:
         return f"http://127.0.0.1:{self.port}{TOKEN_PATH}"
 
-    def set(self, **orders: Any) -> dict[str, int]:
+    def set(self, **orders: float) -> dict[str, int]:
         """Change settings, revoke or clear; return the counts that hold then."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:

@@ -11,9 +11,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 from ._figures import Crowd, Results, Spread
 from ._peers import STATIC, Contestant, rows
@@ -50,7 +49,7 @@ def threads_at_once(get: Callable[[], int], number: int) -> Outcome:
     return wall, number - len(good)
 
 
-async def tasks_at_once(get: Callable[[], Any], number: int) -> Outcome:
+async def tasks_at_once(get: Callable[[], Awaitable[int]], number: int) -> Outcome:
     began = time.perf_counter()
     results = await asyncio.gather(*(get() for _ in range(number)), return_exceptions=True)
     return time.perf_counter() - began, number - results.count(200)
@@ -106,13 +105,13 @@ async def one_async_round(one: Contestant, world: World, tallies: Tallies) -> No
     static = one.name == STATIC
 
     async def stampede() -> Outcome:
-        return await tasks_at_once(lambda: one.get(client, world.url), TASKS)
+        return await tasks_at_once(lambda: one.aget(client, world.url), TASKS)
 
     async def by_hand() -> float:
         if not static:
             return 0.0
         began = time.perf_counter()
-        await one.obtain(client, world)
+        await one.aobtain(client, world)
         return time.perf_counter() - began
 
     world.set(clear=True)
@@ -123,7 +122,7 @@ async def one_async_round(one: Contestant, world: World, tallies: Tallies) -> No
     took = (await stampede())[0] + await by_hand() if static else 0.0
     wall, failed = await stampede()
     tallies[REVOKED][one.name].add((took + wall, failed), world.set()["token"])
-    await one.close(client)
+    await one.aclose(client)
 
 
 def measure(results: Results, present: list[Contestant], world: World, quick: bool) -> None:

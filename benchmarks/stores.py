@@ -62,7 +62,8 @@ def killing(kind: str, place: str, expiries: int) -> None:
             time.sleep(CHANCE.uniform(0.0, 0.1))
             victim.send_signal(signal.SIGKILL)
             for worker in fleet.workers:
-                failed += [outcome for outcome in worker.hear() or [] if outcome != "200"]
+                outcomes: list[str] = worker.hear() or []
+                failed += [outcome for outcome in outcomes if outcome != "200"]
             waits.append(time.monotonic() - began)
             calls.append(token_calls(monta))
             fleet.replace(victim)
