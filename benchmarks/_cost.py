@@ -116,7 +116,7 @@ def step_block(contestant: Contestant, client: Any, url: str, calls: int) -> Blo
 
 
 def measure(results: Results, present: list[Contestant], world: World, quick: bool) -> None:
-    plan = [(STEP, True, 3 if quick else 300), (MEMORY, True, 3 if quick else 50)]
+    plan = [(STEP, True, 3 if quick else 300), (MEMORY, True, 3 if quick else 150)]
     plan.append((LOOPBACK, False, 3 if quick else 40))
     for measure_, in_memory, rounds in plan:
         for library, group in rows(present).items():

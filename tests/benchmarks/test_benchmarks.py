@@ -125,12 +125,19 @@ def test_a_broken_promise_is_reported() -> None:
         "row = results.row('cold start, 32 threads', 'requests', '');"
         "row.figures['monta-auth'] = Crowd(32, failed=1, token_calls=2);"
         "row = results.row('auth step', 'requests', '');"
-        "row.figures['monta-auth'] = Spread(1.7, 1.7, 1.7);"
+        "row.figures['monta-auth'] = Spread(3.1, 3.1, 3.1);"
+        "row = results.row('request in memory', 'httpx', '');"
+        "row.figures['monta-auth'] = Spread(1.04, 1.0, 1.1);"
+        "row.figures['httpx-auth'] = Spread(1.03, 1.0, 1.1);"
+        "row = results.row('request in memory', 'httpx2', '');"
+        "row.figures['monta-auth'] = Spread(1.06, 1.0, 1.1);"
         "print(*missed(results, with_times=True), sep='\\n')"
     )
     crowd = "cold start, 32 threads, requests: 2 token calls, 1 of 32 failed; promised: "
     assert in_child(code).splitlines() == [
         crowd + "no request fails",
         crowd + "one token call",
-        "auth step, requests: 1.70 (1.70-1.70); promised: 1.6",
+        "auth step, requests: 3.10 (3.10-3.10); promised: 3.0",
+        "request in memory, httpx: 1.04 (1.00-1.10); promised: below every peer",
+        "request in memory, httpx2: 1.06 (1.00-1.10); promised: 1.05",
     ]
