@@ -8,15 +8,42 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator
+from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from .proxy import Proxy
 from .table import TABLE, Combination, table, without_versions
 
-_passed: pytest.StashKey[dict[str, Combination]] = pytest.StashKey()
-_others: pytest.StashKey[set[str]] = pytest.StashKey()
+
+class Tried:
+    """Compares the table with what ran, in the process that the workers report to."""
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        self.passed: dict[str, Combination] = {}
+        self.others: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        fields: Any = dict(report.user_properties).get("combination")
+        file = report.nodeid.partition("::")[0]
+        if fields is None:
+            return
+        if not report.passed:
+            self.others.add(file)
+        elif report.when == "call":
+            self.passed[file] = Combination(*fields)
+
+    def pytest_sessionfinish(self) -> None:
+        passed, others = self.passed, self.others
+        text = table(combination for file, combination in passed.items() if file not in others)
+        if self.mode == "write":
+            TABLE.write_text(text, encoding="utf-8")
+        elif without_versions(text) != without_versions(TABLE.read_text(encoding="utf-8")):
+            name = Path(*TABLE.parts[-3:])
+            raise pytest.UsageError(f"{name} is not what ran: pytest tests/compat --table=write")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,8 +51,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_passed] = {}
-    config.stash[_others] = set()
+    mode = config.getoption("--table", None)
+    if mode is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Tried(mode))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -35,25 +63,8 @@ def pytest_runtest_makereport(
     report = yield
     combination = getattr(getattr(item, "module", None), "COMBINATION", None)
     if isinstance(combination, Combination):
-        file = item.nodeid.partition("::")[0]
-        if not report.passed:
-            item.config.stash[_others].add(file)
-        elif report.when == "call":
-            item.config.stash[_passed][file] = combination
+        report.user_properties.append(("combination", astuple(combination)))
     return report
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    mode = session.config.getoption("--table", None)
-    if mode is None:
-        return
-    passed, others = session.config.stash[_passed], session.config.stash[_others]
-    text = table(combination for file, combination in passed.items() if file not in others)
-    if mode == "write":
-        TABLE.write_text(text, encoding="utf-8")
-    elif without_versions(text) != without_versions(TABLE.read_text(encoding="utf-8")):
-        name = Path(*TABLE.parts[-3:])
-        raise pytest.UsageError(f"{name} is not what ran: pytest tests/compat --table=write")
 
 
 @pytest.fixture
