@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from monta_auth import TokenSet
 from monta_auth.stores import Bindable
 
 URL, ID = "https://public-api.monta.com/api/v1", "client-1"
-LEASE, SHORT = 8.0, 0.2
+LEASE = 8.0
 
 
 def make_pair(serial: int) -> TokenSet:
@@ -39,6 +39,17 @@ class StoreContract:
     def _event_loop(self) -> Iterator[None]:
         with asyncio.Runner() as self.runner:
             yield
+
+    @pytest.fixture(autouse=True)
+    def _clocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.passed = 0.0
+        for name in ("time", "monotonic"):
+            real: Callable[[], float] = getattr(time, name)
+            monkeypatch.setattr(time, name, lambda real=real: real() + self.passed)
+
+    def outlive_the_lease(self) -> None:
+        """Let its time pass, without waiting for it."""
+        self.passed += LEASE + 0.1
 
     def bound(self, base_url: str = URL, client_id: str | None = ID) -> Any:
         store = self.make()
@@ -64,8 +75,8 @@ class StoreContract:
         result = function(*args)
         return self.runner.run(finish(result)) if inspect.isawaitable(result) else result
 
-    def lease(self, store: Any, seconds: float = LEASE) -> Any:
-        lease = self.do(store.try_lock, seconds)
+    def lease(self, store: Any) -> Any:
+        lease = self.do(store.try_lock, LEASE)
         assert lease is not None
         return lease
 
@@ -128,9 +139,9 @@ class StoreContract:
         self.lease(two)
 
     def test_a_lease_expires_by_itself(self, one: Any, two: Any) -> None:
-        lost = self.lease(one, SHORT)
+        lost = self.lease(one)
         assert self.do(two.try_lock, LEASE) is None
-        time.sleep(SHORT + 0.05)
+        self.outlive_the_lease()
         self.lease(two)
         assert lost is not None
 
@@ -138,8 +149,8 @@ class StoreContract:
     def test_who_lost_the_lease_changes_nothing(
         self, one: Any, two: Any, late_pair: TokenSet | None
     ) -> None:
-        late = self.lease(one, SHORT)
-        time.sleep(SHORT + 0.05)
+        late = self.lease(one)
+        self.outlive_the_lease()
         successor = self.lease(two)
         self.do(one.save, late_pair, late)
         assert self.held(two) is None
@@ -156,8 +167,8 @@ class StoreContract:
     def test_a_second_or_late_release_takes_nothing_from_the_successor(
         self, one: Any, two: Any
     ) -> None:
-        late = self.lease(one, SHORT)
-        time.sleep(SHORT + 0.05)
+        late = self.lease(one)
+        self.outlive_the_lease()
         successor = self.lease(two)
         self.do(late.release)
         self.do(late.release)
@@ -262,8 +273,8 @@ class DoubtContract(BoundContract):
     ) -> None:
         """It may have been sent: sending it again would cost a call that is refused."""
         self.put(one, make_pair(1))
-        self.lease(one, SHORT)
-        time.sleep(SHORT + 0.05)
+        self.lease(one)
+        self.outlive_the_lease()
         lease = self.lease(two)
         pair = self.do(two.load)
         assert (pair.access_token, pair.refresh_token) == ("access-1", None)
@@ -273,15 +284,15 @@ class DoubtContract(BoundContract):
         assert self.do(one.load).refresh_token == "refresh-2"
 
     def test_without_a_pair_there_is_nothing_to_doubt(self, one: Any, two: Any) -> None:
-        self.lease(one, SHORT)
-        time.sleep(SHORT + 0.05)
+        self.lease(one)
+        self.outlive_the_lease()
         self.put(two, make_pair(1))
         assert self.do(one.load).refresh_token == "refresh-1"
 
     def test_without_credentials_the_refresh_token_is_all_there_is(self) -> None:
         one = self.bound(client_id=None)
         self.put(one, make_pair(1))
-        self.lease(one, SHORT)
-        time.sleep(SHORT + 0.05)
+        self.lease(one)
+        self.outlive_the_lease()
         self.lease(one)
         assert self.do(one.load).refresh_token == "refresh-1"
