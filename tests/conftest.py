@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from monta_auth._core import shared_sources
 from monta_auth.emulator import Emulator, _state
@@ -43,6 +44,13 @@ def _block_network(event: str, arguments: tuple[Any, ...]) -> None:
 # An audit hook sees every thread and every library, lookups of names too, whatever was imported
 # or patched before. It stays for the life of the process.
 sys.addaudithook(_block_network)
+
+
+# Where all cores are busy, an example takes its time, and so does making one.
+settings.register_profile(
+    "busy", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy")
 
 
 # A shell starts what runs in the background with SIGINT ignored, and children inherit that. Some

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monta_auth import RefreshPolicy, TokenSet
@@ -226,7 +226,6 @@ def test_a_refresh_token_that_is_not_there_stays_so() -> None:
 # --- for every life
 
 
-@settings(deadline=None)
 @given(
     life=st.floats(0.001, 30 * 86400),
     jitter=st.floats(0, 1),

@@ -386,7 +386,7 @@ def check_as_others_read(url: str) -> None:
 
 
 @given(url=built | mutated())
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @example(url="https://public-api.monta.com\\@evil.com/")
 @example(url="https://evil.com\\@public-api.monta.com/")
 @example(url="https://public-api.monta.com\t.evil.com/")
@@ -399,7 +399,7 @@ def test_what_is_allowed_goes_to_an_allowed_host_in_requests_and_in_httpx(url: s
 
 
 @given(url=st.text(max_size=40).map("https://public-api.monta.com".__add__))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_whatever_follows_our_host_cannot_lead_the_token_elsewhere(url: str) -> None:
     check_as_others_read(url)
 
@@ -420,7 +420,6 @@ def test_the_readers_of_this_test_read(read: Callable[[str], set[Origin]]) -> No
 
 
 @given(url=st.text() | built | mutated())
-@settings(deadline=None)
 def test_any_text_gets_an_answer(url: str) -> None:
     """A URL that cannot be read is the HTTP library's to complain about."""
     assert ORIGINS[0].allows(url) in (True, False)

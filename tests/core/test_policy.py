@@ -6,7 +6,7 @@ import pickle
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monta_auth import Clock, ConfigurationError, RefreshPolicy
@@ -125,7 +125,6 @@ def test_pauses_double_up_to_the_longest() -> None:
     assert pauses == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
 
 
-@settings(deadline=None)
 @given(
     step=st.integers(0, 10**9),
     first=st.floats(0.01, 10),

@@ -124,7 +124,6 @@ def test_requests_do_not_share_their_headers() -> None:
     assert one.headers is not other.headers
 
 
-@settings(deadline=None)
 @given(secret=st.text(min_size=1))
 def test_any_secret_arrives_as_it_is(secret: str) -> None:
     assert json.loads(mint_request(BASE, "a", secret).body)["clientSecret"] == secret
@@ -489,7 +488,7 @@ headers = st.dictionaries(
 
 
 @given(status=st.integers(100, 999), headers=headers, body=bodies)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @example(status=200, headers={"Date": "Mon, 1 Jan 2025 00:00:00 +99999999999"}, body=b"{}")
 @example(status=429, headers={"Retry-After": "9" * 5000}, body=b"1" * 5000)
 @example(status=200, headers={}, body=b"[" * 100_000)
@@ -521,7 +520,7 @@ secrets = st.text("abcdefXYZ0123456789-_.~+/=$\\\"'äß", min_size=8, max_size=4
 
 
 @given(data=st.data(), secret=secrets, kind=st.sampled_from(["mint", "refresh"]))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_no_text_of_a_server_brings_a_secret_into_an_error(
     data: st.DataObject, secret: str, kind: str
 ) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 import httpx
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
@@ -103,7 +103,6 @@ def test_a_pair_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(PAIR)) == PAIR
 
 
-@settings(deadline=None)
 @given(pair=pairs)
 def test_a_pair_survives_json(pair: TokenSet) -> None:
     text = json.dumps(pair.to_dict())
@@ -230,7 +229,6 @@ json_values = st.recursive(
 any_fields = st.fixed_dictionaries({}, optional=dict.fromkeys(PAIR.to_dict(), json_values))
 
 
-@settings(deadline=None)
 @given(data=json_values | any_fields)
 def test_any_json_is_a_pair_or_a_configuration_error(data: object) -> None:
     """A file that somebody edited must not raise what only a debugger explains."""
@@ -240,7 +238,6 @@ def test_any_json_is_a_pair_or_a_configuration_error(data: object) -> None:
         pass
 
 
-@settings(deadline=None)
 @given(changes=any_fields)
 def test_a_pair_with_any_fields_damaged_is_a_pair_or_a_configuration_error(
     changes: dict[str, object],
@@ -406,7 +403,6 @@ def test_the_dates_that_monta_sends_are_read(text: str, microsecond: int) -> Non
     assert parse_date(text).tzinfo is UTC  # type: ignore[union-attr]
 
 
-@settings(deadline=None)
 @given(
     moment=st.datetimes(timezones=st.just(UTC)),
     digits=st.text("0123456789", max_size=30),
@@ -438,7 +434,6 @@ def test_what_is_no_date_is_none(value: object) -> None:
     assert parse_date(value) is None
 
 
-@settings(deadline=None)
 @given(value=st.text(max_size=40) | st.text("0123456789-:TZ+.W,", max_size=40) | json_values)
 def test_any_value_is_an_aware_utc_date_or_none(value: object) -> None:
     found = parse_date(value)

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from statistics import median
 
 import httpx
 import pytest
@@ -84,21 +85,26 @@ def test_stopping_is_quick_and_quiet_whatever_is_open(
         except requests.ConnectionError as error:
             failures.append(error)
 
-    with requests.Session() as idle:
-        monta = Emulator()
-        monta.start()
-        idle.post(monta.base_url + "/auth/token", json=token_body(monta), timeout=5)
-        monta.inject(Fault(delay=60.0))
-        thread = threading.Thread(target=wait_in_vain, args=(monta.base_url,))
-        thread.start()
-        while monta.count() < 2:
-            time.sleep(0.001)
-        began = time.perf_counter()
-        monta.stop()
-        assert time.perf_counter() - began < 0.2
-        thread.join()
+    def seconds_to_stop() -> float:
+        with requests.Session() as idle:
+            monta = Emulator()
+            monta.start()
+            idle.post(monta.base_url + "/auth/token", json=token_body(monta), timeout=5)
+            monta.inject(Fault(delay=60.0))
+            thread = threading.Thread(target=wait_in_vain, args=(monta.base_url,))
+            thread.start()
+            while monta.count() < 2:
+                time.sleep(0.001)
+            began = time.perf_counter()
+            monta.stop()
+            took = time.perf_counter() - began
+            thread.join()
+            return took
 
-    assert len(failures) == 1
+    # Whatever else the machine has to do, it lets one of three be quick.
+    tries = [seconds_to_stop() for _ in range(3)]
+    assert min(tries) < 0.2
+    assert len(failures) == 3
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
     assert not [thread for thread in threading.enumerate() if thread.name == "monta-emulator"]
 
@@ -110,16 +116,18 @@ def test_stopping_leaves_no_connection_open_that_came_just_before() -> None:
             line = socket.create_connection(("127.0.0.1", site.port))
             line.sendall(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
             line.close()
-        gc.collect()
+    gc.collect()
 
 
 def test_calls_on_a_kept_connection_do_not_wait_for_acknowledgements() -> None:
-    """Headers and body are two writes: without TCP_NODELAY twenty calls take 0.8 s."""
+    """Headers and body are two writes: without TCP_NODELAY each call takes 40 ms."""
+    took: list[float] = []
     with Emulator() as monta, requests.Session() as session:
-        began = time.perf_counter()
         for _ in range(20):
+            began = time.perf_counter()
             session.post(monta.base_url + "/auth/token", json=token_body(monta), timeout=5)
-        assert time.perf_counter() - began < 0.4
+            took.append(time.perf_counter() - began)
+    assert median(took) < 0.02
 
 
 async def _through_asgi(monta: Emulator) -> None:

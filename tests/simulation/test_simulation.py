@@ -262,6 +262,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = hypothesis_settings(
-    max_examples=40 * FACTOR, stateful_step_count=40, deadline=None
-)
+TestMachine.settings = hypothesis_settings(max_examples=40 * FACTOR, stateful_step_count=40)

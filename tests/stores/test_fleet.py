@@ -146,10 +146,13 @@ def test_a_fresh_token_touches_no_store(
     """Not even to find out that it is gone."""
     server, worker = own_place
     assert worker.ask("go") == ["200"]
+    took: list[float] = []
     with server.paused():
-        began = time.monotonic()
-        assert worker.ask("go") == ["200"]
-        assert time.monotonic() - began < 0.4
+        for _ in range(3):  # a busy machine lets one of three be quick
+            began = time.monotonic()
+            assert worker.ask("go") == ["200"]
+            took.append(time.monotonic() - began)
+    assert min(took) < 0.4
     assert worker.ask("warnings") == []
 
 

@@ -303,11 +303,16 @@ def test_nothing_is_tried_twice(own_server: RedisServer) -> None:
     """Half a second, and not a multiple of it."""
     store: Any = RedisStore(own_server.url).bind(URL, ID)
     store.load()
-    with own_server.paused():
+
+    def seconds_in_vain() -> float:
         began = time.monotonic()
         with pytest.raises(redis.TimeoutError):
             store.load()
-        assert 0.4 < time.monotonic() - began < 0.95
+        return time.monotonic() - began
+
+    with own_server.paused():
+        # If a busy machine delays the first, it lets one of two more be quick.
+        assert any(0.4 < seconds_in_vain() < 0.95 for _ in range(3))
 
 
 def test_a_server_that_came_back_empty_is_filled_at_the_next_renewal(
