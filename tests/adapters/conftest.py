@@ -11,7 +11,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from monta_auth._core import drivers
 
-from .contract import WAYS, Harness, Portals
+from .contract import Harness, Portals
+from .libraries import WAYS
 from .site import Host, Monta, Now
 
 

@@ -18,7 +18,8 @@ from starlette.types import Send
 
 from monta_auth.emulator import Fault
 
-from .contract import Harness, Pipe, needs
+from .contract import Harness, Pipe
+from .libraries import needs
 from .site import Monta, Seen, echo, redirects, respond, says
 
 CONTENT = b"0123456789" * 1000

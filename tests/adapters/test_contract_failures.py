@@ -21,8 +21,9 @@ from monta_auth import (
 )
 from monta_auth.emulator import Fault
 
-from .contract import Client, Harness, Hurry, needs
+from .contract import Client, Harness, Hurry
 from .leaks import leaks
+from .libraries import needs
 from .site import Host, Monta
 
 GOOD = "/charge-points"

@@ -13,7 +13,8 @@ from monta_auth import RefreshPolicy, TokenSet, TokenSource
 from monta_auth.emulator import Fault
 from monta_auth.stores import MemoryStore
 
-from .contract import WAYS, Harness, Portals, Requests
+from .contract import Harness, Portals
+from .libraries import WAYS, Requests
 from .site import Host, Monta, Now, says
 
 GOOD = "/charge-points"
