@@ -10,12 +10,6 @@ from monta_auth._core.credentials import Credentials, checked_secret, find_crede
 SECRET = "s3cr3t-0f-the-client"
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MONTA_CLIENT_ID", raising=False)
-    monkeypatch.delenv("MONTA_CLIENT_SECRET", raising=False)
-
-
 def ask() -> str:
     return SECRET
 

@@ -29,11 +29,6 @@ from ..simulation.flows import Hands, error_reply, make_source, no_answer, pair_
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
-
-
 def one(effect: Any) -> Generator[Any, Any, Any]:
     """A flow of a single effect, which returns its outcome."""
     return (yield effect)
@@ -388,7 +383,7 @@ def test_an_interrupt_in_a_thread_hands_over_to_one_that_waits(hands: Hands) -> 
             results.append("interrupted")
 
     def wait() -> None:
-        results.append(drive(watched(source, waiting), lambda effect: pair_reply(hands, 1)))
+        results.append(drive(watched(source, waiting.set), lambda effect: pair_reply(hands, 1)))
 
     threads = [threading.Thread(target=lead), threading.Thread(target=wait)]
     threads[0].start()
@@ -400,9 +395,9 @@ def test_an_interrupt_in_a_thread_hands_over_to_one_that_waits(hands: Hands) -> 
 
 
 def watched(
-    source: Source, waiting: threading.Event, blocking: bool = True
+    source: Source, waits: Callable[[], None], blocking: bool = True
 ) -> Generator[Any, Any, Any]:
-    """A flow that tells when it begins to wait."""
+    """A flow that says when it begins to wait."""
     flow = source.acquire(blocking=blocking)
     outcome: Any = None
     while True:
@@ -411,7 +406,7 @@ def watched(
         except StopIteration as done:
             return done.value
         if isinstance(effect, Wait):
-            waiting.set()
+            waits()
         outcome = yield effect
 
 
@@ -644,16 +639,7 @@ class Crowd:
         self.errors: list[BaseException] = []
 
     def watch(self, blocking: bool) -> Generator[Any, Any, Any]:
-        flow = self.source.acquire(blocking=blocking)
-        outcome: Any = None
-        while True:
-            try:
-                effect = flow.send(outcome)
-            except StopIteration as done:
-                return done.value
-            if isinstance(effect, Wait):
-                self.arrive()
-            outcome = yield effect
+        return watched(self.source, self.arrive, blocking)
 
     def arrive(self) -> None:
         with self.mutex:

@@ -17,11 +17,6 @@ from monta_auth._core.origins import Origin, Origins, clean_base_url
 MONTA = ("https", "public-api.monta.com", 443)
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MONTA_BASE_URL", raising=False)
-
-
 # --- the base URL
 
 

@@ -48,11 +48,6 @@ from ..simulation.flows import (
 )
 
 
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
-
-
 def advisory_at(source: Source) -> float:
     assert source._state.held is not None
     return source._state.held.advisory_at

@@ -24,7 +24,11 @@ from monta_auth._core.policy import LEADER_LEASE
 from monta_auth._core.source import Source
 
 from ..simulation.flows import (
+    ADVISORY,
+    DEAD,
+    FRESH,
     ID,
+    MANDATORY,
     SECRET,
     URL,
     Caller,
@@ -38,14 +42,6 @@ from ..simulation.flows import (
     pair_reply,
     refuse,
 )
-
-# Moments in the life of a pair of one hour, in seconds from its birth (no jitter).
-FRESH, ADVISORY, MANDATORY, DEAD = 100.0, 3400.0, 3580.0, 3700.0
-
-
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
 
 
 @pytest.fixture

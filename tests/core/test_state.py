@@ -23,11 +23,6 @@ MOMENTS = {"fresh": 100.0, "advisory": 3400.0, "mandatory": 3580.0, "expired": 3
 ME, OTHER = 1, 2
 
 
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
-
-
 def held_now(hands: Hands, serial: int = 1, life: float = 3600.0, **changes: Any) -> HeldPair:
     return hold_old(
         pair(hands, serial, life), POLICY, now=hands.now, wall=hands.wall, jitter=0.0, **changes

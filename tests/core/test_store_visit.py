@@ -16,6 +16,9 @@ from monta_auth._core.source import Source
 from monta_auth.stores import MemoryStore
 
 from ..simulation.flows import (
+    ADVISORY,
+    DEAD,
+    MANDATORY,
     Caller,
     Hands,
     error_reply,
@@ -26,13 +29,6 @@ from ..simulation.flows import (
     pair_reply,
     refuse,
 )
-
-ADVISORY, MANDATORY, DEAD = 3400.0, 3580.0, 3700.0
-
-
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
 
 
 @pytest.fixture

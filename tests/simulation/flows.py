@@ -20,6 +20,8 @@ WALL = datetime(2025, 8, 6, 8, 20, 37, tzinfo=UTC)
 API = "https://public-api.monta.com/api/v1"
 URL = API + "/charge-points"
 HOUR, DAY = 3600.0, 86400.0
+# Moments in the life of a token pair of one hour, in seconds from its birth (no jitter).
+FRESH, ADVISORY, MANDATORY, DEAD = 100.0, 3400.0, 3580.0, 3700.0
 
 
 class Hands:
