@@ -10,10 +10,15 @@ import threading
 from collections.abc import Generator, Iterator
 from dataclasses import astuple
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 
+from monta_auth._core import drivers
+
+from .httpx_libraries import Library
 from .proxy import Proxy
 from .table import TABLE, Combination, table, without_versions
 
@@ -75,3 +80,27 @@ def proxy() -> Iterator[Proxy]:
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def library(request: pytest.FixtureRequest) -> Library:
+    return Library(request.param)
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        yield session
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses of `MontaAuth` before another try, which no test waits for."""
+    pauses: list[float] = []
+
+    async def asleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(drivers, "time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr(drivers, "_sleep", asleep)
+    return pauses

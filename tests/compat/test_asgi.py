@@ -30,11 +30,6 @@ COMBINATION = Combination(
 )
 
 
-@pytest.fixture(params=["httpx", "httpx2"])
-def library(request: pytest.FixtureRequest) -> Library:
-    return Library(request.param)
-
-
 @pytest.fixture
 def app() -> Emulator:
     """A Monta that serves no socket: its `app` alone."""

@@ -22,11 +22,6 @@ COMBINATION = Combination(
 )
 
 
-@pytest.fixture(params=["httpx", "httpx2"])
-def library(request: pytest.FixtureRequest) -> Library:
-    return Library(request.param)
-
-
 def _raise_for_status(response: Any) -> None:
     response.raise_for_status()
 

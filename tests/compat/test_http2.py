@@ -35,11 +35,6 @@ COMBINATION = Combination(
 )
 
 
-@pytest.fixture(params=["httpx", "httpx2"])
-def library(request: pytest.FixtureRequest) -> Library:
-    return Library(request.param)
-
-
 class Http2:
     """A Monta that speaks HTTP/2 and nothing else."""
 

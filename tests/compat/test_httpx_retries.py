@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +12,6 @@ import httpx
 from httpx_retries import Retry, RetryTransport
 
 import httpx_monta
-from monta_auth._core import drivers
 from monta_auth.emulator import Emulator, Fault
 
 from .table import Combination
@@ -25,19 +23,6 @@ COMBINATION = Combination(
     know="Leave 401 out of ``status_forcelist``: each try has the same token. With POST in "
     "``allowed_methods``, give ``client=`` a plain client: a token call is never sent twice.",
 )
-
-
-@pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses of `MontaAuth` before another try, which nobody waits for."""
-    pauses: list[float] = []
-
-    async def asleep(seconds: float) -> None:
-        pauses.append(seconds)
-
-    monkeypatch.setattr(drivers, "time", SimpleNamespace(sleep=pauses.append))
-    monkeypatch.setattr(drivers, "_sleep", asleep)
-    return pauses
 
 
 def _auth(site: Emulator, client: httpx.Client | None = None) -> httpx_monta.MontaAuth:

@@ -25,11 +25,6 @@ COMBINATION = Combination(
 EVERYTHING = [path for path, _ in VISIT]
 
 
-@pytest.fixture(params=["httpx", "httpx2"])
-def library(request: pytest.FixtureRequest) -> Library:
-    return Library(request.param)
-
-
 def test_token_calls_go_through_the_proxy_of_the_client(
     library: Library, site: Emulator, proxy: Proxy
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,12 +23,6 @@ COMBINATION = Combination(
     "fresh session, which knows the environment only.",
     distribution="requests",
 )
-
-
-@pytest.fixture
-def session() -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        yield session
 
 
 def test_all_calls_go_through_the_proxy_of_the_session(

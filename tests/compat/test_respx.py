@@ -27,11 +27,6 @@ COMBINATION = Combination(
 )
 
 
-@pytest.fixture(params=["httpx", "httpx2"])
-def library(request: pytest.FixtureRequest) -> Library:
-    return Library(request.param)
-
-
 REPLIES = [200, 200, 401, 200]
 #: The numbers of the tokens that came with them.
 TOKENS = [f"Bearer monta-access-{n}" for n in (1, 2, 2, 3)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +9,6 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from monta_auth._core import drivers
 from monta_auth.emulator import Emulator, Fault
 
 from .requests_library import auth_of
@@ -26,12 +23,6 @@ COMBINATION = Combination(
     "``session=``.",
     distribution="urllib3",
 )
-
-
-@pytest.fixture
-def session() -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        yield session
 
 
 def mount(session: requests.Session, **settings: Any) -> None:
@@ -81,17 +72,15 @@ def test_unless_it_hands_over_the_last_answer(site: Emulator, session: requests.
 
 
 def test_token_calls_by_that_session_are_repeated_by_the_auth_alone(
-    site: Emulator, session: requests.Session, monkeypatch: pytest.MonkeyPatch
+    site: Emulator, session: requests.Session, slept: list[float]
 ) -> None:
     """Retry leaves POST alone unless it is told otherwise."""
-    pauses: list[float] = []
-    monkeypatch.setattr(drivers, "time", SimpleNamespace(sleep=pauses.append))
     mount(session, status_forcelist=[503])
     session.auth = auth_of(site, session=session)
     site.inject(Fault(status=503))
     assert session.get(site.base_url + PAGE).status_code == 200
     assert calls(site) == [("/auth/token", 503), ("/auth/token", 200), (PAGE, 200)]
-    assert len(pauses) == 1
+    assert len(slept) == 1
 
 
 @pytest.mark.parametrize(
