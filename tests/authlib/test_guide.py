@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ..plugin.guide import examples, run
+from ..docs.pages import Example, called_by, parameters
 
 
-@pytest.mark.parametrize("code", examples("libraries/authlib.rst"))
-def test_the_example_runs_with_one_token(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = run(code, monkeypatch)
+@pytest.mark.parametrize("shown", parameters("libraries/authlib.rst"))
+def test_the_example_runs_with_one_token(shown: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = called_by(shown, monkeypatch)
 
     assert paths.count("/auth/token") == 1
     assert {*paths} == {"/auth/token", "/charge-points"}

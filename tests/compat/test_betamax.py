@@ -13,7 +13,7 @@ import requests
 from monta_auth._core import shared_sources
 from monta_auth.emulator import Emulator
 
-from ..plugin.guide import examples, run
+from ..docs.pages import blocks, called_by
 from .requests_library import Secrets, auth_of
 from .table import Combination
 from .visits import PAGE, calls
@@ -29,8 +29,7 @@ COMBINATION = Combination(
     ":doc:`/guides/recorders`. A 401 is not mended while it records or plays.",
 )
 
-EXAMPLES = [each.values[0] for each in examples("guides/recorders.rst")]
-(EXAMPLE,) = (code for code in EXAMPLES if "import betamax" in code)
+(EXAMPLE,) = (each for each in blocks("guides/recorders.rst") if "import betamax" in each.code)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +42,7 @@ def _settings_of_one_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def _set_up() -> None:
     """Run what stands in the example before it is put to use."""
-    recipe, found, _ = str(EXAMPLE).partition("\nwith requests.Session()")
+    recipe, found, _ = EXAMPLE.code.partition("\nwith requests.Session()")
     assert found
     exec(compile(recipe, "example", "exec"), {"__name__": "example"})  # noqa: S102 - our own
 
@@ -94,7 +93,7 @@ def test_a_401_is_handed_over(site: Emulator) -> None:
 
 
 def test_the_example_of_the_guide_records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert run(EXAMPLE, monkeypatch) == ["/auth/token", PAGE]
+    assert called_by(EXAMPLE, monkeypatch) == ["/auth/token", PAGE]
     (tape,) = tmp_path.rglob("*.json")
     text = tape.read_text(encoding="utf-8")
     assert "Copenhagen" in text

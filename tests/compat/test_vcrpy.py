@@ -14,7 +14,7 @@ import httpx_monta
 from monta_auth._core import shared_sources
 from monta_auth.emulator import Emulator
 
-from ..plugin.guide import examples, run
+from ..docs.pages import blocks, called_by
 from .requests_library import Secrets, auth_of
 from .table import Combination
 from .visits import PAGE, calls
@@ -29,15 +29,14 @@ COMBINATION = Combination(
     ":doc:`/guides/recorders`, which plays token calls back, too.",
 )
 
-EXAMPLES = [each.values[0] for each in examples("guides/recorders.rst")]
-(EXAMPLE,) = (code for code in EXAMPLES if "import vcr" in code)
+(EXAMPLE,) = (each for each in blocks("guides/recorders.rst") if "import vcr" in each.code)
 
 
 @pytest.fixture
 def recorder() -> Any:
     """What stands in the example before it is put to use."""
     names: dict[str, Any] = {"__name__": "example"}
-    recipe, found, _ = str(EXAMPLE).partition("\nwith ")
+    recipe, found, _ = EXAMPLE.code.partition("\nwith ")
     assert found
     exec(compile(recipe, "example", "exec"), names)  # noqa: S102 - our own
     return names["recorder"]
@@ -90,7 +89,7 @@ def test_a_tape_holds_no_secret_and_plays_without_a_server(
 
 def test_the_example_of_the_guide_records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run(EXAMPLE, monkeypatch) == ["/auth/token", PAGE]
+    assert called_by(EXAMPLE, monkeypatch) == ["/auth/token", PAGE]
     (tape,) = tmp_path.rglob("*.yaml")
     text = tape.read_text(encoding="utf-8")
     assert "Copenhagen" in text

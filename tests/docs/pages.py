@@ -1,4 +1,4 @@
-"""The pages below docs/: their examples, and a way to run one."""
+"""The pages below docs/: their examples, and ways to run one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import aiohttp_monta
+import httpx2_monta
+import httpx_monta
+import monta_auth
+import requests_monta
+from monta_auth.emulator import Emulator
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -64,3 +71,22 @@ def example(page: str, name: str) -> Example:
 def parameters(*pages: str) -> list[Any]:
     """Their examples as parameters of a test."""
     return [pytest.param(each, id=f"{page} {each.name}") for page in pages for each in blocks(page)]
+
+
+def stand_in(monta: Emulator, base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the packages take this base URL for that of each API, and find the credentials."""
+    monkeypatch.setenv("MONTA_BASE_URL", base_url)
+    monkeypatch.setenv("MONTA_CLIENT_ID", monta.client_id)
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", monta.client_secret)
+    for module in (monta_auth, requests_monta, httpx_monta, httpx2_monta, aiohttp_monta):
+        monkeypatch.setattr(module, "PUBLIC_API", base_url)
+        monkeypatch.setattr(module, "PARTNER_API", base_url)
+
+
+def called_by(shown: Example, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Run an example with the emulator in the place of Monta; return the paths it called."""
+    with Emulator(client_id="client-id", client_secret="client-secret") as monta:
+        stand_in(monta, monta.base_url, monkeypatch)
+        shown.run()
+        assert {call.status for call in monta.calls} == {200}
+        return [call.path for call in monta.calls]

@@ -1,4 +1,4 @@
-"""docs/libraries/aiohttp.rst and docs/guides/from-the-monta-package.rst: the examples run.
+"""docs/guides/from-the-monta-package.rst: the examples run.
 
 The port of the package's wrapper is also held against the package itself, on the same emulator.
 """
@@ -7,42 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
 import pytest
 
-import aiohttp_monta
 from aiohttp_monta import MontaAuth
 from monta_auth.emulator import Emulator, Fault
 
 from .pages import blocks
 
-LIBRARY = [each.code for each in blocks("libraries/aiohttp.rst")]
-GUIDE = {each.name: each.code for each in blocks("guides/from-the-monta-package.rst")}
-
-
-@pytest.fixture
-def monta(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    with Emulator(client_id="client-id", client_secret="client-secret") as emulator:
-        monkeypatch.setenv("MONTA_BASE_URL", emulator.base_url)
-        monkeypatch.setattr(aiohttp_monta, "PUBLIC_API", emulator.base_url)
-        yield emulator
-
-
-def run(code: str) -> dict[str, Any]:
-    names: dict[str, Any] = {"__name__": "example"}
-    exec(compile(code, "example", "exec"), names)  # noqa: S102 - our own
-    return names
-
-
-@pytest.mark.parametrize("code", LIBRARY, ids=["session", "request", "token"])
-def test_each_example_of_the_library_page_runs_with_one_token(code: str, monta: Emulator) -> None:
-    run(code)
-    assert {call.status for call in monta.calls} == {200}
-    assert monta.count("/auth/token") == 1
-    assert len(monta.calls) >= 2
+GUIDE = {each.name: each for each in blocks("guides/from-the-monta-package.rst")}
 
 
 @pytest.fixture
@@ -54,7 +29,7 @@ def package(monta: Emulator, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_the_client_of_the_package_works_with_our_tokens(package: Any, monta: Emulator) -> None:
-    names = run(GUIDE["subclass"])
+    names = GUIDE["subclass"].run()
     assert [call.path for call in monta.calls] == ["/auth/token", "/charge-points"]
 
     async def main() -> None:
@@ -77,7 +52,7 @@ def test_the_client_of_the_package_works_with_our_tokens(package: Any, monta: Em
 # The package leaves the refused response unread, and aiohttp says so once it is collected.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_401_that_stays_ends_the_package_too(package: Any, monta: Emulator) -> None:
-    names = run(GUIDE["subclass"])
+    names = GUIDE["subclass"].run()
 
     async def main() -> None:
         auth = MontaAuth("client-id", "client-secret")
@@ -94,7 +69,7 @@ def test_a_401_that_stays_ends_the_package_too(package: Any, monta: Emulator) ->
 
 @pytest.fixture
 def ported(monta: Emulator) -> dict[str, Any]:
-    names = run(GUIDE["wrapper"])
+    names = GUIDE["wrapper"].run()
     assert [call.path for call in monta.calls] == ["/auth/token", "/charge-points"]
     return names
 
@@ -179,7 +154,7 @@ def test_the_ported_wrapper_tells_wrong_credentials(
 
 
 def test_a_stored_pair_of_the_package_is_taken_along(package: Any, monta: Emulator) -> None:
-    names = run(GUIDE["storage"])
+    names = GUIDE["storage"].run()
     assert names["pair_of"]({}) is None
 
     async def main() -> None:

@@ -31,7 +31,8 @@ ERRORS = "guides/errors.rst"
 #: Pages whose examples run in this file.
 HERE = {
     *("index.rst", "start.rst", "how-it-works.rst", A_TOKEN_CLASS, FROM_AUTHLIB, FROM_HTTPX_AUTH),
-    *("libraries/requests.rst", "libraries/httpx.rst", "libraries/httpx2.rst", SECRETS, ERRORS),
+    *("libraries/requests.rst", "libraries/httpx.rst", "libraries/httpx2.rst"),
+    *("libraries/aiohttp.rst", SECRETS, ERRORS),
 }
 
 
@@ -63,6 +64,7 @@ def test_no_page_has_examples_that_nobody_runs() -> None:
         "libraries/requests.rst",
         "libraries/httpx.rst",
         "libraries/httpx2.rst",
+        "libraries/aiohttp.rst",
     ),
 )
 def test_an_example_costs_one_token_call(shown: Example, monta: Emulator) -> None:

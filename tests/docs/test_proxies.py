@@ -16,9 +16,8 @@ import requests
 import requests_monta
 from monta_auth.emulator import Emulator
 
-from .conftest import stand_in
 from .net import HOST, Certificates, Way
-from .pages import Example, parameters
+from .pages import Example, parameters, stand_in
 
 PAGE = "guides/proxies-and-tls.rst"
 API = f"https://{HOST}/api/v1"

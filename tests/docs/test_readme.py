@@ -108,18 +108,6 @@ def _table(*header: str, having: str) -> list[list[str]]:
     return found
 
 
-@pytest.fixture
-def monta(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """A Monta that knows the credentials of the examples and stands where Monta's API does."""
-    with Emulator(client_id="client-id", client_secret="client-secret") as monta:
-        monkeypatch.setenv("MONTA_BASE_URL", monta.base_url)
-        monkeypatch.setenv("MONTA_CLIENT_ID", monta.client_id)
-        monkeypatch.setenv("MONTA_CLIENT_SECRET", monta.client_secret)
-        for module in (requests_monta, httpx_monta, httpx2_monta, aiohttp_monta):
-            monkeypatch.setattr(module, "PUBLIC_API", monta.base_url)
-        yield monta
-
-
 def _run(block: Block) -> dict[str, Any]:
     namespace: dict[str, Any] = {"__name__": "readme"}
     exec(compile(block.code, str(README), "exec"), namespace)  # noqa: S102 - our own examples

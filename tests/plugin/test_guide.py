@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from .guide import examples
+from ..docs.pages import Example, parameters
 from .test_plugin import passes
 
 pytest_plugins = ["pytester"]
 
 
-@pytest.mark.parametrize("code", examples("guides/testing.rst"))
-def test_the_example_passes(pytester: pytest.Pytester, code: str) -> None:
-    passes(pytester, code, passed=code.count("def test_"))
+@pytest.mark.parametrize("shown", parameters("guides/testing.rst"))
+def test_the_example_passes(pytester: pytest.Pytester, shown: Example) -> None:
+    passes(pytester, shown.code, passed=shown.code.count("def test_"))

@@ -6,18 +6,18 @@ import re
 
 import pytest
 
-from ..plugin.guide import examples, run
+from ..docs.pages import Example, called_by, parameters
 
 
 # A generator may take longer than a test.
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("code", examples("guides/sdks.rst"))
+@pytest.mark.parametrize("shown", parameters("guides/sdks.rst"))
 def test_the_example_runs_with_one_token(
-    code: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    shown: Example, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    for generated in re.findall(r"^from (monta_sdk|monta_api\w*)", code, re.MULTILINE):
+    for generated in re.findall(r"^from (monta_sdk|monta_api\w*)", shown.code, re.MULTILINE):
         request.getfixturevalue(generated)
-    paths = run(code, monkeypatch)
+    paths = called_by(shown, monkeypatch)
 
     assert paths.count("/auth/token") == 1
     assert {*paths} == {"/auth/token", "/charge-points"}
