@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 from monta_auth._core import shared_sources
 from monta_auth.emulator import Emulator, _state
 
+from .clock import Now
+
 
 class NetworkBlockedError(RuntimeError):
     """Not an OSError: nothing that handles a network failure may handle this one."""
@@ -73,6 +75,11 @@ def _nothing_shared() -> Iterator[None]:
     shared_sources.forget_shared_sources()
     yield
     shared_sources.forget_shared_sources()
+
+
+@pytest.fixture
+def now() -> Now:
+    return Now()
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from monta_auth._core import drivers
 
+from ..clock import Now
 from .contract import Harness, Portals
 from .libraries import WAYS
-from .site import Host, Monta, Now
+from .site import Host, Monta
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +37,6 @@ def h(request: pytest.FixtureRequest, portals: Portals) -> Iterator[Harness]:
     harness = kind(portals, separate=separate)
     yield harness
     harness.close()
-
-
-@pytest.fixture
-def now() -> Now:
-    return Now()
 
 
 @pytest.fixture

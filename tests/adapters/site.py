@@ -13,28 +13,11 @@ from typing import Any, Self
 
 from starlette.types import Message, Receive, Scope, Send
 
-from monta_auth import Clock, TokenSource
+from monta_auth import TokenSource
 from monta_auth.emulator import Emulator
 from monta_auth.emulator._server import Server
 
-START = 1_754_472_037.25
-"""2025-08-06T09:20:37.25Z, in Unix seconds."""
-
-
-class Now:
-    """A clock to turn by hand, for the source and for the server."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-
-    def clock(self) -> Clock:
-        return Clock(monotonic=self, wall=self, random=lambda: 0.0)
+from ..clock import Now
 
 
 @dataclass(frozen=True, slots=True)

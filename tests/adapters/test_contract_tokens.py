@@ -13,9 +13,10 @@ from monta_auth import RefreshPolicy, TokenSet, TokenSource
 from monta_auth.emulator import Fault
 from monta_auth.stores import MemoryStore
 
+from ..clock import Now
 from .contract import Harness, Portals
 from .libraries import WAYS, Requests
-from .site import Host, Monta, Now, says
+from .site import Host, Monta, says
 
 GOOD = "/charge-points"
 

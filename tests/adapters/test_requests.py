@@ -19,7 +19,8 @@ import monta_auth
 from monta_auth.emulator import Fault
 from requests_monta import MontaAuth
 
-from .site import Monta, Now, Seen, echo, redirects, respond
+from ..clock import Now
+from .site import Monta, Seen, echo, redirects, respond
 
 GOOD = "/charge-points"
 

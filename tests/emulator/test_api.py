@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from monta_auth.emulator import Call, Emulator
 
-from .conftest import START, Clock
+from ..clock import START, Now
 from .helpers import envelope, get, mint, pair, renew, token_body
 
 
@@ -84,10 +84,10 @@ def test_what_is_not_below_the_base_path_is_a_404_and_counts_as_no_auth_call(
     assert [call.path for call in monta.calls] == ["../../auth/token"]
 
 
-def test_over_quota_is_a_429_that_says_when_to_come_back(monta: Emulator, clock: Clock) -> None:
+def test_over_quota_is_a_429_that_says_when_to_come_back(monta: Emulator, now: Now) -> None:
     monta.quota = 3
     first = pair(monta)
-    clock.now += 20.5
+    now.advance(20.5)
     assert get(monta, "/auth/me", first["accessToken"]).status_code == 200
     second = renew(monta, first["refreshToken"])
     assert second.status_code == 200
@@ -102,7 +102,7 @@ def test_over_quota_is_a_429_that_says_when_to_come_back(monta: Emulator, clock:
         assert reply.json()["context"] == {"rateLimitResponse": limit}
         assert "RateLimit-Quota" not in reply.headers
 
-    clock.now = START + 60
+    now.now = START + 60
     assert renew(monta, second.json()["refreshToken"]).status_code == 200, (
         "a 429 uses up no refresh token"
     )

@@ -9,7 +9,7 @@ import requests
 
 from monta_auth.emulator import Emulator
 
-from .conftest import START, Clock
+from ..clock import START, Now
 from .helpers import envelope, get, mint, pair, renew, token_body
 
 
@@ -46,17 +46,17 @@ def test_a_partner_pair_names_no_application_and_lives_a_day(monta: Emulator) ->
     assert body["refreshTokenExpirationDate"].startswith("2025-08-07T09:20:37")
 
 
-def test_an_access_token_dies_at_its_date(monta: Emulator, clock: Clock) -> None:
+def test_an_access_token_dies_at_its_date(monta: Emulator, now: Now) -> None:
     token = pair(monta)["accessToken"]
-    clock.now = START + 3599.9
+    now.now = START + 3599.9
     assert get(monta, "/auth/me", token).status_code == 200
-    clock.now = START + 3600
+    now.now = START + 3600
     assert envelope(get(monta, "/auth/me", token)) == (401, "UNAUTHORIZED", "UNKNOWN")
 
 
-def test_a_refresh_token_works_once_and_its_expiry_slides(monta: Emulator, clock: Clock) -> None:
+def test_a_refresh_token_works_once_and_its_expiry_slides(monta: Emulator, now: Now) -> None:
     first = pair(monta)
-    clock.now += 1000
+    now.advance(1000)
     reply = renew(monta, first["refreshToken"])
 
     second = reply.json()
@@ -68,10 +68,10 @@ def test_a_refresh_token_works_once_and_its_expiry_slides(monta: Emulator, clock
     assert get(monta, "/auth/me", second["accessToken"]).status_code == 200
 
 
-def test_an_expired_refresh_token_is_refused(monta: Emulator, clock: Clock) -> None:
+def test_an_expired_refresh_token_is_refused(monta: Emulator, now: Now) -> None:
     monta.refresh_lifetime = 10.0
     token = pair(monta)["refreshToken"]
-    clock.now += 10
+    now.advance(10)
     assert envelope(renew(monta, token))[0] == 401
 
 
@@ -171,9 +171,9 @@ def test_revoking_one_kind_of_token_leaves_the_other(monta: Emulator) -> None:
     assert get(monta, "/auth/me", live).status_code == 200
 
 
-def test_several_credentials_have_tokens_of_their_own(clock: Clock) -> None:
+def test_several_credentials_have_tokens_of_their_own(now: Now) -> None:
     with Emulator(
-        client_id="a", client_secret="secret-a", credentials={"b": "secret-b"}, time=clock
+        client_id="a", client_secret="secret-a", credentials={"b": "secret-b"}, time=now
     ) as monta:
         reply = requests.post(
             monta.base_url + "/auth/token",

@@ -17,6 +17,10 @@ import pytest
 
 from monta_auth.emulator import Emulator
 
+from ..adapters.conftest import foreign, monta
+
+__all__ = ["foreign", "monta"]
+
 
 @pytest.fixture(scope="session")
 def description() -> dict[str, Any]:

@@ -22,7 +22,8 @@ from monta_auth import ConfigurationError
 from monta_auth.emulator import Emulator, Fault
 from monta_auth.openapi_generator import speak_monta
 
-from ..adapters.site import Host, Monta, Now, echo
+from ..adapters.site import Host, Monta, echo
+from ..clock import Now
 from ..compat.visits import calls
 from . import test_openapi_generator_unit as stand_in
 from .mended import MENDED

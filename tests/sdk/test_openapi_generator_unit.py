@@ -26,7 +26,7 @@ from monta_auth import openapi_generator
 from monta_auth.emulator import Fault
 from monta_auth.openapi_generator import Auth, speak_monta
 
-from ..adapters.site import Host, Monta, Now, Seen, echo, redirects, respond, says
+from ..adapters.site import Host, Monta, Seen, echo, redirects, respond, says
 
 
 class Configuration:
@@ -126,18 +126,6 @@ def make() -> Iterator[MakeClient]:
     yield make
     for api_client in made:
         api_client.rest_client.pool_manager.clear()
-
-
-@pytest.fixture
-def monta() -> Iterator[Monta]:
-    with Monta(Now()) as site:
-        yield site
-
-
-@pytest.fixture
-def foreign() -> Iterator[Host]:
-    with Host() as host:
-        yield host
 
 
 @pytest.fixture

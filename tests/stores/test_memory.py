@@ -8,27 +8,15 @@ from monta_auth import RefreshPolicy, TokenSet
 from monta_auth._core.policy import STORE_LEASE
 from monta_auth.stores import Lease, MemoryStore, Store
 
+from ..clock import Now
+
 PAIR = TokenSet("access-1", "refresh-1", datetime(2025, 8, 6, 10, tzinfo=UTC))
 OTHER = TokenSet("access-2", "refresh-2", datetime(2025, 8, 6, 11, tzinfo=UTC))
 
 
-class Hand:
-    """A clock that is turned by hand."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Hand:
-    return Hand()
-
-
-@pytest.fixture
-def store(clock: Hand) -> MemoryStore:
-    return MemoryStore(monotonic=clock)
+def store(now: Now) -> MemoryStore:
+    return MemoryStore(monotonic=now)
 
 
 def test_it_is_a_store_and_its_lease_a_lease(store: MemoryStore) -> None:
@@ -52,26 +40,24 @@ def test_what_was_saved_is_loaded_and_none_deletes(store: MemoryStore) -> None:
     assert store.load() is None
 
 
-def test_nobody_gets_a_lease_while_another_holds_it(store: MemoryStore, clock: Hand) -> None:
+def test_nobody_gets_a_lease_while_another_holds_it(store: MemoryStore, now: Now) -> None:
     assert store.try_lock(8.0) is not None
-    clock.now += 7.9
+    now.advance(7.9)
     assert store.try_lock(8.0) is None
 
 
-def test_a_lease_expires_by_itself(store: MemoryStore, clock: Hand) -> None:
+def test_a_lease_expires_by_itself(store: MemoryStore, now: Now) -> None:
     """A holder that was cancelled cannot always give its lease back."""
     lost = store.try_lock(8.0)
-    clock.now += 8.0
+    now.advance(8.0)
     assert store.try_lock(8.0) is not None
     assert lost is not None
 
 
-def test_who_lost_the_lease_does_not_overwrite_the_successor(
-    store: MemoryStore, clock: Hand
-) -> None:
+def test_who_lost_the_lease_does_not_overwrite_the_successor(store: MemoryStore, now: Now) -> None:
     """The pair of the late holder is the older one: its refresh token is spent."""
     late = store.try_lock(8.0)
-    clock.now += 8.0
+    now.advance(8.0)
     successor = store.try_lock(8.0)
     store.save(OTHER, successor)
 
@@ -91,11 +77,11 @@ def test_a_lease_that_was_given_back_is_free_for_the_next(store: MemoryStore) ->
 
 
 def test_releasing_twice_or_late_takes_nothing_from_the_successor(
-    store: MemoryStore, clock: Hand
+    store: MemoryStore, now: Now
 ) -> None:
     late = store.try_lock(8.0)
     assert late is not None
-    clock.now += 8.0
+    now.advance(8.0)
     successor = store.try_lock(8.0)
     late.release()
     late.release()
