@@ -19,11 +19,6 @@ from ..simulation.flows import API, ID, SECRET, Hands, pair, pair_reply
 
 
 @pytest.fixture
-def hands() -> Hands:
-    return Hands()
-
-
-@pytest.fixture
 def holder(hands: Hands) -> TokenSource:
     """One that holds a pair."""
     source = TokenSource(ID, SECRET, base_url=API, clock=hands.clock)
