@@ -5,7 +5,8 @@ from __future__ import annotations
 import aiohttp
 
 from monta_auth._adapters.errors import LibraryErrors
-from monta_auth._core.errors import Failure, TransportFailure, redacted
+from monta_auth._core.errors import Failure, TransportFailure
+from monta_auth._core.replies import redacted
 
 errors = LibraryErrors("aiohttp_monta", aiohttp.ClientError)
 

@@ -6,7 +6,8 @@ import requests
 from requests import exceptions
 
 from monta_auth._adapters.errors import LibraryErrors, transport_error
-from monta_auth._core.errors import Failure, FailureKind, TransportFailure, redacted
+from monta_auth._core.errors import Failure, FailureKind, TransportFailure
+from monta_auth._core.replies import redacted
 
 errors = LibraryErrors("requests_monta", requests.RequestException)
 

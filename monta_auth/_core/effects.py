@@ -6,10 +6,12 @@ failed transport is thrown in as `TransportFailure`, an exception of a called fu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
-from .flight import Flight
+from .flight import Flight, Superseded
+from .policy import Clock
+from .replies import Reply
 from .token_calls import TokenRequest
 
 T = TypeVar("T")
@@ -62,3 +64,39 @@ Effect = Send | Wait | Sleep | Call
 
 #: A flow that ends with a T. What is sent into it depends on the effect that it yielded.
 Steps = Generator[Effect, Any, T]
+
+
+class Turn:
+    """The turn of one leader: it asks for effects, and looks at the flight again after each.
+
+    Args:
+        deadline: until when its caller can wait, on the monotonic clock.
+
+    Each method raises `Superseded` once the flight has ended without this leader.
+    """
+
+    def __init__(self, flight: Flight, clock: Clock, deadline: float) -> None:
+        self.flight = flight
+        self.deadline = deadline
+        self._clock = clock
+
+    def send(self, request: TokenRequest, timeout: float) -> Steps[Reply]:
+        return self._do(Send(request, timeout))
+
+    def sleep(self, seconds: float) -> Steps[None]:
+        return self._do(Sleep(seconds))
+
+    def call(self, function: Callable[..., T | Awaitable[T]], *args: object) -> Steps[T]:
+        return self._do(Call(function, *args))
+
+    def _do(self, effect: Effect) -> Steps[Any]:
+        try:
+            outcome = yield effect
+        except Exception:
+            if self.flight.over:
+                raise Superseded from None
+            raise
+        self.flight.touched = self._clock.monotonic()
+        if self.flight.over:
+            raise Superseded
+        return outcome

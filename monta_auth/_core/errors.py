@@ -130,13 +130,6 @@ def in_words(failure: Failure) -> str:
     return f"{kind.__name__}: {failure}"
 
 
-def redacted(text: str, secrets: tuple[str, ...]) -> str:
-    """Return what a library or a server said, without our secrets."""
-    for secret in secrets:
-        text = text.replace(secret, "[redacted]")
-    return text
-
-
 def recast(error: MontaAuthError, kind: type[MontaAuthError]) -> MontaAuthError:
     """Return a new instance of `kind` that says and carries what `error` does."""
     return kind(

@@ -85,6 +85,11 @@ class HeldPair:
             return Phase.MANDATORY
         return Phase.ADVISORY if now >= self.advisory_at else Phase.FRESH
 
+    def drop(self, why: Dropped) -> None:
+        """Have its access token used no more, from the next look at `advisory_at` on."""
+        self.dropped = why
+        self.advisory_at = float("-inf")
+
     def refresh_token(self, now: float) -> str | None:
         """The refresh token, while it lives; whether it was spent is the source's to know."""
         return self.pair.refresh_token if now < self.refresh_until else None

@@ -7,13 +7,13 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from .effects import Call, Steps
+from .effects import Call, Steps, Turn
 from .errors import Failure, MontaAuthError, TransportFailure, in_words
 from .flight import Flight, Superseded
 from .held_pair import HeldPair
 from .renewal import Obtained, Outcome, Renewal
 from .state import State
-from .terms import Terms, Turn
+from .terms import Terms
 from .tokens import TokenSet, fingerprint
 
 logger = logging.getLogger("monta_auth")
@@ -41,15 +41,17 @@ class Leader:
         state = self._state
         started = self._terms.clock.monotonic()
         was_down = state.failures.in_a_row > 0
-        renewal = Renewal(Turn(self._terms, flight, deadline), state.held)
+        turn = Turn(flight, self._terms.clock, deadline)
+        renewal = Renewal(self._terms, turn, state.held)
+        visit = renewal.visit
         outcome: Outcome = None
         installed: HeldPair | None = None
         failure: Failure | None = None
         try:
             outcome = yield from renewal.run()
             try:
-                if isinstance(outcome, Obtained):
-                    yield from renewal.visit.save(outcome.held.pair)
+                if isinstance(outcome, Obtained) and visit is not None:
+                    yield from visit.save(outcome.held.pair)
             finally:
                 # Also when we are cancelled here: the pair is in our hands.
                 if outcome is not None and state.install(flight, outcome.held, outcome.kind):
@@ -62,11 +64,12 @@ class Leader:
             failure = copy.copy(error)
         finally:
             if failure is not None:
-                state.fail(flight, failure, renewal.visit.held)
+                state.fail(flight, failure, renewal.held)
             elif installed is None:
                 state.abandon(flight)
             self._record(flight, renewal, started, installed, failure, was_down)
-        yield from renewal.visit.release()
+        if visit is not None:
+            yield from visit.release()
         yield from self._announce()
         return installed
 
@@ -99,12 +102,13 @@ class Leader:
         elif failure is not None:
             outcome = in_words(failure)
             level = logging.DEBUG if was_down else logging.WARNING
-        if renewal.visit.error is not None and not self._store_is_down:
+        store_error = renewal.visit.error if renewal.visit is not None else None
+        if store_error is not None and not self._store_is_down:
             logger.warning(
                 "the token store raised %s; the pair lives in memory until it works again",
-                renewal.visit.error,
+                store_error,
             )
-        self._store_is_down = renewal.visit.error is not None
+        self._store_is_down = store_error is not None
         if not logger.isEnabledFor(level):
             return
         logger.log(

@@ -85,52 +85,43 @@ class Failures:
         return delay
 
 
-class Strikes:
-    """Notices an API that refuses every token, and stops renewals for a cool-down.
+class Refusals:
+    """What renewals of one source remember among themselves.
 
     Args:
         cooldown: seconds of the first cool-down; see `RefreshPolicy`.
 
     Attributes:
-        until: when the last cool-down ends, on the monotonic clock.
-    """
-
-    def __init__(self, cooldown: float) -> None:
-        self.until = float("-inf")
-        self._first = cooldown
-        self._length = 0.0
-        self._count = 0
-
-    def add(self, now: float, *, soon: bool) -> float:
-        """Count a refusal; return the seconds of the cool-down that it begins, or 0.
-
-        Args:
-            soon: whether it refused the successor of a refused token shortly after its birth.
-        """
-        self._count = self._count + 1 if soon else 0
-        if self._count < 2:
-            return 0.0
-        self._count = 0
-        if self._length and now - self.until <= 2 * self._length:
-            self._length = min(2 * self._length, LONGEST_COOLDOWN)
-        else:
-            self._length = self._first
-        self.until = now + self._length
-        return self._length
-
-
-class Refusals:
-    """What renewals of one source remember among themselves.
-
-    Attributes:
         headers: ``Authorization`` headers that were refused; none of them is returned again.
         spent_refresh_tokens: refresh tokens that were refused, or sent with unknown outcome.
         credentials: which credentials were refused.
-        strikes: whether the API refuses every token.
+        cooldown_until: when the last cool-down ends, on the monotonic clock.
     """
 
     def __init__(self, cooldown: float) -> None:
         self.headers = Recent()
         self.spent_refresh_tokens = Recent()
         self.credentials = RefusedCredentials()
-        self.strikes = Strikes(cooldown)
+        self.cooldown_until = float("-inf")
+        self._first_cooldown = cooldown
+        self._cooldown = 0.0
+        self._strikes = 0
+
+    def add(self, header: str, now: float, *, soon: bool) -> float:
+        """Remember a refused header, or else begin a cool-down and return its seconds.
+
+        Args:
+            soon: whether it replaced a refused one only shortly before. Two such strikes in a row
+                are a sign that the API refuses every token.
+        """
+        self._strikes = self._strikes + 1 if soon else 0
+        if self._strikes < 2 or not self._first_cooldown:
+            self.headers.add(header)
+            return 0.0
+        self._strikes = 0
+        if self._cooldown and now - self.cooldown_until <= 2 * self._cooldown:
+            self._cooldown = min(2 * self._cooldown, LONGEST_COOLDOWN)
+        else:
+            self._cooldown = self._first_cooldown
+        self.cooldown_until = now + self._cooldown
+        return self._cooldown

@@ -11,7 +11,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from .credentials import Credentials, checked_secret
-from .effects import Steps
+from .effects import Steps, Turn
 from .errors import (
     ConfigurationError,
     InvalidCredentialsError,
@@ -25,9 +25,8 @@ from .flight import Superseded
 from .held_pair import HeldPair, hold_new
 from .policy import RETRY_FIRST, RETRY_LONGEST, backoff
 from .replies import Reply, is_worth_a_retry, request_id
-from .secret import bearer
 from .store_visit import Found, Visit
-from .terms import Turn
+from .terms import Terms
 from .token_calls import (
     Kind,
     TokenRequest,
@@ -64,19 +63,26 @@ class Renewal:
     """One renewal, in the turn of one leader.
 
     Attributes:
-        visit: its business with the store, to be finished by the leader.
+        visit: its business with the store, if there is one; to be finished by the leader.
         label, status, request_id: for the log: what was tried last, and what came of it.
     """
 
-    def __init__(self, turn: Turn, held: HeldPair | None) -> None:
-        self.visit = Visit(turn, held)
+    def __init__(self, terms: Terms, turn: Turn, held: HeldPair | None) -> None:
+        store = terms.store
+        self.visit = Visit(terms, store, turn, held) if store is not None else None
+        self._held = held
         self.label = "none"
         self.status: int | None = None
         self.request_id: str | None = None
         self._turn = turn
-        self._terms = turn.terms
-        self._clock = turn.terms.clock
+        self._terms = terms
+        self._clock = terms.clock
         self._slept = 0.0
+
+    @property
+    def held(self) -> HeldPair | None:
+        """The pair that it goes out from, which may have been read from the store."""
+        return self._held if self.visit is None else self.visit.held
 
     def run(self) -> Steps[Outcome]:
         """Renew once.
@@ -85,8 +91,8 @@ class Renewal:
             MontaAuthError, TransportFailure: it failed.
             Superseded: another caller leads by now.
         """
-        found = yield from self.visit.begin()
-        held = self.visit.held
+        found = Found.RENEW if self.visit is None else (yield from self.visit.begin())
+        held = self.held
         if found is not Found.RENEW:
             self.label = "stored"
             return Adopted(held) if found is Found.ADOPTED and held is not None else None
@@ -98,7 +104,8 @@ class Renewal:
                 return Obtained(renewed, "refresh")
             spent.add(token)
             # Refused: perhaps another process was faster and left its pair in the store.
-            if (yield from self.visit.adopt()) and self.visit.held is not None:
+            if self.visit is not None and (yield from self.visit.adopt()):
+                assert self.visit.held is not None  # it was adopted
                 self.label = "stored"
                 return Adopted(self.visit.held)
         return Obtained((yield from self._mint()), "mint")
@@ -215,17 +222,17 @@ class Renewal:
             yield from self._turn.sleep(pause)
 
     def _pair_in(self, reply: Reply, request: TokenRequest) -> HeldPair:
-        pair = read_pair(reply, request, self._clock.wall())
-        if bearer(pair.access_token) in self._terms.refusals.headers:
-            raise InvalidTokenResponseError(
-                "the token endpoint issued an access token again that the API has refused",
-                status=reply.status,
-                retryable=True,
-            )
-        return hold_new(
-            pair,
+        held = hold_new(
+            read_pair(reply, request, self._clock.wall()),
             self._terms.policy,
             sent=self._sent_at,
             jitter=self._terms.jitter,
             after_refusal=self._turn.flight.after_refusal,
         )
+        if held.header in self._terms.refusals.headers:
+            raise InvalidTokenResponseError(
+                "the token endpoint issued an access token again that the API has refused",
+                status=reply.status,
+                retryable=True,
+            )
+        return held

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar, cast
 
-from .errors import MontaAuthError, redacted
+from .errors import MontaAuthError
+from .policy import CLOCKS_AGREE
 
 E = TypeVar("E", bound=MontaAuthError)
 
@@ -94,6 +95,22 @@ def http_date(value: str | None) -> datetime | None:
         return None
 
 
+def answered_at(reply: Reply, wall: float) -> datetime:
+    """When the server made this response, by its own clock, which tells whole seconds only.
+
+    Args:
+        wall: the local clock when it came, in seconds since 1970.
+    """
+    local = datetime.fromtimestamp(wall, UTC)
+    date = http_date(reply.headers.get("date"))
+    if date is None:
+        return local
+    if abs((local - date).total_seconds()) <= CLOCKS_AGREE:
+        # The instant was somewhere in the second that Date names.
+        return min(max(local, date), date + timedelta(seconds=1))
+    return date + timedelta(seconds=0.5)
+
+
 def request_id(reply: Reply, secrets: tuple[str, ...]) -> str | None:
     return safe_text(reply.headers.get("request-id"), secrets)
 
@@ -136,6 +153,13 @@ def safe_text(value: object, secrets: tuple[str, ...]) -> str | None:
         return None
     value = "".join(c if c.isprintable() else " " for c in value)
     return redacted(value, secrets)[:300]
+
+
+def redacted(text: str, secrets: tuple[str, ...]) -> str:
+    """Return what a library or a server said, without our secrets."""
+    for secret in secrets:
+        text = text.replace(secret, "[redacted]")
+    return text
 
 
 def _seconds(value: object) -> float | None:

@@ -173,7 +173,6 @@ class State:
             if self._flight is not flight:
                 return False
             self._flight = None
-            flight.end()
             self.held = held
             self.failures.clear()
             if held.phase(now) is not Phase.FRESH:
@@ -181,6 +180,7 @@ class State:
             if kind is not None:
                 self.counts[kind] += 1
             self.last_renewal = self._clock.wall()
+            flight.end()
         flight.wake()
         return True
 
@@ -229,14 +229,13 @@ class State:
             held = self.held
             if held is None or held.header != header or held.dropped is not None:
                 return True, 0.0  # it is replaced already, or about to be
-            strikes = self.refusals.strikes
-            if now < strikes.until:
+            if now < self.refusals.cooldown_until:
                 return False, 0.0
             soon = held.after_refusal and now - held.born <= self._policy.cooldown
-            cooldown = strikes.add(now, soon=soon)
+            cooldown = self.refusals.add(header, now, soon=soon)
             if not cooldown:
                 self.counts["refusal"] += 1
-                self._drop(held, Dropped.REFUSED)
+                held.drop(Dropped.REFUSED)
             return not cooldown, cooldown
 
     def invalidate(self) -> HeldPair | None:
@@ -244,7 +243,8 @@ class State:
         with self._mutex:
             held = self.held
             if held is not None and held.dropped is None:
-                self._drop(held, Dropped.INVALIDATED)
+                self.refusals.headers.add(held.header)
+                held.drop(Dropped.INVALIDATED)
             return held
 
     def forget(self) -> None:
@@ -261,11 +261,6 @@ class State:
             self.refusals.credentials.clear()
         if ended is not None:
             ended.wake()
-
-    def _drop(self, held: HeldPair, why: Dropped) -> None:
-        held.dropped = why
-        held.advisory_at = _NEVER
-        self.refusals.headers.add(held.header)
 
     # --- the rest
 

@@ -11,14 +11,14 @@ import enum
 import logging
 from typing import Any
 
-from .effects import Call, Steps
+from .effects import Call, Steps, Turn
 from .errors import TokenStoreError, TransportFailure
 from .flight import Superseded
 from .held_pair import HeldPair, Phase, hold_old
 from .policy import STORE_LEASE, STORE_POLL
 from .secret import bearer
 from .store_protocol import Lease, Store
-from .terms import Terms, Turn
+from .terms import Terms
 from .tokens import TokenSet, is_marked_refused, mark_refused
 
 logger = logging.getLogger("monta_auth")
@@ -27,7 +27,7 @@ logger = logging.getLogger("monta_auth")
 class Found(enum.Enum):
     """What is to do after a look at the store."""
 
-    RENEW = "renew: the lease is ours, or there is no store"
+    RENEW = "renew: the lease is ours, or the store has failed"
     ADOPTED = "use the stored pair"
     ELSEWHERE = "another process renews, and the held token still serves"
 
@@ -42,12 +42,12 @@ class Visit:
         error: what the store raised, in words, once it has failed.
     """
 
-    def __init__(self, turn: Turn, held: HeldPair | None) -> None:
+    def __init__(self, terms: Terms, store: Store, turn: Turn, held: HeldPair | None) -> None:
         self.held = held
         self.error: str | None = None
         self._turn = turn
-        self._terms = turn.terms
-        self._store = turn.terms.store
+        self._terms = terms
+        self._store: Store | None = store
         self._lease: Lease | None = None
 
     def begin(self) -> Steps[Found]:

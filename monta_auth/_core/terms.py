@@ -1,24 +1,15 @@
-"""What a renewal works with: the terms of its source, and the flight that it serves."""
+"""What all renewals of one source have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
-
 from .credentials import Credentials
-from .effects import Call, Effect, Send, Sleep, Steps
-from .flight import Flight, Superseded
 from .policy import Clock, RefreshPolicy
 from .refusals import Refusals
-from .replies import Reply
 from .store_protocol import Store
-from .token_calls import TokenRequest
-
-T = TypeVar("T")
 
 
 class Terms:
-    """What all renewals of one source have in common.
+    """What every renewal of one source needs.
 
     Args:
         base_url: without a slash at its end.
@@ -48,39 +39,3 @@ class Terms:
         self.refusals = refusals
         self.jitter = clock.random()
         self.clear_store = False
-
-
-class Turn:
-    """The turn of one leader: it performs effects, and looks at the flight again after each.
-
-    Args:
-        deadline: until when its caller can wait, on the monotonic clock.
-
-    Each method raises `Superseded` once the flight has ended without this leader.
-    """
-
-    def __init__(self, terms: Terms, flight: Flight, deadline: float) -> None:
-        self.terms = terms
-        self.flight = flight
-        self.deadline = deadline
-
-    def send(self, request: TokenRequest, timeout: float) -> Steps[Reply]:
-        return self._do(Send(request, timeout))
-
-    def sleep(self, seconds: float) -> Steps[None]:
-        return self._do(Sleep(seconds))
-
-    def call(self, function: Callable[..., T | Awaitable[T]], *args: object) -> Steps[T]:
-        return self._do(Call(function, *args))
-
-    def _do(self, effect: Effect) -> Steps[Any]:
-        try:
-            outcome = yield effect
-        except Exception:
-            if self.flight.over:
-                raise Superseded from None
-            raise
-        self.flight.touched = self.terms.clock.monotonic()
-        if self.flight.over:
-            raise Superseded
-        return outcome

@@ -7,7 +7,7 @@ reference ("Authentication") and of responses seen in public logs of 2024 and 20
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 from .errors import (
@@ -16,8 +16,8 @@ from .errors import (
     RateLimitError,
     TokenEndpointError,
 )
-from .policy import CLOCKS_AGREE, LONGEST_LIFE, UNKNOWN_LIFE
-from .replies import Reply, error_of, http_date, is_worth_a_retry, json_object, wait_hint
+from .policy import LONGEST_LIFE, UNKNOWN_LIFE
+from .replies import Reply, answered_at, error_of, is_worth_a_retry, json_object, wait_hint
 from .tokens import TokenSet, is_token, parse_date, whole_number
 
 Kind = Literal["mint", "refresh"]
@@ -71,7 +71,7 @@ def read_pair(reply: Reply, request: TokenRequest, wall: float) -> TokenSet:
         InvalidTokenResponseError: there is no usable access token in it. An error envelope can
             come with status 200 (observed in 2024).
     """
-    data = json_object(reply)
+    data, born = json_object(reply), answered_at(reply, wall)
     access = data.get("accessToken")
     if not is_token(access):
         if data.get("errorCode") is not None:
@@ -83,7 +83,6 @@ def read_pair(reply: Reply, request: TokenRequest, wall: float) -> TokenSet:
         what = f"the token endpoint sent {what}"
         raise error_of(reply, InvalidTokenResponseError, what, request.secrets, retryable=True)
     refresh = data.get("refreshToken")
-    born = _born(reply, wall)
     expires = parse_date(data.get("accessTokenExpirationDate"))
     if expires is None or not 0.0 < (expires - born).total_seconds() <= LONGEST_LIFE:
         expires = born + timedelta(seconds=UNKNOWN_LIFE)
@@ -130,15 +129,3 @@ def read_refusal(reply: Reply, request: TokenRequest, host: str) -> InvalidCrede
         "or are the credentials of another environment"
     )
     return error_of(reply, InvalidCredentialsError, what, request.secrets)
-
-
-def _born(reply: Reply, wall: float) -> datetime:
-    """When the server made the pair, by its own clock, which tells whole seconds only."""
-    local = datetime.fromtimestamp(wall, UTC)
-    date = http_date(reply.headers.get("date"))
-    if date is None:
-        return local
-    if abs((local - date).total_seconds()) <= CLOCKS_AGREE:
-        # The instant was somewhere in the second that Date names.
-        return min(max(local, date), date + timedelta(seconds=1))
-    return date + timedelta(seconds=0.5)

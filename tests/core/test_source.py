@@ -791,7 +791,7 @@ def test_cool_downs_double_to_five_minutes(hands: Hands, holder: Source) -> None
     for _ in range(7):
         serial = cool_down(hands, holder, serial)
         start = hands.now
-        until = holder._state.refusals.strikes.until
+        until = holder._state.refusals.cooldown_until
         hands.advance(until - start - 0.01)
         assert not refuse(holder, serial)
         hands.advance(0.02)
@@ -807,7 +807,7 @@ def test_a_quiet_double_resets_the_doubling(
     hands.advance(15 + quiet)
     start = hands.now
     cool_down(hands, holder, serial)
-    assert round(holder._state.refusals.strikes.until - start) == length
+    assert round(holder._state.refusals.cooldown_until - start) == length
 
 
 def test_other_requests_success_does_not_end_a_row_of_strikes(hands: Hands, holder: Source) -> None:
