@@ -8,6 +8,7 @@ import io
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -18,7 +19,7 @@ import requests
 import httpx2_monta
 import httpx_monta
 import requests_monta
-from monta_auth import TokenSource
+from monta_auth import TokenSet, TokenSource
 from monta_auth._adapters.httpx_library import Library
 from monta_auth._core.errors import TransportFailure
 from requests_monta._errors import library_error
@@ -133,15 +134,22 @@ def test_a_file_that_was_closed_meanwhile_is_not_sent_again(adapter: Any, module
     assert library_of(adapter).rewinder(stream) is None
 
 
+class PlainUrl:
+    """A URL that shows its text and nothing else."""
+
+    def __str__(self) -> str:
+        return URL
+
+
 @pytest.mark.parametrize(("adapter", "module"), LIBRARIES)
-def test_a_url_that_shows_less_than_today_takes_the_slow_path(adapter: Any, module: Any) -> None:
-    auth = adapter.MontaAuth("id", "secret")
-
-    class Bare:
-        url = "not what the hot path knows"
-
-    auth._ready = type("Ready", (), {"advisory_at": float("inf")})
-    assert auth._ready_header(Bare()) is None
+def test_nothing_but_the_text_of_a_url_decides_who_gets_the_token(
+    adapter: Any, module: Any
+) -> None:
+    pair = TokenSet("access-1", None, datetime.now(UTC) + timedelta(hours=1))
+    request = module.Request("GET", URL)
+    request.url = PlainUrl()
+    next(adapter.MontaAuth(token=pair).sync_auth_flow(request))
+    assert request.headers["Authorization"] == "Bearer access-1"
 
 
 class Broken(Exception):
