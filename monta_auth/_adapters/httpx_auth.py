@@ -89,7 +89,9 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
             with self._library.module.Client() as by:
                 return self.token(by)
         try:
-            return drive(self._source.pair(), lambda effect: self._sent_by(by, effect))
+            return drive(
+                self._source.pair(), lambda effect: _unwrap(self._library.send(by, effect, by))
+            )
         except (MontaAuthError, TransportFailure) as error:
             failure = error
         self._raise(failure)
@@ -102,7 +104,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
                 return await self.atoken(by)
 
         async def send(effect: Send) -> Reply:
-            return _unwrap(await self._asend_by(by, effect, by))
+            return _unwrap(await self._library.asend(by, effect, by))
 
         try:
             return await adrive(self._source.pair(blocking=False), send)
@@ -170,26 +172,6 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
     def _async_client(self) -> Any:
         is_async = isinstance(self._client, self._library.module.AsyncClient)
         return self._client if is_async else None
-
-    def _sent_by(self, client: Any, effect: Send) -> Reply:
-        return _unwrap(self._send_by(client, effect, client))
-
-    def _send_by(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
-        """Make a token call by a client, without its auth; the outcome as a flow wants it."""
-        call = self._library.token_call(effect, like)
-        try:
-            response = client.send(call, auth=None, follow_redirects=False)
-        except Exception as error:
-            return self._library.outcome(error, call)
-        return self._library.outcome(response, call)
-
-    async def _asend_by(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
-        call = self._library.token_call(effect, like)
-        try:
-            response = await client.send(call, auth=None, follow_redirects=False)
-        except Exception as error:
-            return self._library.outcome(error, call)
-        return self._library.outcome(response, call)
 
     def _raise(self, failure: MontaAuthError | TransportFailure) -> NoReturn:
         raise self._library.error(failure.with_traceback(None), None)

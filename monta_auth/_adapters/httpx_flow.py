@@ -242,7 +242,7 @@ class SyncFlow(_Flow, Generator[Any, Any, None]):
                     except self._auth._library.module.HTTPError:
                         self._auth._library.empty(step.response)
                 elif (client := self._auth._sync_client) is not None:
-                    outcome = self._auth._send_by(client, step, self._request)
+                    outcome = self._auth._library.send(client, step, self._request)
                 else:
                     return self._token_call(step)
         except (MontaAuthError, TransportFailure) as error:
@@ -314,7 +314,7 @@ class AsyncFlow(_Flow, AsyncGenerator[Any, Any]):
                     except self._auth._library.module.HTTPError:
                         self._auth._library.empty(step.response)
                 elif (client := self._auth._async_client) is not None:
-                    outcome = await self._auth._asend_by(client, step, self._request)
+                    outcome = await self._auth._library.asend(client, step, self._request)
                 else:
                     return self._token_call(step)
         except (MontaAuthError, TransportFailure) as error:

@@ -68,6 +68,24 @@ class Library:
             within[name] = effect.timeout if seconds is None else min(seconds, effect.timeout)
         return self._token_call(effect.request, within, like.headers.get("User-Agent"))
 
+    def send(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
+        """Make a token call through a client, without its auth; return what it came to."""
+        call = self.token_call(effect, like)
+        try:
+            response = client.send(call, auth=None, follow_redirects=False)
+        except Exception as error:
+            return self.outcome(error, call)
+        return self.outcome(response, call)
+
+    async def asend(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
+        """As `send`, through an ``AsyncClient``."""
+        call = self.token_call(effect, like)
+        try:
+            response = await client.send(call, auth=None, follow_redirects=False)
+        except Exception as error:
+            return self.outcome(error, call)
+        return self.outcome(response, call)
+
     def outcome(self, result: Any, call: Any) -> Reply | Raised:
         """Return what a token call came to, and empty its request.
 
