@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import gc
+import sys
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
 import httpx
@@ -370,6 +372,99 @@ def test_a_flow_can_be_thrown_into(lib: Lib) -> None:
     flow, _ = _at(lib, auth, "mint")
     with pytest.raises(LookupError):
         flow.throw(LookupError("why not"))
+    with lib.client(auth) as client:
+        assert client.get(GOOD).status_code == 200
+
+
+def _end(seen: list[BaseException | None]) -> None:
+    seen.append(sys.exc_info()[1])
+    error = LookupError()
+    try:
+        raise error
+    finally:
+        error.__context__ = None
+
+
+def _sync_end(seen: list[BaseException | None]) -> Iterator[None]:
+    try:
+        yield
+    except GeneratorExit:
+        pass
+    _end(seen)
+
+
+async def _async_end(seen: list[BaseException | None]) -> AsyncIterator[None]:
+    try:
+        yield
+    except GeneratorExit:
+        pass
+    _end(seen)
+
+
+CLOSED_FOR = [ValueError(), KeyboardInterrupt(), asyncio.CancelledError(), None]
+
+
+@pytest.mark.parametrize("cause", CLOSED_FOR, ids=lambda cause: type(cause).__name__)
+def test_a_generator_that_is_closed_sees_why_and_may_raise_in_place_of_it(cause: Any) -> None:
+    """What the flow builds on, in each Python: not httpx, but the interpreter."""
+    seen: list[BaseException | None] = []
+
+    def main() -> None:
+        generator: Any = _sync_end(seen)
+        next(generator)
+        try:
+            if cause is not None:
+                raise cause
+        finally:
+            generator.close()
+
+    with pytest.raises(LookupError) as caught:
+        main()
+    assert seen == [cause]
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("cause", CLOSED_FOR, ids=lambda cause: type(cause).__name__)
+@pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
+def test_an_async_generator_that_is_closed_sees_why_too(cause: Any, run: Any) -> None:
+    seen: list[BaseException | None] = []
+
+    async def main() -> None:
+        generator: Any = _async_end(seen)
+        await anext(generator)
+        try:
+            if cause is not None:
+                raise cause
+        finally:
+            await generator.aclose()
+
+    with pytest.raises(LookupError) as caught:
+        run(main() if run is asyncio.run else main)
+    assert seen == [cause]
+    assert caught.value.__context__ is None
+
+
+def test_a_flow_whose_coroutine_is_destroyed_leaves_nobody_waiting(lib: Lib) -> None:
+    """As when a loop is closed over it, while it waits for something: it is not even cancelled."""
+
+    class Pending:
+        def __await__(self) -> Generator[None]:
+            yield
+
+    async def aread() -> None:
+        await Pending()
+
+    auth = lib.auth()
+    flow = auth.async_auth_flow(lib.library.Request("GET", GOOD))
+    with pytest.raises(StopIteration) as yielded:
+        flow.asend(None).send(None)
+    response = lib.library.Response(200, request=yielded.value.value)
+    response.aread = aread
+    waiting = flow.asend(response)
+    waiting.send(None)
+    waiting.close()
+    del waiting, flow
+    gc.collect()
     with lib.client(auth) as client:
         assert client.get(GOOD).status_code == 200
 
