@@ -11,10 +11,9 @@ from .._core.drivers import Raised, adrive, drive
 from .._core.effects import Send
 from .._core.errors import ConfigurationError, MontaAuthError, TransportFailure
 from .._core.replies import Reply
-from .._core.secret import BearerHeader
 from .._core.tokens import TokenSet
 from .auth import BaseAuth, Settings
-from .httpx_flow import AsyncFlow, SyncFlow
+from .httpx_flow import async_flow, sync_flow
 from .httpx_library import Library
 
 ClientT = TypeVar("ClientT")
@@ -45,30 +44,13 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
             )
         self._client = client
 
-    def _ready_header(self, request: Any) -> BearerHeader | None:
-        """A ready token, for a request that is allowed to have it and whose body is bytes."""
-        if not isinstance(request.stream, self._library.byte_stream):
-            return None
-        return self._source.fresh() if self._origins.allows(str(request.url)) else None
-
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Called by the library for each request of a sync client."""
-        header = self._ready_header(request)
-        if header is None:
-            yield from SyncFlow(self, request)
-            return
-        request.headers["Authorization"] = header
-        try:
-            response = yield request
-        except GeneratorExit as closed:
-            SyncFlow(self, request, header).hear(closed.__context__)
-            raise
-        if response.status_code == 401:
-            yield from SyncFlow(self, request, header, response)
+        return sync_flow(self, request)
 
     def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Called by the library for each request of an async client."""
-        return AsyncFlow(self, request)
+        return async_flow(self, request)
 
     def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """As `sync_auth_flow`."""

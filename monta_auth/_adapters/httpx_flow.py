@@ -1,340 +1,244 @@
-"""An auth flow in the shape that httpx and httpx2 want, as objects and not as generators.
+"""The auth flow of one request: a plain generator, one for each kind of client.
 
-A library closes the flow when a request fails. A generator would see neither why nor get on from
-there; an object can look at the exception that is under way. The common case, a token that is
-ready, makes no generator at all.
+A client closes its flow when the request that the flow yielded has failed. The flow then sees
+`GeneratorExit`. Once it has left the handler of that one, `sys.exc_info` shows what the client
+is raising.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Generator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, ClassVar, NoReturn, Protocol
 
 from .._core.drivers import Done, Raised, aadvance, advance, resume
 from .._core.effects import Send
-from .._core.errors import MontaAuthError, TransportFailure
+from .._core.errors import Failure, MontaAuthError, TransportFailure
+from .._core.origins import Origins
+from .._core.replies import Reply
 from .._core.secret import BearerHeader
-from .httpx_library import as_it_is
-
-if TYPE_CHECKING:
-    from .httpx_auth import HttpxAuth
+from .._core.source import Source
+from .httpx_library import Library
 
 
-class _Deliver:
-    """Effect: send the user's request; its response comes back."""
+class FlowAuth(Protocol):
+    """What a flow asks of the auth object that it belongs to."""
 
-    __slots__ = ("request",)
+    _source: Source
+    _origins: Origins
+    _library: ClassVar[Library]
 
-    def __init__(self, request: Any) -> None:
-        self.request = request
+    @property
+    def _sync_client(self) -> Any:
+        """The client that makes the token calls; None: the one that sends the request."""
+
+    @property
+    def _async_client(self) -> Any:
+        """As `_sync_client`, for the requests of async clients."""
 
 
-class _Drain:
-    """Effect: read the response to its end, so that its connection is free again."""
+def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
+    """Set the header and send; after a 401, renew the token and retry once."""
+    url = str(request.url)
+    if not auth._origins.allows(url):
+        auth._origins.warn_about(url)
+        yield request
+        return
+    flow = _Flow(auth, request)
+    ended: GeneratorExit | Failure
+    try:
+        sending = request
+        while sending is not None:
+            header = auth._source.fresh()
+            if header is None:
+                flow.steps = auth._source.acquire()
+                outcome: Any = None
+                while not isinstance(step := advance(flow.steps, outcome), Done):
+                    if auth._sync_client is not None:
+                        outcome = auth._library.send(auth._sync_client, step, request)
+                    else:
+                        reply = yield flow.token_call(step)
+                        outcome = flow.outcome(_read(reply))
+                header = step.value
+            sending.headers["Authorization"] = flow.header = header
+            response = yield sending
+            sending = flow.to_retry(response)
+            if sending is not None:
+                auth._library.drain(response)
+        return
+    except GeneratorExit as closed:
+        ended = closed
+    except (MontaAuthError, TransportFailure) as failure:
+        ended = failure
+    except BaseException:
+        flow.abandon()
+        raise
+    flow.end(ended)
 
-    __slots__ = ("response",)
 
-    def __init__(self, response: Any) -> None:
-        self.response = response
+async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
+    """As `sync_flow`. Nothing is awaited after an exception: a task may have been cancelled."""
+    url = str(request.url)
+    if not auth._origins.allows(url):
+        auth._origins.warn_about(url)
+        yield request
+        return
+    flow = _Flow(auth, request)
+    ended: GeneratorExit | Failure
+    try:
+        sending = request
+        while sending is not None:
+            header = auth._source.fresh()
+            if header is None:
+                flow.steps = auth._source.acquire(blocking=False)
+                outcome: Any = None
+                while not isinstance(step := await aadvance(flow.steps, outcome), Done):
+                    if auth._async_client is not None:
+                        outcome = await auth._library.asend(auth._async_client, step, request)
+                    else:
+                        reply = yield flow.token_call(step)
+                        outcome = flow.outcome(await _aread(reply))
+                header = step.value
+            sending.headers["Authorization"] = flow.header = header
+            response = yield sending
+            sending = flow.to_retry(response)
+            if sending is not None:
+                await auth._library.adrain(response)
+        return
+    except GeneratorExit as closed:
+        ended = closed
+    except (MontaAuthError, TransportFailure) as failure:
+        ended = failure
+    except BaseException:
+        flow.abandon()
+        raise
+    flow.end(ended)
 
 
 class _Flow:
-    """What the sync and the async flow of one request have in common: all but the driving."""
+    """The state of one flow, its judgement of a 401, and its end.
 
-    __slots__ = (
-        "_auth",
-        "_calls",
-        "_done",
-        "_header",
-        "_is_calling",
-        "_replies",
-        "_request",
-        "_rewind",
-        "_steps",
-    )
+    Attributes:
+        header: the token that the request carries.
+        steps: what the source does to get it.
+    """
 
-    _blocking: bool
+    header: BearerHeader | None = None
+    steps: Generator[Any, Any, Any] | None = None
+    _call: Any = None
+    _is_retry = False
 
-    def __init__(
-        self, auth: HttpxAuth[Any, Any], request: Any, header: BearerHeader | None = None
-    ) -> None:
+    def __init__(self, auth: FlowAuth, request: Any) -> None:
         self._auth = auth
+        self._library = auth._library
         self._request = request
-        self._header = header
-        self._steps: Generator[Any, Any, None] | None = None
-        self._done = False
-
-    def _start(self) -> bool:
-        """Begin with a request that is not ready to go; False if it goes without a token."""
-        auth, request = self._auth, self._request
-        url = str(request.url)
-        if not auth._origins.allows(url):
-            auth._origins.warn_about(url)
-            return False
-        library = auth._library
-        is_bytes = isinstance(request.stream, library.byte_stream)
-        self._rewind = as_it_is if is_bytes else library.rewinder(request.stream)
-        self._begin(self._first())
-        return True
-
-    def _begin(self, steps: Generator[Any, Any, None]) -> None:
-        self._steps = steps
+        self._stream = request.stream
+        self._rewind = auth._library.rewinder(request.stream)
         self._calls: list[Any] = []
         self._replies: list[Any] = []
-        self._is_calling = False
 
-    def _first(self) -> Generator[Any, Any, None]:
-        """The steps of a request for which no token is ready."""
-        yield from self._authorize(self._request)
-        response = yield _Deliver(self._request)
-        yield from self._second(response)
-
-    def _second(self, response: Any) -> Generator[Any, Any, None]:
-        """The steps after the response to the user's request."""
-        request = response.request
-        if not self._is_refused(response):
-            return
-        # A redirect may have left the body behind.
-        if not isinstance(request.stream, self._auth._library.byte_stream) and (
-            self._rewind is None or not self._rewind()
-        ):
-            return
-        yield _Drain(response)
-        yield from self._authorize(request)
-        yield _Deliver(request)
-
-    def _authorize(self, request: Any) -> Generator[Any, Any, None]:
-        self._header = yield from self._auth._source.acquire(blocking=self._blocking)
-        request.headers["Authorization"] = self._header
+    def to_retry(self, response: Any) -> Any:
+        """Return the request to send once more, or None if the response is for the caller."""
+        if response.status_code == 401 and not self._is_retry and self._is_refused(response):
+            self._is_retry = True
+            # After a redirect it may be another request than ours, without the body.
+            if self._is_repeatable(response.request.stream):
+                return response.request
+        if self._calls:
+            _take_out(self._calls, response)
+        return None
 
     def _is_refused(self, response: Any) -> bool:
         request = response.request
         sent = request.headers.get("Authorization")
         return self._auth._source.refuse(
-            response.status_code, str(request.url), sent, self._header, self._auth._origins
+            response.status_code, str(request.url), sent, self.header, self._auth._origins
         )
 
-    def hear(self, cause: BaseException | None) -> None:
-        """Mark the token as refused if an event hook raised for a 401, before we saw that."""
-        response = getattr(cause, "response", None)
-        if isinstance(response, self._auth._library.module.Response):
-            self._is_refused(response)
+    def _is_repeatable(self, stream: Any) -> bool:
+        """Whether the body can be sent again; not if an event hook replaced its stream."""
+        if isinstance(stream, self._library.byte_stream):
+            return True
+        return stream is self._stream and self._rewind is not None and self._rewind()
 
-    def _token_call(self, effect: Send) -> Any:
-        call = self._auth._library.token_call(effect, self._request)
-        self._calls.append(call)
-        self._is_calling = True
-        return call
+    def token_call(self, effect: Send) -> Any:
+        """Return the request for a token call that the client itself is to make."""
+        self._call = self._library.token_call(effect, self._request)
+        self._calls.append(self._call)
+        return self._call
 
-    def _outcome(self, result: Any) -> Any:
-        """What the steps are sent for a response or, of a token call, for an exception."""
-        if not self._is_calling:
-            return result
-        self._is_calling = False
-        if not isinstance(result, Exception):
-            self._replies.append(result)
-        return self._auth._library.outcome(result, self._calls[-1])
+    def outcome(self, reply: Any) -> Reply | Raised:
+        """Return what the source is told of that token call: a response, or an exception."""
+        call, self._call = self._call, None
+        if not isinstance(reply, Exception):
+            self._replies.append(reply)
+        return self._library.outcome(reply, call)
 
-    def _finish(self, response: Any) -> None:
-        """Take the token calls out of the history before the user gets the response."""
-        self._done = True
-        if response is not None and self._calls:
-            _without(self._calls, response, response.history)
+    def end(self, ended: GeneratorExit | Failure) -> NoReturn:
+        """Raise what the caller gets. To be called outside of any handler."""
+        if not isinstance(ended, GeneratorExit):
+            self.abandon()
+            raise self._library.error(ended.with_traceback(None), self._request)
+        error = self._error_for(sys.exc_info()[1]) or ended
+        self.abandon()
+        try:
+            raise error
+        finally:
+            # What the client is raising leads to the frames of the token call.
+            error.__context__ = None
 
-    def _raise(self, failure: MontaAuthError | TransportFailure) -> NoReturn:
-        self._done = True
-        self._wipe()
-        raise self._auth._library.error(failure, self._request)
-
-    def _wipe(self) -> None:
-        # The library's frames hold the replies as its history, and a traceback holds the frames.
-        for reply in self._replies:
-            self._auth._library.empty(reply)
-
-    def _end(self, cause: BaseException | None) -> Exception | None:
-        """End the flow because something was raised; return what to raise in its place."""
-        self._done = True
-        steps, library = self._steps, self._auth._library
-        if steps is None:
-            self.hear(cause)
-            return None
-        self._wipe()
-        if not self._is_calling:
-            self.hear(cause)
-            steps.close()
+    def _error_for(self, cause: BaseException | None) -> Exception | None:
+        """Return what the caller gets in place of the exception that the client is raising."""
+        library, steps, call = self._library, self.steps, self._call
+        if call is None:
+            response = getattr(cause, "response", None)
+            if isinstance(response, library.module.Response):
+                self._is_refused(response)  # an event hook raised for a 401 before we saw it
             return library.too_many_redirects(cause) if self._calls else None
-        call = self._calls[-1]
         failure = library.failure(cause, call)
         if failure is None:
-            call.wipe()
-            steps.close()  # cancelled: one of those who wait makes the next try
-            return None
+            return None  # cancelled: one of the waiting callers renews instead
+        assert steps is not None
         error = failure
         try:
-            # A hook that raised for the status leaves us a reply. The flow cannot go on to
-            # another call from here: if it wants one, it failed.
+            # A hook that raised for the status leaves us a response. But no further token call
+            # can be made from here: if the source asks for one, the renewal has failed.
             resume(steps, library.outcome(cause, call))
             resume(steps, Raised(failure))
         except (MontaAuthError, TransportFailure) as raised:
             error = raised
-        steps.close()
         return library.error(error, self._request)
 
+    def abandon(self) -> None:
+        """End the renewal if it is under way, and empty what the client's frames hold on to."""
+        for reply in self._replies:
+            self._library.empty(reply)
+        if self._call is not None:
+            self._call.wipe()
+        if self.steps is not None:
+            self.steps.close()
 
-def _without(calls: list[Any], response: Any, history: list[Any]) -> None:
-    kept = [entry for entry in history if not any(entry.request is call for call in calls)]
+
+def _read(response: Any) -> Any:
+    """Return the response, read to its end, or the exception that came instead."""
+    try:
+        response.read()
+    except Exception as error:
+        return error
+    return response
+
+
+async def _aread(response: Any) -> Any:
+    try:
+        await response.aread()
+    except Exception as error:
+        return error
+    return response
+
+
+def _take_out(calls: list[Any], response: Any) -> None:
+    """Take token calls out of the history of a response that the caller will see."""
+    kept = [entry for entry in response.history if not any(entry.request is c for c in calls)]
     for entry in kept:
-        _without(calls, entry, entry.history)
+        _take_out(calls, entry)
     response.history = kept
-
-
-class SyncFlow(_Flow, Generator[Any, Any, None]):
-    """Drives the flow of one request for a sync client, when there is something to do.
-
-    Args:
-        refused: the 401 to begin with, where the request has been sent with `header`.
-    """
-
-    __slots__ = ("_refused",)
-    _blocking = True
-
-    def __init__(
-        self,
-        auth: HttpxAuth[Any, Any],
-        request: Any,
-        header: BearerHeader | None = None,
-        refused: Any = None,
-    ) -> None:
-        super().__init__(auth, request, header)
-        self._refused = refused
-
-    def __next__(self) -> Any:
-        if self._refused is not None:
-            self._begin(self._second(self._refused))
-            return self._pump(None, self._refused)
-        return self._pump(None) if self._start() else self._request
-
-    def send(self, response: Any) -> Any:
-        if self._steps is None:
-            self._done = True
-            raise StopIteration
-        return self._pump(self._read(response), response)
-
-    def _read(self, response: Any) -> Any:
-        if self._is_calling:
-            try:
-                response.read()
-            except Exception as error:
-                return self._outcome(error)
-        return self._outcome(response)
-
-    def _pump(self, outcome: Any, response: Any = None) -> Any:
-        assert self._steps is not None
-        try:
-            while not isinstance(step := advance(self._steps, outcome), Done):
-                if isinstance(step, _Deliver):
-                    return step.request
-                outcome = None
-                if isinstance(step, _Drain):
-                    try:
-                        step.response.read()
-                    except self._auth._library.module.HTTPError:
-                        self._auth._library.empty(step.response)
-                elif (client := self._auth._sync_client) is not None:
-                    outcome = self._auth._library.send(client, step, self._request)
-                else:
-                    return self._token_call(step)
-        except (MontaAuthError, TransportFailure) as error:
-            failure = error
-        else:
-            self._finish(response)
-            raise StopIteration
-        self._raise(failure.with_traceback(None))
-
-    def close(self) -> None:
-        if not self._done and (error := self._end(sys.exc_info()[1])) is not None:
-            try:
-                raise error
-            finally:
-                error.__context__ = None
-
-    def throw(self, typ: Any, val: Any = None, tb: Any = None) -> Any:
-        error = typ() if isinstance(typ, type) else typ
-        try:
-            raise error if val is None else val
-        finally:
-            self.close()
-
-
-class AsyncFlow(_Flow, AsyncGenerator[Any, Any]):
-    """Drives the flow of one request for an async client."""
-
-    __slots__ = ()
-    _blocking = False
-
-    async def __anext__(self) -> Any:
-        request = self._request
-        self._header = header = self._auth._ready_header(request)
-        if header is not None:
-            request.headers["Authorization"] = header
-            return request
-        return await self._pump(None) if self._start() else request
-
-    async def asend(self, response: Any) -> Any:
-        if response is None:
-            return await anext(self)
-        if self._steps is None:
-            if response.status_code != 401 or self._header is None:
-                self._done = True
-                raise StopAsyncIteration
-            self._rewind = as_it_is
-            self._begin(self._second(response))
-            return await self._pump(None, response)
-        return await self._pump(await self._aread(response), response)
-
-    async def _aread(self, response: Any) -> Any:
-        if self._is_calling:
-            try:
-                await response.aread()
-            except Exception as error:
-                return self._outcome(error)
-        return self._outcome(response)
-
-    async def _pump(self, outcome: Any, response: Any = None) -> Any:
-        assert self._steps is not None
-        try:
-            while not isinstance(step := await aadvance(self._steps, outcome), Done):
-                if isinstance(step, _Deliver):
-                    return step.request
-                outcome = None
-                if isinstance(step, _Drain):
-                    try:
-                        await step.response.aread()
-                    except self._auth._library.module.HTTPError:
-                        self._auth._library.empty(step.response)
-                elif (client := self._auth._async_client) is not None:
-                    outcome = await self._auth._library.asend(client, step, self._request)
-                else:
-                    return self._token_call(step)
-        except (MontaAuthError, TransportFailure) as error:
-            failure = error
-        else:
-            self._finish(response)
-            raise StopAsyncIteration
-        self._raise(failure.with_traceback(None))
-
-    async def aclose(self) -> None:
-        # Nothing is awaited here: a cancelled task would be cancelled again.
-        if not self._done and (error := self._end(sys.exc_info()[1])) is not None:
-            try:
-                raise error
-            finally:
-                error.__context__ = None
-
-    async def athrow(self, typ: Any, val: Any = None, tb: Any = None) -> Any:
-        error = typ() if isinstance(typ, type) else typ
-        try:
-            raise error if val is None else val
-        finally:
-            await self.aclose()

@@ -86,6 +86,20 @@ class Library:
             return self.outcome(error, call)
         return self.outcome(response, call)
 
+    def drain(self, response: Any) -> None:
+        """Read a response to its end, so that its connection is free again."""
+        try:
+            response.read()
+        except self.module.HTTPError:
+            self.empty(response)
+
+    async def adrain(self, response: Any) -> None:
+        """As `drain`, for an async response."""
+        try:
+            await response.aread()
+        except self.module.HTTPError:
+            self.empty(response)
+
     def outcome(self, result: Any, call: Any) -> Reply | Raised:
         """Return what a token call came to, and empty its request.
 
@@ -162,6 +176,8 @@ class Library:
         """Return a function that readies the body for a second sending, or None if that is not
         possible. Called before the first sending: files are sent again from where they stood.
         """
+        if isinstance(stream, self.byte_stream):
+            return as_it_is
         if type(stream).__module__.partition(".")[0] != self.module.__name__:
             return None  # a stream of the user's own: nobody knows what a second pass gives
         fields = getattr(stream, "fields", None)

@@ -469,6 +469,70 @@ def test_a_flow_whose_coroutine_is_destroyed_leaves_nobody_waiting(lib: Lib) -> 
         assert client.get(GOOD).status_code == 200
 
 
+# --- bodies that an event hook puts in place of the request's own
+
+
+def _wrapped(lib: Lib, stream: Any, times: int) -> Any:
+    """A stream in the user's own class, as an upload meter has one, that can be read so often."""
+
+    class Wrapped(lib.library.SyncByteStream, lib.library.AsyncByteStream):  # type: ignore[misc, name-defined]
+        passes = 0
+
+        def _count(self) -> bool:
+            self.passes += 1
+            return self.passes <= times
+
+        def __iter__(self) -> Iterator[bytes]:
+            if self._count():
+                yield from stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            if self._count():
+                async for chunk in stream:
+                    yield chunk
+
+    return Wrapped()
+
+
+@pytest.mark.parametrize("times", [1, 9], ids=["can be read once", "can be read again"])
+@pytest.mark.parametrize("is_ready", [True, False], ids=["token ready", "cold"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_body_that_a_hook_replaced_is_not_sent_again(
+    lib: Lib, monta: Monta, is_async: bool, is_ready: bool, times: int
+) -> None:
+    """Only its owner knows what a second pass gives: the caller gets the 401, and no exception."""
+
+    def hook(request: Any) -> None:
+        if request.url.path.endswith("/charges"):
+            request.stream = _wrapped(lib, request.stream, times)
+
+    async def ahook(request: Any) -> None:
+        hook(request)
+
+    async def main() -> None:
+        auth = lib.adapter.MontaAuth(source=monta.source())
+        kind = lib.library.AsyncClient if is_async else lib.library.Client
+        client = kind(
+            auth=auth, verify=False, event_hooks={"request": [ahook if is_async else hook]}
+        )
+
+        async def status(method: str, path: str, **options: Any) -> int:
+            response = client.request(method, monta.url(path), **options)
+            status: int = (await response if is_async else response).status_code
+            return status
+
+        if is_ready:
+            assert await status("GET", "/charge-points") == 200
+        monta.emulator.inject(Fault(status=401), path="/charges")
+        assert await status("POST", "/charges", json={"chargePointId": 101}) == 401
+        assert await status("POST", "/charges", json={"chargePointId": 101}) == 201
+        await client.aclose() if is_async else client.close()
+
+    asyncio.run(main())
+    assert {seen.body for seen in monta.asked("/api/v1/charges")} == {b'{"chargePointId":101}'}
+    assert (monta.mints, monta.refreshes) == (1, 1)
+
+
 def test_auth_flow_is_the_sync_one(lib: Lib) -> None:
     flow = lib.auth().auth_flow(lib.library.Request("GET", GOOD))
     assert next(flow).url.path.endswith("/auth/token")
