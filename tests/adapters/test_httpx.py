@@ -469,6 +469,25 @@ def test_a_flow_whose_coroutine_is_destroyed_leaves_nobody_waiting(lib: Lib) -> 
         assert client.get(GOOD).status_code == 200
 
 
+def test_an_interrupt_while_the_flow_itself_is_busy_leaves_nobody_waiting(lib: Lib) -> None:
+    """Its traceback keeps the generator alive, and with it what it does not close by itself."""
+
+    def secret() -> str:
+        asked.append(1)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        return "client-secret-value"
+
+    asked: list[int] = []
+    auth = lib.adapter.MontaAuth("client-id", secret)
+    with lib.client(auth) as client:
+        with pytest.raises(KeyboardInterrupt) as kept:
+            client.get(GOOD)
+        assert kept.value.__traceback__ is not None
+        assert auth.source._state._flight is None
+        assert client.get(GOOD).status_code == 200
+
+
 # --- bodies that an event hook puts in place of the request's own
 
 
