@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Any, TypeVar, Unpack
+from collections.abc import Awaitable, Iterable
+from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 from yarl import URL
 
-from monta_auth import ConfigurationError, MontaAuthError, TokenSet
-from monta_auth._adapters.auth import BaseAuth, Settings
+from monta_auth import ConfigurationError, MontaAuthError, RefreshPolicy, TokenSet, TokenSource
+from monta_auth._adapters.auth import BaseAuth
 from monta_auth._core.application import Application, find_application
 from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.drivers import adrive
 from monta_auth._core.effects import Send, Steps
 from monta_auth._core.errors import TransportFailure
+from monta_auth._core.leader import OnToken
 from monta_auth._core.replies import Reply
+from monta_auth._core.store_protocol import Bindable, Store
 
 from ._calls import lent_by, make_call, make_token_call
 from ._errors import library_error
@@ -57,10 +59,26 @@ class MontaAuth(BaseAuth):
         client_id: str | None = None,
         client_secret: ClientSecret | None = None,
         *,
+        base_url: str | None = None,
+        allowed_origins: Iterable[str] = (),
+        token: TokenSet | None = None,
+        store: Store | Bindable | None = None,
+        on_token: OnToken | None = None,
+        policy: RefreshPolicy | None = None,
+        source: TokenSource | None = None,
         session: ClientSession | None = None,
-        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(client_id, client_secret, **settings)
+        super().__init__(
+            client_id,
+            client_secret,
+            base_url=base_url,
+            allowed_origins=allowed_origins,
+            token=token,
+            store=store,
+            on_token=on_token,
+            policy=policy,
+            source=source,
+        )
         if not isinstance(session, ClientSession | None):
             raise ConfigurationError("session= takes an aiohttp.ClientSession")
         self._session = session

@@ -9,7 +9,6 @@ from typing import Any, get_type_hints
 from sphinx.util.typing import stringify_annotation
 
 import monta_auth
-from monta_auth._adapters.auth import Settings
 from monta_auth._core.frozen import Frozen
 
 sys.path.insert(0, str(Path(__file__).parent))  # for _diagrams
@@ -60,8 +59,6 @@ def _parameters(obj: Any) -> dict[str, Any]:
     names.pop("self", None)
     if isinstance(obj, type) and issubclass(obj, Frozen):
         names |= {n: t for n, t in get_type_hints(obj).items() if n in obj._fields}
-    if names.pop("settings", Any) is not Any:
-        names |= get_type_hints(Settings)
     return names
 
 
@@ -94,15 +91,14 @@ def _sections_last(lines: list[str]) -> list[str]:
 def complete_types(
     app: Any, what: str, name: str, obj: Any, options: Any, args: str, returns: str
 ) -> tuple[str, None] | None:
-    """Tell the types that autodoc cannot: of constructors, of ``**settings``, of type variables."""
+    """Tell the types that autodoc cannot: of constructors, of type variables."""
     notes = app.env.current_document.autodoc_annotations.setdefault(name, {})
     if what in ("class", "exception"):
         notes.update((n, stringify_annotation(t, "smart")) for n, t in _parameters(obj).items())
-        notes.pop("settings", None)
         if issubclass(obj, monta_auth.MontaAuthError) and obj is not monta_auth.MontaAuthError:
             notes.clear()  # they take what their base takes
             return "", None
-        for unnamed in ("return", "self", "values", "named"):
+        for unnamed in ("return", "self", "values", "named", "args", "kwargs"):
             notes.pop(unnamed, None)
     library = name.partition("_monta.")[0]
     for argument, kind in notes.items():

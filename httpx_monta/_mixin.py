@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, cast
 
 import httpx
 
+from monta_auth import MontaAuthSettings
 from monta_auth._adapters.mixin import Mixin
 
 from ._auth import MontaAuth
@@ -32,5 +32,5 @@ class MontaAuthMixin(Mixin):
 
     _clients = (httpx.Client, httpx.AsyncClient)
 
-    def _make_auth(self, arguments: Mapping[str, Any]) -> MontaAuth:
+    def _make_auth(self, arguments: MontaAuthSettings) -> MontaAuth:
         return MontaAuth(client=cast(Any, self), **arguments)

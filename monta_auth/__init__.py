@@ -5,6 +5,7 @@ This is the core, which imports no HTTP library. Use it through `requests_monta`
 """
 
 from . import stores as stores
+from ._adapters.settings import MontaAuthSettings
 from ._adapters.token_source import TokenSource
 from ._core.application import Application
 from ._core.errors import (
@@ -33,6 +34,7 @@ __all__ = [
     "InvalidCredentialsError",
     "InvalidTokenResponseError",
     "MontaAuthError",
+    "MontaAuthSettings",
     "RateLimitError",
     "RefreshPolicy",
     "Status",

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, Unpack
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import requests
 from requests.auth import AuthBase
 
-from monta_auth import ConfigurationError, MontaAuthError, TokenSet
-from monta_auth._adapters.auth import BaseAuth, Settings
+from monta_auth import ConfigurationError, MontaAuthError, RefreshPolicy, TokenSet, TokenSource
+from monta_auth._adapters.auth import BaseAuth
 from monta_auth._core.application import Application, find_application
 from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.drivers import drive
 from monta_auth._core.effects import Send, Steps
 from monta_auth._core.errors import TransportFailure
+from monta_auth._core.leader import OnToken
 from monta_auth._core.replies import Reply
 from monta_auth._core.secret import BearerHeader
+from monta_auth._core.store_protocol import Bindable, Store
 
 from ._errors import library_error, transport_failure
 from ._resend import Resend
@@ -57,11 +60,27 @@ class MontaAuth(BaseAuth, AuthBase):
         client_id: str | None = None,
         client_secret: ClientSecret | None = None,
         *,
+        base_url: str | None = None,
+        allowed_origins: Iterable[str] = (),
+        token: TokenSet | None = None,
+        store: Store | Bindable | None = None,
+        on_token: OnToken | None = None,
+        policy: RefreshPolicy | None = None,
+        source: TokenSource | None = None,
         session: requests.Session | None = None,
         timeout: Timeout = 10.0,
-        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(client_id, client_secret, **settings)
+        super().__init__(
+            client_id,
+            client_secret,
+            base_url=base_url,
+            allowed_origins=allowed_origins,
+            token=token,
+            store=store,
+            on_token=on_token,
+            policy=policy,
+            source=source,
+        )
         if not isinstance(session, requests.Session | None):
             raise ConfigurationError("session= takes a requests.Session")
         self._session = session

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, cast
 
 import requests
 
+from monta_auth import MontaAuthSettings
 from monta_auth._adapters.mixin import Mixin
 
 from ._auth import MontaAuth
@@ -31,5 +31,5 @@ class MontaAuthMixin(Mixin):
 
     _clients = (requests.Session,)
 
-    def _make_auth(self, arguments: Mapping[str, Any]) -> MontaAuth:
+    def _make_auth(self, arguments: MontaAuthSettings) -> MontaAuth:
         return MontaAuth(session=cast(Any, self), **arguments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self, TypedDict, Unpack
+from typing import Any, ClassVar, Self
 
 from .._core.credentials import ClientSecret
 from .._core.errors import ConfigurationError
@@ -16,22 +16,6 @@ from .._core.state import Status
 from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
 from .token_source import TokenSource, token_source_of
-
-
-class Settings(TypedDict, total=False):
-    """The keyword arguments that every `MontaAuth` takes; see there."""
-
-    base_url: str | None
-    allowed_origins: Iterable[str]
-    token: TokenSet | None
-    store: Store | Bindable | None
-    on_token: OnToken | None
-    policy: RefreshPolicy | None
-    source: TokenSource | None
-
-
-#: Arguments that belong to a source; objects that share one must not have them.
-_OF_A_SOURCE = {"client_id", "client_secret", "token", "store", "on_token", "policy"}
 
 
 class BaseAuth:
@@ -51,17 +35,29 @@ class BaseAuth:
         self,
         client_id: str | None = None,
         client_secret: ClientSecret | None = None,
-        **settings: Unpack[Settings],
+        *,
+        base_url: str | None = None,
+        allowed_origins: Iterable[str] = (),
+        token: TokenSet | None = None,
+        store: Store | Bindable | None = None,
+        on_token: OnToken | None = None,
+        policy: RefreshPolicy | None = None,
+        source: TokenSource | None = None,
     ) -> None:
-        given: dict[str, Any] = {"client_id": client_id, "client_secret": client_secret, **settings}
-        self._own_source: TokenSource | None = given.pop("source", None)
-        self._base_url: str | None = given.pop("base_url", None)
-        allowed = given.pop("allowed_origins", None) or ()
+        self._own_source = source
+        self._base_url = base_url
+        allowed = allowed_origins or ()
         self._allowed_origins = allowed if isinstance(allowed, str) else tuple(allowed)
-        unknown = given.keys() - _OF_A_SOURCE
-        if unknown:
-            raise TypeError(f"{type(self).__name__}() has no argument {min(unknown)!r}")
-        self._settings = {name: value for name, value in given.items() if value is not None}
+        # A source that is given has these already.
+        of_a_source = {
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "token": token,
+            "store": store,
+            "on_token": on_token,
+            "policy": policy,
+        }
+        self._settings: dict[str, Any] = {k: v for k, v in of_a_source.items() if v is not None}
         self._connect()
 
     def _connect(self) -> None:

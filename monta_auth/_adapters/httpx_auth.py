@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar, Unpack
+from collections.abc import AsyncGenerator, Generator, Iterable
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from .._core.application import Application, find_application
 from .._core.credentials import ClientSecret
 from .._core.drivers import Raised, adrive, drive
 from .._core.effects import Send
 from .._core.errors import ConfigurationError, MontaAuthError, TransportFailure
+from .._core.leader import OnToken
+from .._core.policy import RefreshPolicy
 from .._core.replies import Reply
+from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
-from .auth import BaseAuth, Settings
+from .auth import BaseAuth
 from .httpx_flow import async_flow, sync_flow
 from .httpx_library import Library
+from .token_source import TokenSource
 
 ClientT = TypeVar("ClientT")
 AsyncClientT = TypeVar("AsyncClientT")
@@ -33,10 +37,26 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
         client_id: str | None = None,
         client_secret: ClientSecret | None = None,
         *,
+        base_url: str | None = None,
+        allowed_origins: Iterable[str] = (),
+        token: TokenSet | None = None,
+        store: Store | Bindable | None = None,
+        on_token: OnToken | None = None,
+        policy: RefreshPolicy | None = None,
+        source: TokenSource | None = None,
         client: ClientT | AsyncClientT | None = None,
-        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(client_id, client_secret, **settings)
+        super().__init__(
+            client_id,
+            client_secret,
+            base_url=base_url,
+            allowed_origins=allowed_origins,
+            token=token,
+            store=store,
+            on_token=on_token,
+            policy=policy,
+            source=source,
+        )
         module = self._library.module
         if not isinstance(client, module.Client | module.AsyncClient | None):
             raise ConfigurationError(

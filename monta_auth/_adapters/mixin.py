@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 from .._core.errors import ConfigurationError
+from .settings import MontaAuthSettings
 
 
 class Mixin:
@@ -25,7 +25,7 @@ class Mixin:
             )
 
     def __init__(
-        self, *args: Any, monta_auth: Mapping[str, Any] | None = None, **kwargs: Any
+        self, *args: Any, monta_auth: MontaAuthSettings | None = None, **kwargs: Any
     ) -> None:
         if not isinstance(self, self._clients):
             names = " or ".join(client.__name__ for client in self._clients)
@@ -37,5 +37,5 @@ class Mixin:
         if other is None:
             cast(Any, self).auth = self._make_auth(monta_auth if monta_auth is not None else {})
 
-    def _make_auth(self, arguments: Mapping[str, Any]) -> object:
+    def _make_auth(self, arguments: MontaAuthSettings) -> object:
         raise NotImplementedError  # pragma: no cover - each adapter's mixin has its own

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import pickle
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import httpx2
@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 import httpx2_monta
 import httpx_monta
 import requests_monta
-from monta_auth import ConfigurationError
+from monta_auth import ConfigurationError, MontaAuthSettings
 from monta_auth.emulator import Emulator
 
 
@@ -51,7 +51,7 @@ def site() -> Iterator[Emulator]:
         yield emulator
 
 
-def settings(site: Emulator) -> dict[str, Any]:
+def settings(site: Emulator) -> MontaAuthSettings:
     return {
         "client_id": site.client_id,
         "client_secret": site.client_secret,
@@ -203,7 +203,7 @@ def test_what_is_no_client_is_said() -> None:
 
 def test_an_unknown_argument_is_said(site: Emulator) -> None:
     with pytest.raises(TypeError, match="'nope'"):
-        RequestsSdk(monta_auth={**settings(site), "nope": 1})
+        RequestsSdk(monta_auth=cast(Any, {**settings(site), "nope": 1}))
 
 
 def test_no_credentials_at_all_are_said() -> None:

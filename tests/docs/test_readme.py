@@ -23,7 +23,6 @@ import httpx2_monta
 import httpx_monta
 import monta_auth
 import requests_monta
-from monta_auth._adapters.auth import Settings
 from monta_auth.emulator import Emulator, Fault
 
 README = Path(__file__).parents[2] / "README.rst"
@@ -305,7 +304,7 @@ def test_the_arguments_are_the_codes(auth: Any, library: str) -> None:
         if not only or library in only.rstrip(")").split(", "):
             told[name] = default.replace("`", "")
     taken = inspect.signature(auth).parameters
-    assert {*told} == {*taken} - {"settings"} | {*Settings.__annotations__}
+    assert {*told} == {*taken}
     numbers = {n: p.default for n, p in taken.items() if isinstance(p.default, float)}
     assert numbers == {n: float(d) for n, d in told.items() if re.fullmatch(r"[\d.]+", d)}
 

@@ -18,6 +18,7 @@ from monta_auth import (
     ConfigurationError,
     InvalidCredentialsError,
     MontaAuthError,
+    MontaAuthSettings,
     RateLimitError,
     RefreshPolicy,
     Status,
@@ -126,6 +127,18 @@ def use_httpx2() -> None:
         pair: TokenSet = auth.token(client)
         httpx2_monta.MontaAuth("id", "secret", client=client)
     print(response, pair)  # noqa: T201
+
+
+class Sdk(httpx_monta.MontaAuthMixin, httpx.Client):
+    pass
+
+
+def use_a_mixin() -> None:
+    settings: MontaAuthSettings = {"client_id": "id", "client_secret": secret_from_vault}
+    with Sdk(base_url=PARTNER_API, monta_auth={**settings, "on_token": heard}) as sdk:
+        print(sdk.get("/charges"))  # noqa: T201
+    Sdk(monta_auth={"nope": 1})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Sdk(monta_auth={"policy": 1})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def use_httpx2_async() -> None:

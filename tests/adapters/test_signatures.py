@@ -1,0 +1,63 @@
+"""What an editor shows of each `MontaAuth`: every argument, its default and its type."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, get_type_hints
+
+import pytest
+
+import aiohttp_monta
+import httpx2_monta
+import httpx_monta
+import requests_monta
+from monta_auth import MontaAuthSettings
+from monta_auth._adapters.auth import BaseAuth
+
+SHARED = {
+    "client_id": None,
+    "client_secret": None,
+    "base_url": None,
+    "allowed_origins": (),
+    "token": None,
+    "store": None,
+    "on_token": None,
+    "policy": None,
+    "source": None,
+}
+EACH = [
+    pytest.param(requests_monta.MontaAuth, {"session": None, "timeout": 10.0}, id="requests"),
+    pytest.param(httpx_monta.MontaAuth, {"client": None}, id="httpx"),
+    pytest.param(httpx2_monta.MontaAuth, {"client": None}, id="httpx2"),
+    pytest.param(aiohttp_monta.MontaAuth, {"session": None}, id="aiohttp"),
+]
+
+
+@pytest.mark.parametrize(("auth", "own"), EACH)
+def test_each_argument_is_spelled_out(auth: Any, own: dict[str, Any]) -> None:
+    parameters = inspect.signature(auth).parameters.values()
+    assert [(p.name, p.default) for p in parameters] == [*(SHARED | own).items()]
+    assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == [*SHARED][:2]
+    assert all(p.annotation is not p.empty for p in parameters)
+
+
+@pytest.mark.parametrize(("auth", "own"), EACH)
+def test_the_shared_arguments_have_the_types_of_the_settings(auth: Any, own: object) -> None:
+    types = get_type_hints(MontaAuthSettings)
+    assert [*types] == [*SHARED]
+    for each in (auth, BaseAuth):
+        given = get_type_hints(each.__init__)
+        assert {name: given[name] for name in SHARED} == types
+
+
+@pytest.mark.parametrize(("auth", "own"), EACH)
+def test_a_wrong_argument_is_pythons_own_error(auth: Any, own: object) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nope'"):
+        auth("client-id", "client-secret", nope=1)
+    with pytest.raises(TypeError, match="positional"):
+        auth("client-id", "client-secret", "https://public-api.monta.com/api/v1")
+
+
+@pytest.mark.parametrize(("auth", "own"), EACH)
+def test_no_allowed_origins_may_be_said_with_none(auth: Any, own: object) -> None:
+    assert auth("client-id", "client-secret", allowed_origins=None).status().mints == 0
