@@ -9,13 +9,12 @@ import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 from yarl import URL
 
-from monta_auth import ConfigurationError, MontaAuthError, RefreshPolicy, TokenSet, TokenSource
-from monta_auth._adapters.auth import BaseAuth
-from monta_auth._core.application import Application, find_application
+from monta_auth import ConfigurationError, RefreshPolicy, TokenSet, TokenSource
+from monta_auth._adapters.auth import BaseAuth, is_refused
+from monta_auth._core.application import Application, Ask, find_application
 from monta_auth._core.credentials import ClientSecret
-from monta_auth._core.drivers import adrive
 from monta_auth._core.effects import Send, Steps
-from monta_auth._core.errors import TransportFailure
+from monta_auth._core.errors import Failure
 from monta_auth._core.leader import OnToken
 from monta_auth._core.replies import Reply
 from monta_auth._core.store_protocol import Bindable, Store
@@ -141,14 +140,10 @@ class MontaAuth(BaseAuth):
             async with ClientSession() as by:
                 return await self.application(by)
 
-        def ask(effect: Any) -> Awaitable[Reply]:
+        def ask(effect: Ask) -> Awaitable[Reply]:
             return make_call(by, effect, self)
 
-        try:
-            return await adrive(find_application(self._source), ask)
-        except MontaAuthError as error:
-            failure = error
-        raise library_error(failure.with_traceback(None))
+        return await self._adrive(find_application(self._source), ask)
 
     async def _header(self, request: ClientRequest) -> str:
         own = self._session
@@ -162,13 +157,10 @@ class MontaAuth(BaseAuth):
         def send(effect: Send) -> Awaitable[Reply]:
             return make_token_call(session, effect, lent or {})
 
-        try:
-            return await adrive(flow, send)
-        except (MontaAuthError, TransportFailure) as error:
-            failure = error
-        # Raised afresh and outside of the handler: no frame of the token call hangs on to it.
-        raise library_error(failure.with_traceback(None))
+        return await self._adrive(flow, send)
+
+    def _library_error(self, failure: Failure, request: Any) -> Exception:
+        return library_error(failure)
 
     def _is_refused(self, status: int, request: ClientRequest, header: str) -> bool:
-        sent = request.headers.get("Authorization")
-        return self._source.refuse(status, str(request.url), sent, header, self._origins)
+        return is_refused(self._source, self._origins, status, request, header)

@@ -64,7 +64,7 @@ async def make_token_call(session: ClientSession, effect: Send, lent: dict[str, 
             call.url,
             data=body,
             headers=call.headers,
-            timeout=_within(session.timeout, effect.timeout),
+            timeout=_within(session.timeout, effect),
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=True,
@@ -125,10 +125,10 @@ def lent_by(request: ClientRequest, base_url: URL) -> dict[str, Any]:
     return lent
 
 
-def _within(given: ClientTimeout, left: float) -> ClientTimeout:
+def _within(given: ClientTimeout, effect: Send) -> ClientTimeout:
     """The session's own timeout, and in all no more than is left; 0 and None mean none."""
     return ClientTimeout(
-        total=min(given.total or left, left),
+        total=effect.within(given.total or None),
         connect=given.connect,
         sock_connect=given.sock_connect,
         sock_read=given.sock_read,

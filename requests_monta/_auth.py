@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 from requests.auth import AuthBase
 
-from monta_auth import ConfigurationError, MontaAuthError, RefreshPolicy, TokenSet, TokenSource
+from monta_auth import ConfigurationError, RefreshPolicy, TokenSet, TokenSource
 from monta_auth._adapters.auth import BaseAuth
-from monta_auth._core.application import Application, find_application
+from monta_auth._adapters.errors import response_in
+from monta_auth._core.application import Application, Ask, find_application
 from monta_auth._core.credentials import ClientSecret
-from monta_auth._core.drivers import drive
-from monta_auth._core.effects import Send, Steps
-from monta_auth._core.errors import TransportFailure
+from monta_auth._core.effects import Send
+from monta_auth._core.errors import Failure
 from monta_auth._core.leader import OnToken
 from monta_auth._core.replies import Reply
 from monta_auth._core.secret import BearerHeader
@@ -23,7 +23,6 @@ from monta_auth._core.store_protocol import Bindable, Store
 from ._errors import library_error, transport_failure
 from ._resend import Resend
 
-T = TypeVar("T")
 Timeout = float | tuple[float | None, float | None] | None
 
 
@@ -106,7 +105,7 @@ class MontaAuth(BaseAuth, AuthBase):
         return r
 
     def _header(self, request: requests.PreparedRequest) -> BearerHeader:
-        return self._run(self._source.acquire(), request)
+        return self._drive(self._source.acquire(), self._send, request)
 
     def token(self) -> TokenSet:
         """Return a usable token pair; fetch or renew it if that is due.
@@ -114,7 +113,7 @@ class MontaAuth(BaseAuth, AuthBase):
         Raises:
             MontaAuthError: no token can be had; a network failure is requests' own exception.
         """
-        return self._run(self._source.pair())
+        return self._drive(self._source.pair(), self._send)
 
     def bearer_token(self) -> str:
         """Return a usable access token, for clients that want it as a string."""
@@ -132,7 +131,7 @@ class MontaAuth(BaseAuth, AuthBase):
             with requests.Session() as by:
                 return self.application(by)
 
-        def ask(effect: Any) -> Reply:
+        def ask(effect: Ask) -> Reply:
             response = by.get(
                 effect.url,
                 headers=effect.headers,
@@ -142,19 +141,10 @@ class MontaAuth(BaseAuth, AuthBase):
             )
             return Reply(response.status_code, response.headers, response.content)
 
-        try:
-            return drive(find_application(self._source), ask)
-        except MontaAuthError as error:
-            failure = error
-        raise library_error(failure.with_traceback(None), getattr(failure, "request", None))
+        return self._drive(find_application(self._source), ask)
 
-    def _run(self, flow: Steps[T], request: requests.PreparedRequest | None = None) -> T:
-        try:
-            return drive(flow, self._send)
-        except (MontaAuthError, TransportFailure) as error:
-            failure = error
-        # Raised afresh and outside of the handler: no frame of the token call hangs on to it.
-        raise library_error(failure.with_traceback(None), request)
+    def _library_error(self, failure: Failure, request: Any) -> Exception:
+        return library_error(failure, request)
 
     def _send(self, effect: Send) -> Reply:
         if self._session is not None:
@@ -169,12 +159,12 @@ class MontaAuth(BaseAuth, AuthBase):
         request.data = b""
         try:
             settings = session.merge_environment_settings(call.url, {}, False, None, None)
-            timeout = _within(self._timeout, effect.timeout)
+            timeout = _within(self._timeout, effect)
             response = session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
             return Reply(response.status_code, response.headers, response.content)
         except Exception as error:
-            answer = getattr(error, "response", None)
-            if isinstance(answer, requests.Response):
+            answer = response_in(error, requests.Response)
+            if answer is not None:
                 # A hook of the session raised for the status.
                 return Reply(answer.status_code, answer.headers, answer.content)
             failure = transport_failure(error, call.secrets, hint)
@@ -192,7 +182,8 @@ def _no_auth(r: requests.PreparedRequest) -> requests.PreparedRequest:
     return r
 
 
-def _within(timeout: Timeout, left: float) -> Timeout:
+def _within(timeout: Timeout, effect: Send) -> Timeout:
     if isinstance(timeout, tuple):
-        return tuple(left if part is None else min(part, left) for part in timeout)  # type: ignore[return-value]
-    return left if timeout is None else min(timeout, left)
+        connect, read = timeout
+        return effect.within(connect), effect.within(read)
+    return effect.within(timeout)

@@ -26,7 +26,8 @@ def library_error(failure: Failure, request: requests.PreparedRequest | None) ->
     else:
         new = errors.recast(failure)
     if isinstance(new, requests.RequestException):
-        new.request = request
+        # Asking for the application fails with an error that has its request already.
+        new.request = request if request is not None else getattr(failure, "request", None)
     return new
 
 

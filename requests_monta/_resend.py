@@ -16,6 +16,7 @@ from requests.cookies import extract_cookies_to_jar
 from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 
+from monta_auth._adapters.auth import is_refused
 from monta_auth._core.origins import Origins
 from monta_auth._core.secret import BearerHeader
 from monta_auth._core.source import Source
@@ -58,7 +59,7 @@ class Resend:
         sent = refused.headers.get("Authorization")
         # Only the core makes headers of this kind, so that it is ours, whatever copy carries it.
         ours = sent if isinstance(sent, BearerHeader) else None
-        if not self._source.refuse(401, refused.url or "", ours, ours, self._origins):
+        if not is_refused(self._source, self._origins, 401, refused, ours):
             return response
         again = refused.copy()
         if not _rewound(again):

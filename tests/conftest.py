@@ -16,6 +16,7 @@ from monta_auth._core import shared_sources
 from monta_auth.emulator import Emulator, _state
 
 from .clock import Now
+from .simulation.flows import Hands
 
 
 class NetworkBlockedError(RuntimeError):
@@ -80,6 +81,12 @@ def _nothing_shared() -> Iterator[None]:
 @pytest.fixture
 def now() -> Now:
     return Now()
+
+
+@pytest.fixture
+def hands() -> Hands:
+    """Time for flows that a test drives itself."""
+    return Hands()
 
 
 @pytest.fixture

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from .._core.credentials import ClientSecret
-from .._core.errors import ConfigurationError
+from .._core.drivers import Flow, adrive, drive
+from .._core.errors import ConfigurationError, Failure, MontaAuthError, TransportFailure
 from .._core.leader import OnToken
 from .._core.origins import Origins
 from .._core.policy import RefreshPolicy
+from .._core.replies import Reply
 from .._core.shared_sources import shared_source
 from .._core.source import Source
 from .._core.state import Status
 from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
 from .token_source import TokenSource, token_source_of
+
+T = TypeVar("T")
+L = TypeVar("L")
+
+
+class SentRequest(Protocol):
+    """A request of any of the libraries, as it was sent."""
+
+    @property
+    def url(self) -> Any: ...
+
+    @property
+    def headers(self) -> Any: ...
+
+
+def is_refused(
+    source: Source, origins: Origins, status: int, request: SentRequest, header: str | None
+) -> bool:
+    """Tell the source that this request was answered; return whether to retry it once.
+
+    Args:
+        header: the one that its sender had from the source.
+    """
+    sent = request.headers.get("Authorization")
+    return source.refuse(status, str(request.url), sent, header, origins)
 
 
 class BaseAuth:
@@ -98,6 +125,35 @@ class BaseAuth:
     def status(self) -> Status:
         """Tell how the token is doing: expiry, last renewal and failure, counts; no secret."""
         return self.source.status()
+
+    # --- what the adapters share
+
+    def _drive(self, flow: Flow[L, T], perform: Callable[[L], Reply], request: object = None) -> T:
+        """Run a flow. What fails is raised as an error of the library, for this request.
+
+        It is raised afresh and outside of the handler: no frame of the token call hangs on to it.
+        """
+        try:
+            return drive(flow, perform)
+        except (MontaAuthError, TransportFailure) as error:
+            failure = error
+        raise self._library_error(failure.with_traceback(None), request)
+
+    async def _adrive(
+        self, flow: Flow[L, T], perform: Callable[[L], Awaitable[Reply]], request: object = None
+    ) -> T:
+        """As `_drive`, under asyncio or trio."""
+        try:
+            return await adrive(flow, perform)
+        except (MontaAuthError, TransportFailure) as error:
+            failure = error
+        raise self._library_error(failure.with_traceback(None), request)
+
+    def _library_error(self, failure: Failure, request: Any) -> Exception:
+        """Return what a caller of the library gets for a failure of the core."""
+        raise NotImplementedError  # pragma: no cover - each adapter has its own
+
+    # --- copies and pickles
 
     def __repr__(self) -> str:
         module = type(self).__module__.partition(".")[0]

@@ -18,6 +18,7 @@ from .._core.errors import (
 
 E = TypeVar("E", bound=MontaAuthError)
 X = TypeVar("X", bound=Exception)
+R = TypeVar("R")
 
 
 class LibraryErrors:
@@ -50,6 +51,12 @@ class LibraryErrors:
     def recast(self, error: MontaAuthError) -> MontaAuthError:
         """Return a new error that says and carries the same; one that is ours alone stays that."""
         return recast(error, self._by_ours.get(type(error), type(error)))
+
+
+def response_in(error: BaseException | None, kind: type[R]) -> R | None:
+    """Return the response of a library's error, as of a hook that raised for the status."""
+    response = getattr(error, "response", None)
+    return response if isinstance(response, kind) else None
 
 
 def transport_error(

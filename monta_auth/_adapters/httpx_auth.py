@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from .._core.application import Application, find_application
+from .._core.application import Application, Ask, find_application
 from .._core.credentials import ClientSecret
-from .._core.drivers import Raised, adrive, drive
+from .._core.drivers import Raised
 from .._core.effects import Send
-from .._core.errors import ConfigurationError, MontaAuthError, TransportFailure
+from .._core.errors import ConfigurationError, Failure
 from .._core.leader import OnToken
 from .._core.policy import RefreshPolicy
 from .._core.replies import Reply
@@ -90,13 +90,11 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
         if by is None:
             with self._library.module.Client() as by:
                 return self.token(by)
-        try:
-            return drive(
-                self._source.pair(), lambda effect: _unwrap(self._library.send(by, effect, by))
-            )
-        except (MontaAuthError, TransportFailure) as error:
-            failure = error
-        self._raise(failure)
+
+        def send(effect: Send) -> Reply:
+            return _unwrap(self._library.send(by, effect, by))
+
+        return self._drive(self._source.pair(), send)
 
     async def atoken(self, client: AsyncClientT | None = None) -> TokenSet:
         """As `token`, for async code and an ``AsyncClient``."""
@@ -108,11 +106,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
         async def send(effect: Send) -> Reply:
             return _unwrap(await self._library.asend(by, effect, by))
 
-        try:
-            return await adrive(self._source.pair(blocking=False), send)
-        except (MontaAuthError, TransportFailure) as error:
-            failure = error
-        self._raise(failure)
+        return await self._adrive(self._source.pair(blocking=False), send)
 
     def bearer_token(self, client: ClientT | None = None) -> str:
         """Return a usable access token, for clients that want it as a string.
@@ -137,15 +131,11 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
             with self._library.module.Client() as by:
                 return self.application(by)
 
-        def ask(effect: Any) -> Reply:
+        def ask(effect: Ask) -> Reply:
             response = by.get(effect.url, headers=effect.headers, auth=self, follow_redirects=False)
             return Reply(response.status_code, response.headers, response.content)
 
-        try:
-            return drive(find_application(self._source), ask)
-        except MontaAuthError as error:
-            failure = error
-        self._raise(failure)
+        return self._drive(find_application(self._source), ask)
 
     async def aapplication(self, client: AsyncClientT | None = None) -> Application:
         """As `application`, for async code and an ``AsyncClient``."""
@@ -154,17 +144,13 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
             async with self._library.module.AsyncClient() as by:
                 return await self.aapplication(by)
 
-        async def ask(effect: Any) -> Reply:
+        async def ask(effect: Ask) -> Reply:
             response = await by.get(
                 effect.url, headers=effect.headers, auth=self, follow_redirects=False
             )
             return Reply(response.status_code, response.headers, response.content)
 
-        try:
-            return await adrive(find_application(self._source), ask)
-        except MontaAuthError as error:
-            failure = error
-        self._raise(failure)
+        return await self._adrive(find_application(self._source), ask)
 
     @property
     def _sync_client(self) -> Any:
@@ -175,8 +161,8 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
         is_async = isinstance(self._client, self._library.module.AsyncClient)
         return self._client if is_async else None
 
-    def _raise(self, failure: MontaAuthError | TransportFailure) -> NoReturn:
-        raise self._library.error(failure.with_traceback(None), None)
+    def _library_error(self, failure: Failure, request: Any) -> Exception:
+        return self._library.error(failure, request)
 
 
 def _unwrap(outcome: Reply | Raised) -> Reply:

@@ -18,6 +18,8 @@ from .._core.origins import Origins
 from .._core.replies import Reply
 from .._core.secret import BearerHeader
 from .._core.source import Source
+from .auth import is_refused
+from .errors import response_in
 from .httpx_library import Library
 
 
@@ -149,11 +151,8 @@ class _Flow:
         return None
 
     def _is_refused(self, response: Any) -> bool:
-        request = response.request
-        sent = request.headers.get("Authorization")
-        return self._auth._source.refuse(
-            response.status_code, str(request.url), sent, self.header, self._auth._origins
-        )
+        auth, status = self._auth, response.status_code
+        return is_refused(auth._source, auth._origins, status, response.request, self.header)
 
     def _is_repeatable(self, stream: Any) -> bool:
         """Whether the body can be sent again; not if an event hook replaced its stream."""
@@ -191,8 +190,8 @@ class _Flow:
         """Return what the caller gets in place of the exception that the client is raising."""
         library, steps, call = self._library, self.steps, self._call
         if call is None:
-            response = getattr(cause, "response", None)
-            if isinstance(response, library.module.Response):
+            response = response_in(cause, library.module.Response)
+            if response is not None:
                 self._is_refused(response)  # an event hook raised for a 401 before we saw it
             return library.too_many_redirects(cause) if self._calls else None
         failure = library.failure(cause, call)

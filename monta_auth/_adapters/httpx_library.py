@@ -20,7 +20,7 @@ from .._core.errors import (
 )
 from .._core.replies import Reply
 from .._core.token_calls import TokenRequest
-from .errors import LibraryErrors, transport_error
+from .errors import LibraryErrors, response_in, transport_error
 
 #: Key in a request's extensions by which a token call and its redirects are known.
 _MARK = "monta_auth.token_call"
@@ -62,10 +62,8 @@ class Library:
         is_request = isinstance(like, self.module.Request)
         given = like.extensions.get("timeout", {}) if is_request else like.timeout.as_dict()
         timeout: dict[str, float | None] = dict(given)
-        within: dict[str, float] = {}
-        for name in ("connect", "read", "write", "pool"):
-            seconds = timeout.get(name)
-            within[name] = effect.timeout if seconds is None else min(seconds, effect.timeout)
+        names = ("connect", "read", "write", "pool")
+        within = {name: effect.within(timeout.get(name)) for name in names}
         return self._token_call(effect.request, within, like.headers.get("User-Agent"))
 
     def send(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
@@ -109,8 +107,8 @@ class Library:
         response: Any = result
         try:
             if isinstance(result, Exception):
-                response = getattr(result, "response", None)
-                if not isinstance(response, self.module.Response):
+                response = response_in(result, self.module.Response)
+                if response is None:
                     return Raised(self.failure(result, call) or self.transport_failure(result))
                 # A hook of the client raised for the status.
             if response.request is not call:

@@ -26,6 +26,10 @@ class Send:
         self.request = request
         self.timeout = timeout
 
+    def within(self, seconds: float | None) -> float:
+        """Return the shorter one of this call's limit and another, where None is none."""
+        return self.timeout if seconds is None else min(seconds, self.timeout)
+
 
 class Wait:
     """Wait until this flight has ended, for at most `seconds`."""

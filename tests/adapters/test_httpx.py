@@ -484,7 +484,7 @@ def test_an_interrupt_while_the_flow_itself_is_busy_leaves_nobody_waiting(lib: L
         with pytest.raises(KeyboardInterrupt) as kept:
             client.get(GOOD)
         assert kept.value.__traceback__ is not None
-        assert auth.source._state._flight is None
+        assert auth._source._state._flight is None
         assert client.get(GOOD).status_code == 200
 
 

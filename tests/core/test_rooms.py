@@ -111,3 +111,17 @@ def test_a_module_of_the_core_uses_only_modules_above_it(name: str) -> None:
 def test_a_room_uses_only_rooms_below_it(module: str) -> None:
     own = room(module)
     assert {room(used) for used in uses(module)} <= MAY_USE[own] | {own}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_is_part_of_an_import_cycle(module: str) -> None:
+    """Not even for type checkers alone: what cannot be read apart is one module."""
+    seen: set[str] = set()
+    todo = set(uses(module))
+    while todo:
+        name = todo.pop()
+        if MODULES[name].name == "__init__.py" and module.startswith(f"{name}."):
+            continue  # a package is what its modules make of it
+        assert name != module
+        seen.add(name)
+        todo |= set(uses(name)) - seen
