@@ -144,7 +144,11 @@ class _Dialect:
         self.base_url = base_url
         self._client = client
         self._origins = Origins(base_url)
-        self._host = urlsplit(base_url).hostname
+        base = urlsplit(base_url)
+        self._kinds: dict[tuple[str | None, str], Kind] = {
+            (base.hostname, base.path + "/auth/token"): "mint",
+            (base.hostname, base.path + "/auth/refresh"): "refresh",
+        }
 
     def choose(self, url: str, headers: Any, body: str) -> tuple[str, Any, str]:
         """Where a renewal goes: a refresh token that is over is not worth a call."""
@@ -216,10 +220,9 @@ class _Dialect:
             raise
 
     def _kind(self, url: str) -> Kind | None:
+        """Which token call this URL is of, if any."""
         split = urlsplit(url)
-        if split.hostname != self._host or split.path not in self._origins.auth_paths:
-            return None
-        return "refresh" if split.path.endswith("/auth/refresh") else "mint"
+        return self._kinds.get((split.hostname, split.path))
 
     def _error(self, reply: Reply, request: TokenRequest, wall: float) -> monta_auth.MontaAuthError:
         if request.kind == "mint" and reply.status == 401:

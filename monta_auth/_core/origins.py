@@ -1,4 +1,4 @@
-"""Which URLs may carry the token.
+"""Which URLs are allowed to receive the token.
 
 An origin is scheme, host and port. Plain http is accepted for loopback only: a bearer token
 on an open wire is a token given away.
@@ -59,17 +59,14 @@ def clean_base_url(value: str | None) -> str:
 
 
 class Origins:
-    """The origins that may carry the token: that of `base_url` and those of `allowed`."""
+    """The allowed origins: that of `base_url` and those of `allowed`."""
 
     def __init__(self, base_url: str, allowed: Iterable[str] = ()) -> None:
         if isinstance(allowed, str):
             raise ConfigurationError("allowed_origins takes a list of URLs, not a single string")
         split = urlsplit(base_url)
-        # Between these two, in the order of strings, lie the URLs below the base URL whose path
-        # goes on with something behind "auth/". Two comparisons tell nearly every request of an
-        # API client, without parsing.
-        self.low, self.high = base_url + "/auth0", base_url + "0"
-        self.auth_paths = {split.path + "/auth/token", split.path + "/auth/refresh"}
+        self._inside, self._auth = base_url + "/", base_url + "/auth/"
+        self._auth_paths = {split.path + "/auth/token", split.path + "/auth/refresh"}
         self._base = _checked_origin(split, "base_url")
         self._allowed = {self._base}
         self._allowed.update(
@@ -77,16 +74,17 @@ class Origins:
         )
 
     def allows(self, url: str) -> bool:
-        """Whether a request to this absolute URL may carry the token.
+        """Whether a request to this absolute URL is allowed to receive the token.
 
         The auth endpoints themselves get none: they take credentials, not a bearer token.
         """
-        if self.low <= url < self.high:
+        # Nearly every request of an API client is told by this, without parsing.
+        if url.startswith(self._inside) and not url.startswith(self._auth):
             return True
         origin = _origin_of(url)
         if origin not in self._allowed:
             return False
-        return origin != self._base or urlsplit(url).path not in self.auth_paths
+        return origin != self._base or urlsplit(url).path not in self._auth_paths
 
     def warn_about(self, url: str) -> None:
         """Log once in this process, for each foreign origin, that no token goes there."""
