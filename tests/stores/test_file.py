@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import logging
 import os
 import pickle
 import random
@@ -22,7 +21,6 @@ from typing import Any
 import filelock
 import platformdirs
 import pytest
-import requests
 
 from monta_auth import RefreshPolicy, TokenStoreError, stores
 from monta_auth.emulator import Emulator
@@ -30,6 +28,7 @@ from monta_auth.stores import FileStore, _file, record_key
 from requests_monta import MontaAuth
 
 from .contract import ID, URL, make_pair
+from .helpers import get, held, put, warnings_of
 
 CHANCE = random.SystemRandom()
 
@@ -64,25 +63,6 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     old = os.umask(request.param)
     yield request.param
     os.umask(old)
-
-
-def put(store: Any, serial: int) -> None:
-    lease = store.try_lock(8.0)
-    store.save(make_pair(serial), lease)
-    lease.release()
-
-
-def held(store: Any) -> str | None:
-    pair = store.load()
-    return None if pair is None else pair.access_token
-
-
-def get(auth: MontaAuth, monta: Emulator) -> int:
-    return requests.get(monta.base_url + "/auth/me", auth=auth, timeout=10).status_code
-
-
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
 def run(code: str, **environment: str | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import pickle
 import sys
 import time
@@ -17,7 +16,6 @@ import pytest
 import redis
 import redis.asyncio
 import redis.sentinel
-import requests
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -29,6 +27,7 @@ from requests_monta import MontaAuth
 
 from .contract import ID, URL, make_pair
 from .fleet import ASYNC_LIMITS, LIMITS, RedisServer
+from .helpers import get, held, put, warnings_of
 
 KEY = f"monta-auth:{{{record_key(URL, ID)}}}"
 PAIR, LOCK = f"{KEY}:pair", f"{KEY}:lock"
@@ -64,25 +63,6 @@ def make_auth(monta: Emulator) -> Callable[[str], MontaAuth]:
         )
 
     return make
-
-
-def get(auth: MontaAuth, monta: Emulator) -> int:
-    return requests.get(monta.base_url + "/auth/me", auth=auth, timeout=10).status_code
-
-
-def put(store: Any, serial: int, **changes: Any) -> None:
-    lease = store.try_lock(8.0)
-    store.save(make_pair(serial).__replace__(**changes), lease)
-    lease.release()
-
-
-def held(store: Any) -> str | None:
-    pair = store.load()
-    return None if pair is None else pair.access_token
-
-
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
 # --- what is written there
