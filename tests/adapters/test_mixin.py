@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import pickle
-from collections.abc import Iterator
 from typing import Any, cast
 
 import httpx
@@ -43,12 +42,6 @@ class AsyncHttpx2Sdk(httpx2_monta.MontaAuthMixin, httpx2.AsyncClient):
 
 SDKS: list[Any] = [RequestsSdk, HttpxSdk, AsyncHttpxSdk, Httpx2Sdk, AsyncHttpx2Sdk]
 OF_HTTPX = SDKS[1:]
-
-
-@pytest.fixture
-def site() -> Iterator[Emulator]:
-    with Emulator() as emulator:
-        yield emulator
 
 
 def settings(site: Emulator) -> MontaAuthSettings:

@@ -1,4 +1,4 @@
-"""`site` is the emulator, `speak` makes each of Authlib's clients in turn."""
+"""`speak` makes each of Authlib's clients in turn."""
 
 from __future__ import annotations
 
@@ -44,12 +44,6 @@ class Speaker:
 
 
 Speak = Callable[..., Speaker]
-
-
-@pytest.fixture
-def site() -> Iterator[Emulator]:
-    with Emulator() as emulator:
-        yield emulator
 
 
 @pytest.fixture
