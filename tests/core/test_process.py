@@ -246,8 +246,8 @@ def test_an_interrupt_during_a_wait_leaves_the_source_in_order() -> None:
         leader = threading.Thread(target=drive, args=(source.acquire(), slow))
         leader.start()
         assert calling.wait(10)
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
         try:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
             drive(source.acquire(), slow)
         except KeyboardInterrupt:
             print("interrupted")
