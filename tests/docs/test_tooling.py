@@ -1,0 +1,34 @@
+"""tox.ini says what is checked, and with which Pythons; all other files say the same."""
+
+from __future__ import annotations
+
+import re
+from configparser import ConfigParser
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+TOX = ConfigParser(interpolation=None)
+TOX.read_string(read("tox.ini"))
+ENVIRONMENTS = TOX["tox"]["env_list"].split(", ")
+PYTHONS = [f"3.{name[3:]}" for name in ENVIRONMENTS if name.startswith("py3")]
+PAGE = read("docs/contributing.rst")
+
+
+def test_each_python_that_is_tested_is_promised_and_no_other() -> None:
+    settings = read("setup.cfg")
+    assert re.findall(r"Python :: (3\.\d+)$", settings, re.MULTILINE) == PYTHONS
+    assert f"python_requires = >={PYTHONS[0]}\n" in settings
+    first, last = (python.replace(".", "") for python in (PYTHONS[0], PYTHONS[-1]))
+    assert f"``tox -e py{first}`` (to ``py{last}``)\n" in PAGE
+
+
+def test_the_page_has_a_row_for_each_check() -> None:
+    shown = re.findall(r"^   \* - ``tox -e (\w+)``", PAGE, re.MULTILINE)
+    defined = [name.partition(":")[2] for name in TOX.sections() if name.startswith("testenv:")]
+    assert sorted(shown) == sorted(["py311", *defined])
