@@ -97,7 +97,6 @@ def test_the_page_shows_every_command() -> None:
     assert TEXT.count("code-block:: console") == len(BLOCKS) == len(EXAMPLES)
 
 
-@pytest.mark.timeout(60)
 def test_the_commands_print_what_the_page_shows(
     shell: Callable[[str], str], monta: Emulator, state_home: Path
 ) -> None:
@@ -147,7 +146,6 @@ def test_the_tables_are_the_codes() -> None:
     assert "at most 12 times" in TEXT
 
 
-@pytest.mark.timeout(60)
 def test_the_commands_of_the_readme_work(shell: Callable[[str], str], monta: Emulator) -> None:
     readme = DOCS.parent / "README.rst"
     section = readme.read_text(encoding="utf-8").partition("At the command line\n")[2]
