@@ -34,7 +34,7 @@ def _can_go_back(body: IOBasePayload) -> bool:
     # There is no public way to the file that the user gave.
     file: Any = getattr(body, "_value", None)
     try:
-        return bool(file.seekable()) and file.tell() >= 0
+        return bool(file.seekable()) and file.seek(file.tell()) >= 0
     except (AttributeError, OSError, ValueError):  # ValueError: it has been closed
         return False
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from .._core.credentials import ClientSecret
 from .._core.drivers import Flow, adrive, drive
+from .._core.effects import Effect
 from .._core.errors import ConfigurationError, Failure, MontaAuthError, TransportFailure
 from .._core.leader import OnToken
 from .._core.origins import Origins
@@ -20,7 +21,7 @@ from .._core.tokens import TokenSet
 from .token_source import TokenSource, token_source_of
 
 T = TypeVar("T")
-L = TypeVar("L")
+L = TypeVar("L", bound=Effect)
 
 
 class SentRequest(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from .._core.errors import (
     FailureKind,
@@ -38,7 +38,7 @@ class LibraryErrors:
                 "__qualname__": f"errors.{ours.__name__}",
                 "__doc__": ours.__doc__,
             }
-            made: type[E] = type(ours.__name__, (ours, theirs), names)
+            made = cast("type[E]", type(ours.__name__, (ours, theirs), names))
             self._by_ours[ours] = made
             return made
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Generator
 from typing import Any, ClassVar, NoReturn, Protocol
 
 from .._core.drivers import Done, Raised, aadvance, advance, resume
-from .._core.effects import Send
+from .._core.effects import Send, Steps
 from .._core.errors import Failure, MontaAuthError, TransportFailure
 from .._core.origins import Origins
 from .._core.replies import Reply
@@ -126,7 +126,7 @@ class _Flow:
     """
 
     header: BearerHeader | None = None
-    steps: Generator[Any, Any, Any] | None = None
+    steps: Steps[BearerHeader] | None = None
     _call: Any = None
     _is_retry = False
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from .effects import Effect
 from .errors import InvalidTokenResponseError, RateLimitError, TokenEndpointError
 from .frozen import Frozen
 from .replies import Reply, error_of, is_worth_a_retry, json_object, wait_hint
@@ -86,7 +87,7 @@ class Application(Frozen):
         self._set(locals())
 
 
-class Ask:
+class Ask(Effect):
     """Effect: GET this URL with the token, without following redirects; send back its `Reply`."""
 
     __slots__ = ("headers", "url")

@@ -11,19 +11,19 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, final
 
-from .effects import Call, Sleep, Wait
+from .effects import Call, Effect, Sleep, Wait
 from .errors import ConfigurationError, MontaAuthError, TransportFailure
 from .replies import Reply
 
 T = TypeVar("T")
 #: The effects of a flow that its driver does not perform itself, such as `Send`.
-L = TypeVar("L")
-Y = TypeVar("Y")
+L = TypeVar("L", bound=Effect)
 Flow = Generator[Call | Wait | Sleep | L, Any, T]
 
 
+@final
 class Done(Generic[T]):
     """The end of a flow, with what it returned."""
 
@@ -110,7 +110,7 @@ async def aadvance(flow: Flow[L, T], outcome: object = None) -> L | Done[T]:
             return effect
 
 
-def resume(flow: Generator[Y, Any, T], outcome: object) -> Y | Done[T]:
+def resume(flow: Flow[L, T], outcome: object) -> Call | Wait | Sleep | L | Done[T]:
     """Send or throw the outcome into the flow; return its next effect, or `Done`."""
     try:
         return flow.throw(outcome.take()) if isinstance(outcome, Raised) else flow.send(outcome)

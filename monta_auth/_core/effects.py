@@ -17,7 +17,13 @@ from .token_calls import TokenRequest
 T = TypeVar("T")
 
 
-class Send:
+class Effect:
+    """One thing that a flow asks for."""
+
+    __slots__ = ()
+
+
+class Send(Effect):
     """Make this call to an auth endpoint, within `timeout` seconds; send back its `Reply`."""
 
     __slots__ = ("request", "timeout")
@@ -31,7 +37,7 @@ class Send:
         return self.timeout if seconds is None else min(seconds, self.timeout)
 
 
-class Wait:
+class Wait(Effect):
     """Wait until this flight has ended, for at most `seconds`."""
 
     __slots__ = ("flight", "seconds")
@@ -41,7 +47,7 @@ class Wait:
         self.seconds = seconds
 
 
-class Sleep:
+class Sleep(Effect):
     """Do nothing for `seconds`."""
 
     __slots__ = ("seconds",)
@@ -50,7 +56,7 @@ class Sleep:
         self.seconds = seconds
 
 
-class Call:
+class Call(Effect):
     """Call this function of the user's or of a store; send back what it returns.
 
     An async driver awaits a coroutine function and runs any other in a worker thread. It lets
@@ -64,10 +70,8 @@ class Call:
         self.args = args
 
 
-Effect = Send | Wait | Sleep | Call
-
 #: A flow that ends with a T. What is sent into it depends on the effect that it yielded.
-Steps = Generator[Effect, Any, T]
+Steps = Generator[Send | Wait | Sleep | Call, Any, T]
 
 
 class Turn:
@@ -93,7 +97,7 @@ class Turn:
     def call(self, function: Callable[..., T | Awaitable[T]], *args: object) -> Steps[T]:
         return self._do(Call(function, *args))
 
-    def _do(self, effect: Effect) -> Steps[Any]:
+    def _do(self, effect: Send | Sleep | Call) -> Steps[Any]:
         try:
             outcome = yield effect
         except Exception:

@@ -110,7 +110,7 @@ class TransportFailure(Exception):
     ) -> None:
         super().__init__(text, kind, sent, library_class)
         self.text = text
-        self.kind = kind
+        self.kind: FailureKind = kind
         self.sent = sent
         self.library_class = library_class
 

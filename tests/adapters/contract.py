@@ -83,7 +83,6 @@ class Harness:
     # What most libraries can do. Where one cannot, its harness says why.
     sends_files = True
     sends_iterables = True
-    rewinds_files = True
     keeps_refused_responses = True
     measures_elapsed = True
     pickles_responses = True

@@ -175,8 +175,6 @@ class Aiohttp(InLoop):
     tries = 2
     # A list means form fields.
     sends_iterables = False
-    # aiohttp rewinds a file while it sends it again: too late to return the 401.
-    rewinds_files = False
     # The history of a response holds redirects only.
     keeps_refused_responses = False
     # A response has no `elapsed` and cannot be pickled.

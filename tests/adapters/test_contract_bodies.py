@@ -157,7 +157,7 @@ def test_multipart_with_an_unseekable_file_hands_the_401_over(h: Harness, monta:
         _is_handed_over(h, monta, options)
 
 
-@needs("sends_files", "rewinds_files")
+@needs("sends_files")
 def test_a_file_that_cannot_go_back_any_more_hands_the_401_over(h: Harness, monta: Monta) -> None:
     class Closing(io.BytesIO):
         is_gone = False
