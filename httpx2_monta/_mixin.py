@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import httpx2
 
-from monta_auth import MontaAuthSettings
 from monta_auth._adapters.mixin import Mixin
 
 from ._auth import MontaAuth
@@ -31,6 +28,5 @@ class MontaAuthMixin(Mixin):
     """
 
     _clients = (httpx2.Client, httpx2.AsyncClient)
-
-    def _make_auth(self, arguments: MontaAuthSettings) -> MontaAuth:
-        return MontaAuth(client=cast(Any, self), **arguments)
+    _monta_auth = MontaAuth
+    _monta_argument = "client"

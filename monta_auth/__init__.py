@@ -4,8 +4,9 @@ This is the core, which imports no HTTP library. Use it through `requests_monta`
 `httpx2_monta` or `aiohttp_monta`.
 """
 
-from . import stores as stores
-from ._adapters.settings import MontaAuthSettings
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from ._adapters.token_source import TokenSource
 from ._core.application import Application
 from ._core.errors import (
@@ -21,6 +22,10 @@ from ._core.origins import PARTNER_API, PARTNER_SANDBOX_API, PUBLIC_API
 from ._core.policy import Clock, RefreshPolicy
 from ._core.state import Status
 from ._core.tokens import TokenSet
+
+if _TYPE_CHECKING:
+    from . import stores
+    from ._adapters.settings import MontaAuthSettings
 
 __version__ = "0.1.0"
 
@@ -44,3 +49,16 @@ __all__ = [
     "TokenStoreError",
     "stores",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import what most programs do not need when it is asked for."""
+    if name == "stores":
+        return _import_module(".stores", __name__)
+    if name == "MontaAuthSettings":
+        return _import_module("._adapters.settings", __name__).MontaAuthSettings
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import requests
 
-from monta_auth import MontaAuthSettings
 from monta_auth._adapters.mixin import Mixin
 
 from ._auth import MontaAuth
@@ -30,6 +27,5 @@ class MontaAuthMixin(Mixin):
     """
 
     _clients = (requests.Session,)
-
-    def _make_auth(self, arguments: MontaAuthSettings) -> MontaAuth:
-        return MontaAuth(session=cast(Any, self), **arguments)
+    _monta_auth = MontaAuth
+    _monta_argument = "session"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from .._core.credentials import ClientSecret
 from .._core.drivers import Flow, adrive, drive
@@ -20,26 +20,20 @@ from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
 from .token_source import TokenSource, token_source_of
 
+#: Arguments that belong to a source: one that is given has them already.
+_OF_A_SOURCE = ("client_id", "client_secret", "token", "store", "on_token", "policy")
+
 T = TypeVar("T")
 L = TypeVar("L", bound=Effect)
 
 
-class SentRequest(Protocol):
-    """A request of any of the libraries, as it was sent."""
-
-    @property
-    def url(self) -> Any: ...
-
-    @property
-    def headers(self) -> Any: ...
-
-
 def is_refused(
-    source: Source, origins: Origins, status: int, request: SentRequest, header: str | None
+    source: Source, origins: Origins, status: int, request: Any, header: str | None
 ) -> bool:
     """Tell the source that this request was answered; return whether to retry it once.
 
     Args:
+        request: of any of the libraries, as it was sent.
         header: the one that its sender had from the source.
     """
     sent = request.headers.get("Authorization")
@@ -76,16 +70,8 @@ class BaseAuth:
         self._base_url = base_url
         allowed = allowed_origins or ()
         self._allowed_origins = allowed if isinstance(allowed, str) else tuple(allowed)
-        # A source that is given has these already.
-        of_a_source = {
-            "client_id": client_id,
-            "client_secret": client_secret,
-            "token": token,
-            "store": store,
-            "on_token": on_token,
-            "policy": policy,
-        }
-        self._settings: dict[str, Any] = {k: v for k, v in of_a_source.items() if v is not None}
+        given = locals()
+        self._settings: dict[str, Any] = {n: given[n] for n in _OF_A_SOURCE if given[n] is not None}
         self._connect()
 
     def _connect(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from .._core.errors import ConfigurationError
-from .settings import MontaAuthSettings
+
+if TYPE_CHECKING:
+    from .settings import MontaAuthSettings
 
 
 class Mixin:
@@ -13,6 +15,10 @@ class Mixin:
 
     #: What it can be mixed into.
     _clients: ClassVar[tuple[type, ...]]
+    #: The class of the auth, and its argument for the client that makes the token calls. Their
+    #: names are none that a client may have.
+    _monta_auth: ClassVar[type]
+    _monta_argument: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -35,7 +41,6 @@ class Mixin:
             raise ConfigurationError("auth= and monta_auth= exclude each other")
         super().__init__(*args, **kwargs)
         if other is None:
-            cast(Any, self).auth = self._make_auth(monta_auth if monta_auth is not None else {})
-
-    def _make_auth(self, arguments: MontaAuthSettings) -> object:
-        raise NotImplementedError  # pragma: no cover - each adapter's mixin has its own
+            cast(Any, self).auth = self._monta_auth(
+                **{self._monta_argument: self}, **(monta_auth or {})
+            )

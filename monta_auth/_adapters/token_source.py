@@ -13,6 +13,8 @@ from .._core.state import Status
 from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
 
+_PICKLED = ("client_id", "client_secret", "base_url", "store", "on_token", "policy")
+
 
 class TokenSource:
     """Holds one token pair for one client at one base URL, and renews it for all who ask.
@@ -46,24 +48,9 @@ class TokenSource:
         policy: RefreshPolicy | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._source = Source(
-            client_id,
-            client_secret,
-            base_url=base_url,
-            token=token,
-            store=store,
-            on_token=on_token,
-            policy=policy,
-            clock=clock,
-        )
-        self._settings: dict[str, Any] = {
-            "client_id": client_id,
-            "client_secret": client_secret,
-            "base_url": base_url,
-            "store": store,
-            "on_token": on_token,
-            "policy": policy,
-        }
+        given = locals()
+        self._settings: dict[str, Any] = {name: given[name] for name in _PICKLED}
+        self._source = Source(token=token, clock=clock, **self._settings)
         _of_a_source[self._source] = self
 
     @property

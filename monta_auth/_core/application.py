@@ -41,21 +41,6 @@ class Application(Frozen):
         created_at, updated_at: aware, in UTC (public only).
     """
 
-    __slots__ = _fields = (
-        "id",
-        "user_id",
-        "name",
-        "client_id",
-        "scopes",
-        "rate_limit",
-        "rate_limit_interval",
-        "operator_id",
-        "operator_ids",
-        "team_ids",
-        "created_at",
-        "updated_at",
-    )
-
     id: int | None
     user_id: int | None
     name: str | None

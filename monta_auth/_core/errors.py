@@ -53,6 +53,9 @@ class MontaAuthError(Exception):
         self.retryable = retryable
 
 
+_CARRIED = ("status", "error_code", "message", "request_id", "retry_after", "retryable")
+
+
 class ConfigurationError(MontaAuthError, ValueError):
     """The settings cannot work. It is no HTTP library's error: retrying is pointless."""
 
@@ -132,12 +135,4 @@ def in_words(failure: Failure) -> str:
 
 def recast(error: MontaAuthError, kind: type[MontaAuthError]) -> MontaAuthError:
     """Return a new instance of `kind` that says and carries what `error` does."""
-    return kind(
-        str(error),
-        status=error.status,
-        error_code=error.error_code,
-        message=error.message,
-        request_id=error.request_id,
-        retry_after=error.retry_after,
-        retryable=error.retryable,
-    )
+    return kind(str(error), **{name: getattr(error, name) for name in _CARRIED})

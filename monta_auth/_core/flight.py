@@ -31,17 +31,6 @@ class Flight:
         over: whether the flight has ended, in whichever way.
     """
 
-    __slots__ = (
-        "_wakers",
-        "after_refusal",
-        "failure",
-        "leader",
-        "over",
-        "reason",
-        "refreshing",
-        "touched",
-    )
-
     def __init__(self, leader: int, now: float) -> None:
         self.leader = leader
         self.touched = now

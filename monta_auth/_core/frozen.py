@@ -12,12 +12,15 @@ from typing import Any, ClassVar, NoReturn, Self
 class Frozen:
     """Values with fields: equal by their fields, hashable, and never changed.
 
-    `__init__` of a subclass takes its fields in the order of ``_fields``, with their names, and
+    A subclass annotates its fields. Its `__init__` takes them in that order, with their names, and
     hands its ``locals()`` to `_set`.
     """
 
     __slots__ = ()
     _fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        cls._fields = tuple(cls.__annotations__)
 
     def _set(self, values: dict[str, Any]) -> None:
         for name in self._fields:

@@ -41,18 +41,6 @@ class HeldPair:
         dropped: why its access token is not used any more, if that is so.
     """
 
-    __slots__ = (
-        "advisory_at",
-        "after_refusal",
-        "born",
-        "dropped",
-        "expires",
-        "header",
-        "mandatory_at",
-        "pair",
-        "refresh_until",
-    )
-
     def __init__(
         self,
         pair: TokenSet,

@@ -72,14 +72,14 @@ class RefreshPolicy(Frozen):
             or `attempts` or `deadline` leaves no call at all.
     """
 
-    __slots__ = _fields = (
+    __slots__ = (
         "advisory",
-        "mandatory",
-        "deadline",
         "attempts",
-        "sleep_limit",
         "cooldown",
+        "deadline",
+        "mandatory",
         "pause",
+        "sleep_limit",
     )
 
     advisory: float

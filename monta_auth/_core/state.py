@@ -38,18 +38,6 @@ class Status(Frozen):
         refusals: access tokens that the API refused with a 401.
     """
 
-    __slots__ = _fields = (
-        "access_expires_at",
-        "refresh_expires_at",
-        "last_renewal",
-        "last_failure",
-        "next_try",
-        "mints",
-        "refreshes",
-        "failures",
-        "refusals",
-    )
-
     access_expires_at: datetime | None
     refresh_expires_at: datetime | None
     last_renewal: datetime | None

@@ -34,13 +34,13 @@ class TokenSet(Frozen):
         ConfigurationError: a token could not stand in a header, or a date has no time zone.
     """
 
-    __slots__ = _fields = (
-        "access_token",
-        "refresh_token",
+    __slots__ = (
         "access_expires_at",
-        "refresh_expires_at",
-        "issued_at",
+        "access_token",
         "application_id",
+        "issued_at",
+        "refresh_expires_at",
+        "refresh_token",
         "user_id",
     )
 
