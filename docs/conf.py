@@ -3,13 +3,13 @@
 import inspect
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from sphinx.util.typing import stringify_annotation
 
 import monta_auth
-from monta_auth._core.frozen import Frozen
 
 sys.path.insert(0, str(Path(__file__).parent))  # for _diagrams
 
@@ -47,19 +47,12 @@ _CLIENTS = {
 }
 
 
-def _parameters(obj: Any) -> dict[str, Any]:
-    """The names that a docstring may speak of without their being a link, with their types."""
-    call: Any = inspect.getattr_static(obj, "__init__") if isinstance(obj, type) else obj
-    names: dict[str, Any] = {}
+def _parameters(obj: Any) -> set[str]:
+    """Return the names that a docstring may mention without a link."""
     try:
-        names |= dict.fromkeys(inspect.signature(call).parameters, Any)
-        names |= get_type_hints(call)
-    except (TypeError, ValueError, NameError):
-        pass  # no function; a module; or types that only a type checker imports
-    names.pop("self", None)
-    if isinstance(obj, type) and issubclass(obj, Frozen):
-        names |= {n: t for n, t in get_type_hints(obj).items() if n in obj._fields}
-    return names
+        return {*inspect.signature(obj).parameters}
+    except (TypeError, ValueError):
+        return set()  # a module or a value
 
 
 def mark_arguments(
@@ -91,22 +84,24 @@ def _sections_last(lines: list[str]) -> list[str]:
 def complete_types(
     app: Any, what: str, name: str, obj: Any, options: Any, args: str, returns: str
 ) -> tuple[str, None] | None:
-    """Tell the types that autodoc cannot: of constructors, of type variables."""
+    """Add the types that autodoc leaves out: of constructors, and for type variables."""
     notes = app.env.current_document.autodoc_annotations.setdefault(name, {})
     if what in ("class", "exception"):
-        notes.update((n, stringify_annotation(t, "smart")) for n, t in _parameters(obj).items())
         if issubclass(obj, monta_auth.MontaAuthError) and obj is not monta_auth.MontaAuthError:
-            notes.clear()  # they take what their base takes
+            notes.clear()  # They take what their base takes.
             return "", None
-        for unnamed in ("return", "self", "values", "named", "args", "kwargs"):
+        # Autodoc's own texts stay where only type checkers import a type.
+        with suppress(NameError):
+            hints = get_type_hints(obj.__init__)
+            notes.update((n, stringify_annotation(t, "smart")) for n, t in hints.items())
+        for unnamed in ("return", "args", "kwargs"):
             notes.pop(unnamed, None)
     library = name.partition("_monta.")[0]
     for argument, kind in notes.items():
         for variable, client in _CLIENTS.items():
             kind = kind.replace(variable, client.format(library))
         notes[argument] = kind
-    # A value that users only read: its fields.
-    return (f"({', '.join(obj._fields)})", None) if "**named" in str(args) else None
+    return None
 
 
 def setup(app: Any) -> None:
