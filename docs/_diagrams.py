@@ -1,4 +1,4 @@
-"""The drawings of the page "How it works": inline SVG, made when the pages are built.
+"""The drawings of the pages: inline SVG, made when the pages are built.
 
 ``.. diagram:: windows`` puts one of `DIAGRAMS` into a page. Colours and type come from the theme's
 own variables (see ``_static/diagrams.css``), so that one drawing serves light and dark. Words are
@@ -25,6 +25,7 @@ from monta_auth._core.policy import (
 )
 
 WIDTH = 720
+NARROW = 400
 MINUS = "\N{MINUS SIGN}"
 LINE = 17  # from one line of text to the next
 POLICY = RefreshPolicy()
@@ -37,9 +38,11 @@ class Drawing:
 
     Args:
         title: a few words. Description: what somebody who does not see it should know.
+        narrow: whether it fits a phone as a whole; the others scroll there.
     """
 
-    def __init__(self, name: str, title: str, description: str) -> None:
+    def __init__(self, name: str, title: str, description: str, narrow: bool = False) -> None:
+        self.width = NARROW if narrow else WIDTH
         self.height = 0.0
         # Two of one kind on a page would share their ids.
         self._id = f"diagram-{name}-{next(_ids)}"
@@ -47,7 +50,7 @@ class Drawing:
             "svg",
             {
                 "xmlns": "http://www.w3.org/2000/svg",
-                "class": "diagram",
+                "class": "diagram narrow" if narrow else "diagram",
                 "role": "img",
                 "aria-labelledby": f"{self._id}-title {self._id}-desc",
             },
@@ -105,7 +108,7 @@ class Drawing:
         self.grow(max(y for _, y in points))
 
     def svg(self) -> str:
-        self.root.set("viewBox", f"0 0 {WIDTH} {self.height + 4:g}")
+        self.root.set("viewBox", f"0 0 {self.width} {self.height + 4:g}")
         return ET.tostring(self.root, encoding="unicode")
 
 
@@ -228,7 +231,60 @@ class Chart:
         self._end()
 
 
-# --- the four
+# --- which room may use which
+
+
+@dataclass(frozen=True)
+class Room:
+    """A box of the drawing "rooms": its place, its name, and a few words on what it holds."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    name: str
+    holds: str = ""
+
+
+#: By the names that tests/core/test_rooms.py gives them.
+ROOMS = {
+    "__main__": Room(106, 12, 90, 30, "__main__.py"),
+    "pytest_plugin": Room(8, 66, 90, 46, "pytest_\nplugin.py"),
+    "_cli": Room(106, 66, 90, 46, "_cli/"),
+    "authlib": Room(204, 66, 90, 46, "authlib.py"),
+    "openapi_generator": Room(302, 66, 90, 46, "openapi_\ngenerator.py"),
+    "emulator": Room(28, 160, 70, 64, "emulator/", "a local\nMonta"),
+    "adapters": Room(
+        106,
+        160,
+        130,
+        104,
+        "adapters",
+        "requests_monta/\nhttpx_monta/\nhttpx2_monta/\naiohttp_monta/",
+    ),
+    "public": Room(8, 296, 286, 46, "monta_auth/__init__.py", "the public names"),
+    "stores": Room(8, 374, 168, 46, "stores/", "places for a token pair"),
+    "_adapters": Room(204, 374, 188, 46, "_adapters/", "what the adapters share"),
+    "_core": Room(8, 452, 384, 46, "_core/", "every decision about tokens"),
+}
+#: Who uses whom; from the bottom of one box, at this x, to the top of the other, at that x.
+ARROWS = [
+    ("__main__", "_cli", 151, 151),
+    ("pytest_plugin", "emulator", 64, 64),
+    ("pytest_plugin", "public", 19, 19),
+    ("_cli", "emulator", 122, 84),
+    ("_cli", "adapters", 151, 151),
+    ("authlib", "public", 265, 265),
+    ("openapi_generator", "_adapters", 347, 347),
+    ("adapters", "public", 171, 171),
+    ("public", "stores", 92, 92),
+    ("public", "_adapters", 249, 249),
+    ("stores", "_core", 92, 92),
+    ("_adapters", "_core", 298, 298),
+]
+
+
+# --- the drawings
 
 
 def flow() -> Drawing:
@@ -474,11 +530,42 @@ def refusal(policy: RefreshPolicy = POLICY) -> Drawing:
     return drawing
 
 
+def rooms() -> Drawing:
+    drawing = Drawing(
+        "rooms",
+        "The rooms, and which of them may import which",
+        "The entry points are at the top: __main__.py starts the command _cli; beside it are "
+        "pytest_plugin.py, authlib.py and openapi_generator.py. No other room imports them. _cli "
+        "and pytest_plugin.py import the emulator, which imports no other room. _cli imports the "
+        "four adapters. The adapters, pytest_plugin.py and authlib.py import the public names of "
+        "monta_auth. These come from stores, _adapters and _core. openapi_generator.py imports "
+        "_adapters. stores and _adapters import _core alone. _core imports no other room.",
+        narrow=True,
+    )
+    drawing.box(2, 2, NARROW - 4, 122, "band")
+    drawing.text(12, 24, "entry points", "strong")
+    for room in ROOMS.values():
+        drawing.box(room.x, room.y, room.width, room.height)
+        if not room.holds:
+            drawing.label(room.x, room.y, room.width, room.height, room.name)
+            continue
+        drawing.text(room.x + room.width / 2, room.y + 20, room.name, "strong", "middle")
+        drawing.text(room.x + room.width / 2, room.y + 37, room.holds, "small", "middle")
+    for user, used, leaves, arrives in ARROWS:
+        top = ROOMS[user].y + ROOMS[user].height
+        bottom = ROOMS[used].y - 1
+        middle = (top + bottom) / 2
+        bends = [(leaves, middle), (arrives, middle)] if leaves != arrives else []
+        drawing.line((leaves, top), *bends, (arrives, bottom), tip=True)
+    return drawing
+
+
 DIAGRAMS: dict[str, Callable[[], Drawing]] = {
     "flow": flow,
     "windows": windows,
     "single-flight": single_flight,
     "refusal": refusal,
+    "rooms": rooms,
 }
 
 

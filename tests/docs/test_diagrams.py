@@ -14,6 +14,7 @@ import pytest
 
 from monta_auth import RefreshPolicy
 
+from ..core.test_rooms import MAY_USE
 from .pages import DOCS
 
 
@@ -46,9 +47,10 @@ def _words(root: ET.Element) -> str:
     return " ".join(span.text or "" for span in root.iter("tspan"))
 
 
-def test_the_page_shows_each_of_them() -> None:
-    page = (DOCS / "how-it-works.rst").read_text(encoding="utf-8")
-    assert re.findall(r"^\.\. diagram:: (\S+)$", page, re.MULTILINE) == NAMES
+def test_the_pages_show_each_of_them() -> None:
+    pages = [DOCS / "how-it-works.rst", DOCS / "contributing.rst"]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    assert re.findall(r"^\.\. diagram:: (\S+)$", text, re.MULTILINE) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -107,6 +109,24 @@ def test_tries_and_cool_downs_are_those_of_the_policy() -> None:
     policy = RefreshPolicy(attempts=7, cooldown=33)
     assert "503, 7 times" in _words(_root(diagrams.single_flight(policy)))
     assert "no renewal for 33 s" in _words(_root(diagrams.refusal(policy)))
+
+
+def test_arrows_lead_from_each_room_to_those_that_it_may_use() -> None:
+    """Directly or through others; and no arrow leads to a room that may not be used."""
+    reached: dict[str, set[str]] = {}
+    for room in reversed(diagrams.ROOMS):  # those below it come first
+        direct = {used for user, used, *_ in diagrams.ARROWS if user == room}
+        assert direct <= MAY_USE[room]
+        reached[room] = direct.union(*(reached[used] for used in direct))
+    assert reached.keys() == MAY_USE.keys()
+    assert all(allowed <= reached[room] for room, allowed in MAY_USE.items())
+
+
+def test_an_arrow_begins_at_one_box_and_ends_at_another() -> None:
+    for user, used, leaves, arrives in diagrams.ARROWS:
+        for room, x in ((diagrams.ROOMS[user], leaves), (diagrams.ROOMS[used], arrives)):
+            assert room.x < x < room.x + room.width
+        assert diagrams.ROOMS[user].y + diagrams.ROOMS[user].height < diagrams.ROOMS[used].y
 
 
 def test_two_drawings_of_one_kind_share_no_id() -> None:
