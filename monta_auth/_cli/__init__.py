@@ -1,7 +1,7 @@
 """The command ``monta-auth``. Nothing but ``main`` and `plain` works without the extra ``cli``.
 
-A front door: it may use anything, and nothing uses it. Every command is in `_group`, what it does
-in a module of its own; what it knows of tokens is the library's.
+An entry point: it may use anything, and nothing uses it. The commands are in `group`, what each of
+them does in a module of its own; what it knows of tokens is the library's.
 """
 
 from __future__ import annotations
