@@ -49,7 +49,7 @@ def _block_network(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_block_network)
 
 
-# Where all cores are busy, an example takes its time, and so does making one.
+# When all cores are busy, an example may take long, and so may generating it.
 settings.register_profile(
     "busy", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
