@@ -11,7 +11,9 @@ from monta_auth._adapters.httpx_library import Library
 errors = LibraryErrors("httpx2_monta", httpx2.RequestError)
 
 
-class MontaAuth(HttpxAuth[httpx2.Client, httpx2.AsyncClient], httpx2.Auth):
+class MontaAuth(
+    HttpxAuth[httpx2.Client, httpx2.AsyncClient, httpx2.Request, httpx2.Response], httpx2.Auth
+):
     """Monta auth for httpx2: pass it as ``auth=`` to a client or to a request.
 
     Args:

@@ -11,7 +11,9 @@ from monta_auth._adapters.httpx_library import Library
 errors = LibraryErrors("httpx_monta", httpx.RequestError)
 
 
-class MontaAuth(HttpxAuth[httpx.Client, httpx.AsyncClient], httpx.Auth):
+class MontaAuth(
+    HttpxAuth[httpx.Client, httpx.AsyncClient, httpx.Request, httpx.Response], httpx.Auth
+):
     """Monta auth for httpx: pass it as ``auth=`` to a client or to a request.
 
     Args:

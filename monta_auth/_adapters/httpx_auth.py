@@ -22,9 +22,11 @@ from .token_source import TokenSource
 
 ClientT = TypeVar("ClientT")
 AsyncClientT = TypeVar("AsyncClientT")
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
 
 
-class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
+class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT, RequestT, ResponseT]):
     """The common part of the two `MontaAuth`; see there for the arguments."""
 
     requires_request_body = False
@@ -64,15 +66,15 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT]):
             )
         self._client = client
 
-    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+    def sync_auth_flow(self, request: RequestT) -> Generator[RequestT, ResponseT, None]:
         """Called by the library for each request of a sync client."""
         return sync_flow(self, request)
 
-    def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+    def async_auth_flow(self, request: RequestT) -> AsyncGenerator[RequestT, ResponseT]:
         """Called by the library for each request of an async client."""
         return async_flow(self, request)
 
-    def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+    def auth_flow(self, request: RequestT) -> Generator[RequestT, ResponseT, None]:
         """As `sync_auth_flow`."""
         return self.sync_auth_flow(request)
 
