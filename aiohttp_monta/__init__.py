@@ -5,10 +5,10 @@ from importlib import import_module as _import_module
 try:
     # What makes it 3.12 or newer.
     _import_module("aiohttp.client_middlewares")
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "aiohttp_monta needs aiohttp 3.12.2 or newer: pip install 'monta-auth[aiohttp]'"
-    ) from error
+    ) from _error
 
 from monta_auth import (
     PARTNER_API,

@@ -8,7 +8,7 @@ from monta_auth._adapters.errors import LibraryErrors
 from monta_auth._core.errors import Failure, TransportFailure
 from monta_auth._core.replies import redacted
 
-errors = LibraryErrors("aiohttp_monta", aiohttp.ClientError)
+errors: LibraryErrors = LibraryErrors("aiohttp_monta", aiohttp.ClientError)
 
 #: What a text alone can make, and what a session does not take for a stale connection: after a
 #: `ClientOSError` or a `ServerDisconnectedError` it would start the user's request over.

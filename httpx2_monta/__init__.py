@@ -4,8 +4,8 @@ from importlib import import_module as _import_module
 
 try:
     _import_module("httpx2")
-except ImportError as error:
-    raise ImportError("httpx2_monta needs httpx2: pip install 'monta-auth[httpx2]'") from error
+except ImportError as _error:
+    raise ImportError("httpx2_monta needs httpx2: pip install 'monta-auth[httpx2]'") from _error
 
 from monta_auth import (
     PARTNER_API,

@@ -8,7 +8,7 @@ from monta_auth._adapters.errors import LibraryErrors
 from monta_auth._adapters.httpx_auth import HttpxAuth
 from monta_auth._adapters.httpx_library import Library
 
-errors = LibraryErrors("httpx2_monta", httpx2.RequestError)
+errors: LibraryErrors = LibraryErrors("httpx2_monta", httpx2.RequestError)
 
 
 class MontaAuth(

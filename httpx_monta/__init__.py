@@ -4,8 +4,8 @@ from importlib import import_module as _import_module
 
 try:
     _import_module("httpx")
-except ImportError as error:
-    raise ImportError("httpx_monta needs httpx: pip install 'monta-auth[httpx]'") from error
+except ImportError as _error:
+    raise ImportError("httpx_monta needs httpx: pip install 'monta-auth[httpx]'") from _error
 
 from monta_auth import (
     PARTNER_API,

@@ -4,10 +4,10 @@ from importlib import import_module as _import_module
 
 try:
     _import_module("requests")
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "requests_monta needs requests: pip install 'monta-auth[requests]'"
-    ) from error
+    ) from _error
 
 from monta_auth import (
     PARTNER_API,

@@ -9,7 +9,7 @@ from monta_auth._adapters.errors import LibraryErrors, transport_error
 from monta_auth._core.errors import Failure, FailureKind, TransportFailure
 from monta_auth._core.replies import redacted
 
-errors = LibraryErrors("requests_monta", requests.RequestException)
+errors: LibraryErrors = LibraryErrors("requests_monta", requests.RequestException)
 
 _BY_KIND: dict[FailureKind, type[requests.RequestException]] = {
     "timeout": requests.Timeout,

@@ -42,11 +42,15 @@ class LibraryErrors:
             self._by_ours[ours] = made
             return made
 
-        self.MontaAuthError = both(MontaAuthError, base)
-        self.InvalidCredentialsError = both(InvalidCredentialsError, base)
-        self.TokenEndpointError = both(TokenEndpointError, base)
-        self.RateLimitError = both(RateLimitError, self.TokenEndpointError)
-        self.InvalidTokenResponseError = both(InvalidTokenResponseError, self.TokenEndpointError)
+        self.MontaAuthError: type[MontaAuthError] = both(MontaAuthError, base)
+        self.InvalidCredentialsError: type[InvalidCredentialsError] = both(
+            InvalidCredentialsError, base
+        )
+        self.TokenEndpointError: type[TokenEndpointError] = both(TokenEndpointError, base)
+        self.RateLimitError: type[RateLimitError] = both(RateLimitError, self.TokenEndpointError)
+        self.InvalidTokenResponseError: type[InvalidTokenResponseError] = both(
+            InvalidTokenResponseError, self.TokenEndpointError
+        )
 
     def recast(self, error: MontaAuthError) -> MontaAuthError:
         """Return a new error that says and carries the same; one that is ours alone stays that."""
