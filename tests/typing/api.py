@@ -1,22 +1,23 @@
-"""Typical user code of the three adapters. Type checkers read it; nobody runs it."""
+"""User code with the core, right and wrong. Type checkers read it; it never runs.
+
+Each wrong line carries an ignore for each checker. One that a checker does not need is an error.
+"""
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import assert_type
 
-import httpx
-import httpx2
-import requests
-
-import httpx2_monta
-import httpx_monta
-import requests_monta
 from monta_auth import (
     PARTNER_API,
     PARTNER_SANDBOX_API,
+    PUBLIC_API,
+    Application,
+    Clock,
     ConfigurationError,
     InvalidCredentialsError,
+    InvalidTokenResponseError,
     MontaAuthError,
     MontaAuthSettings,
     RateLimitError,
@@ -25,6 +26,7 @@ from monta_auth import (
     TokenEndpointError,
     TokenSet,
     TokenSource,
+    TokenStoreError,
 )
 from monta_auth.stores import MemoryStore
 
@@ -38,119 +40,158 @@ async def secret_from_async_vault() -> str:
 
 
 def heard(pair: TokenSet) -> None:
-    print(pair.access_expires_at, pair.application_id)  # noqa: T201
+    assert_type(pair, TokenSet)
 
 
 async def heard_async(pair: TokenSet) -> None:
     heard(pair)
 
 
-def use_requests() -> None:
-    requests.get("https://public-api.monta.com/api/v1/charges", auth=requests_monta.MontaAuth())
-    with requests.Session() as session:
-        session.auth = requests_monta.MontaAuth("client-id", "client-secret")
-        response: requests.Response = session.get("https://public-api.monta.com/api/v1/charges")
-        response.raise_for_status()
-    with requests.Session() as corporate:
-        corporate.verify = "/etc/corporate.pem"
-        for timeout in (3.0, (1.0, 5.0), (None, 5.0), None):
-            requests_monta.MontaAuth("id", "secret", session=corporate, timeout=timeout)
-    auth = requests_monta.MontaAuth(
-        client_id="id",
-        client_secret=secret_from_vault,
-        base_url=PARTNER_API,
-        allowed_origins=["https://proxy.example"],
-        store=MemoryStore(),
-        on_token=heard,
-        policy=RefreshPolicy(advisory=120, mandatory=20.5),
-    )
-    pair: TokenSet = auth.token()
-    bearer: str = auth.bearer_token()
-    status: Status = auth.status()
-    source: TokenSource = auth.source
-    auth.invalidate()
-    auth.forget()
-    twin: requests_monta.MontaAuth = pickle.loads(pickle.dumps(auth))
-    stored: dict[str, str | int | None] = pair.to_dict()
-    again = requests_monta.MontaAuth(token=TokenSet.from_dict(stored))
-    print(bearer, status.next_try, source.base_url, twin, again)  # noqa: T201
-
-
-def handle_errors() -> float:
-    try:
-        requests.get("https://example.com", auth=requests_monta.MontaAuth())
-    except RateLimitError as error:
-        return error.retry_after or 60.0
-    except InvalidCredentialsError as error:
-        raise SystemExit(f"{error} ({error.error_code}, {error.request_id})") from None
-    except TokenEndpointError as error:
-        return 5.0 if error.retryable else float("inf")
-    except ConfigurationError as error:
-        raise ValueError(str(error)) from error
-    except MontaAuthError as error:
-        return float(error.status or 0)
-    except requests.RequestException:
-        return 1.0
-    return 0.0
-
-
-def use_httpx() -> None:
-    auth = httpx_monta.MontaAuth("id", "secret")
-    plain: httpx.Auth = auth
-    with httpx.Client(auth=plain, base_url=PARTNER_SANDBOX_API) as client:
-        response: httpx.Response = client.get("/charges")
-        pair: TokenSet = auth.token()
-        bearer: str = auth.bearer_token(client)
-    with httpx.Client(proxy="http://127.0.0.1:3128") as caller:
-        httpx_monta.MontaAuth("id", "secret", client=caller)
-    shared = requests_monta.MontaAuth(source=auth.source)
-    print(response, pair, bearer, shared)  # noqa: T201
-
-
-async def use_httpx_async() -> None:
-    auth = httpx_monta.MontaAuth(
-        "id", secret_from_async_vault, on_token=heard_async, store=MemoryStore()
-    )
-    async with httpx.AsyncClient(auth=auth) as client:
-        response: httpx.Response = await client.get("https://example.com")
-        pair: TokenSet = await auth.atoken()
-        bearer: str = await auth.abearer_token(client)
-        httpx_monta.MontaAuth("id", "secret", client=client)
-    print(response, pair, bearer)  # noqa: T201
-
-
-def use_httpx2() -> None:
-    auth = httpx2_monta.MontaAuth("id", "secret")
-    plain: httpx2.Auth = auth
-    with httpx2.Client(auth=plain) as client:
-        response: httpx2.Response = client.get("https://example.com")
-        pair: TokenSet = auth.token(client)
-        httpx2_monta.MontaAuth("id", "secret", client=client)
-    print(response, pair)  # noqa: T201
-
-
-class Sdk(httpx_monta.MontaAuthMixin, httpx.Client):
-    pass
-
-
-def use_a_mixin() -> None:
-    settings: MontaAuthSettings = {"client_id": "id", "client_secret": secret_from_vault}
-    with Sdk(base_url=PARTNER_API, monta_auth={**settings, "on_token": heard}) as sdk:
-        print(sdk.get("/charges"))  # noqa: T201
-    Sdk(monta_auth={"nope": 1})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    Sdk(monta_auth={"policy": 1})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-
-
-async def use_httpx2_async() -> None:
-    auth = httpx2_monta.MontaAuth("id", "secret")
-    async with httpx2.AsyncClient(auth=auth) as client:
-        response: httpx2.Response = await client.get("https://example.com")
-        bearer: str = await auth.abearer_token()
-        httpx2_monta.MontaAuth("id", "secret", client=client)
-    print(response, bearer)  # noqa: T201
-
-
 secrets: tuple[Callable[[], str], Callable[[], Awaitable[str]]] = (
     secret_from_vault,
     secret_from_async_vault,
 )
+urls: tuple[str, str, str] = (PUBLIC_API, PARTNER_API, PARTNER_SANDBOX_API)
+
+
+def read_a_token_pair(pair: TokenSet) -> None:
+    assert_type(pair.access_token, str)
+    assert_type(pair.refresh_token, str | None)
+    assert_type(pair.access_expires_at, datetime)
+    assert_type(pair.refresh_expires_at, datetime | None)
+    assert_type(pair.issued_at, datetime | None)
+    assert_type(pair.application_id, int | None)
+    assert_type(pair.user_id, int | None)
+    assert_type(pair.to_dict(), dict[str, str | int | None])
+    assert_type(TokenSet.from_dict(pair.to_dict()), TokenSet)
+    assert_type(pair.__replace__(refresh_token=None), TokenSet)
+    assert_type({pair: 1}, dict[TokenSet, int])
+    pair["access_token"]  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+    pair.expires_at()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def make_a_token_pair(now: datetime) -> None:
+    TokenSet("access", "refresh", now)
+    TokenSet("access", refresh_token=None, access_expires_at=now, application_id=1)
+    TokenSet("access", "refresh")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    TokenSet("access", "refresh", 3600)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    TokenSet.from_dict("access")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def read_a_status(status: Status) -> None:
+    assert_type(status.access_expires_at, datetime | None)
+    assert_type(status.refresh_expires_at, datetime | None)
+    assert_type(status.last_renewal, datetime | None)
+    assert_type(status.last_failure, str | None)
+    assert_type(status.next_try, datetime | None)
+    assert_type(status.mints, int)
+    assert_type(status.refreshes, int)
+    assert_type(status.failures, int)
+    assert_type(status.refusals, int)
+    assert_type(status.__replace__(mints=1), Status)
+    status.access_token.upper()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def make_a_status() -> None:
+    Status(access_expires_at=datetime(2030, 1, 1, tzinfo=UTC), mints=1)
+    Status(renewals=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Status(mints="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Status(next_try=60.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def read_an_application(application: Application) -> None:
+    assert_type(application.id, int | None)
+    assert_type(application.user_id, int | None)
+    assert_type(application.name, str | None)
+    assert_type(application.client_id, str | None)
+    assert_type(application.scopes, tuple[str, ...])
+    assert_type(application.rate_limit, int | None)
+    assert_type(application.rate_limit_interval, int | None)
+    assert_type(application.operator_id, int | None)
+    assert_type(application.operator_ids, tuple[int, ...] | None)
+    assert_type(application.team_ids, tuple[int, ...] | None)
+    assert_type(application.created_at, datetime | None)
+    assert_type(application.updated_at, datetime | None)
+    assert_type(application.__replace__(name="Depot"), Application)
+    application.secret.upper()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def make_an_application() -> None:
+    Application(id=1, scopes=("entity:read",))
+    Application(application_id=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Application(scopes="all")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def choose_a_policy() -> None:
+    policy = RefreshPolicy(advisory=120, mandatory=20.5, attempts=2)
+    assert_type(policy.advisory, float)
+    assert_type(policy.mandatory, float)
+    assert_type(policy.deadline, float)
+    assert_type(policy.attempts, int)
+    assert_type(policy.sleep_limit, float)
+    assert_type(policy.cooldown, float)
+    assert_type(policy.pause, float)
+    assert_type(policy.__replace__(deadline=5.0), RefreshPolicy)
+    RefreshPolicy(early=60)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    RefreshPolicy(advisory="60")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    RefreshPolicy(attempts=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def now() -> float:
+    return 0.0
+
+
+def share_a_source(pair: TokenSet) -> None:
+    source = TokenSource("id", secret_from_async_vault, base_url=PARTNER_API, on_token=heard_async)
+    TokenSource(token=pair, policy=RefreshPolicy(), on_token=heard)
+    TokenSource("id", "secret", store=MemoryStore(), clock=Clock(monotonic=now))
+    assert_type(source.base_url, str)
+    assert_type(source.status(), Status)
+    source.invalidate()
+    source.forget()
+    source.token()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    source.base_url = PUBLIC_API  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    TokenSource("id", "secret", PUBLIC_API)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    TokenSource(source=source)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    TokenSource(clock=now)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Clock(wall=datetime.now)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def keep_settings(pair: TokenSet) -> None:
+    settings: MontaAuthSettings = {
+        "client_id": "id",
+        "client_secret": secret_from_vault,
+        "base_url": PARTNER_API,
+        "allowed_origins": ["https://proxy.example"],
+        "token": pair,
+        "store": MemoryStore(),
+        "on_token": heard,
+        "policy": RefreshPolicy(),
+        "source": TokenSource("id", "secret"),
+    }
+    settings["timeout"] = 1.0  # type: ignore[typeddict-unknown-key]  # pyright: ignore[reportGeneralTypeIssues]
+    settings["policy"] = 1  # type: ignore[typeddict-item]  # pyright: ignore[reportGeneralTypeIssues]
+
+
+def wait_before_another_try(error: MontaAuthError) -> float:
+    assert_type(error.status, int | None)
+    assert_type(error.error_code, str | None)
+    assert_type(error.message, str | None)
+    assert_type(error.request_id, str | None)
+    assert_type(error.retryable, bool)
+    error.response.close()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        raise error
+    except InvalidCredentialsError:
+        raise SystemExit(f"{error} ({error.error_code}, {error.request_id})") from None
+    except RateLimitError as limit:
+        assert_type(limit.retry_after, float | None)
+        return limit.retry_after or 60.0
+    except InvalidTokenResponseError as bad:
+        any_of_them: TokenEndpointError = bad
+        raise any_of_them from None
+    except (TokenEndpointError, TokenStoreError) as failure:
+        return 5.0 if failure.retryable else float("inf")
+    except ConfigurationError as wrong:
+        value_error: ValueError = wrong
+        raise value_error from None
