@@ -1,8 +1,7 @@
 """The auth flow of one request: a plain generator, one for each kind of client.
 
 A client closes its flow when the request that the flow yielded has failed. The flow then sees
-`GeneratorExit`. Once it has left the handler of that one, `sys.exc_info` shows what the client
-is raising.
+`GeneratorExit`. Outside of the except clause, `sys.exc_info` shows what the client is raising.
 """
 
 from __future__ import annotations
@@ -118,7 +117,7 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
 
 
 class _Flow:
-    """The state of one flow, its judgement of a 401, and its end.
+    """The state of one flow, its judgment of a 401, and its end.
 
     Attributes:
         header: the token that the request carries.
@@ -155,7 +154,7 @@ class _Flow:
         return is_refused(auth._source, auth._origins, status, response.request, self.header)
 
     def _is_repeatable(self, stream: Any) -> bool:
-        """Whether the body can be sent again; not if an event hook replaced its stream."""
+        """Whether it can be sent again: it is bytes, or the stream that we know how to rewind."""
         if isinstance(stream, self._library.byte_stream):
             return True
         return stream is self._stream and self._rewind is not None and self._rewind()
@@ -174,7 +173,7 @@ class _Flow:
         return self._library.outcome(reply, call)
 
     def end(self, ended: GeneratorExit | Failure) -> NoReturn:
-        """Raise what the caller gets. To be called outside of any handler."""
+        """Raise what the caller gets. Call it outside of any except clause."""
         if not isinstance(ended, GeneratorExit):
             self.abandon()
             raise self._library.error(ended.with_traceback(None), self._request)

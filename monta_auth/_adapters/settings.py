@@ -14,9 +14,9 @@ from .token_source import TokenSource
 
 
 class MontaAuthSettings(TypedDict, total=False):
-    """The arguments that every `MontaAuth` takes, by name: what ``monta_auth=`` of a mix-in takes.
+    """The arguments that every `MontaAuth` takes, as ``monta_auth=`` of a mix-in takes them.
 
-    All of them may be left out. What they mean is described at ``MontaAuth``.
+    Each of them may be left out.
     """
 
     client_id: str | None

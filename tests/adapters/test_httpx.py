@@ -488,6 +488,31 @@ def test_an_interrupt_while_the_flow_itself_is_busy_leaves_nobody_waiting(lib: L
         assert client.get(GOOD).status_code == 200
 
 
+def test_a_cancellation_while_the_flow_itself_is_busy_leaves_nobody_waiting(lib: Lib) -> None:
+    """Here it waits for the client that makes its token calls."""
+
+    async def main() -> None:
+        reached = asyncio.Event()
+
+        async def hangs(request: Any) -> Any:
+            reached.set()
+            await asyncio.Event().wait()
+
+        transport = lib.library.MockTransport(hangs)
+        async with lib.library.AsyncClient(transport=transport) as caller:
+            auth = lib.auth(client=caller)
+            async with lib.async_client(auth) as client:
+                task = asyncio.ensure_future(client.get(GOOD))
+                await reached.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError) as kept:
+                    await task
+        assert kept.value.__traceback__ is not None
+        assert auth._source._state._flight is None
+
+    asyncio.run(main())
+
+
 # --- bodies that an event hook puts in place of the request's own
 
 
