@@ -298,7 +298,7 @@ class _OAuthError(_base_client.OAuthError):  # type: ignore[misc]  # Any, since 
         self.description = text
 
 
-errors = LibraryErrors("monta_auth.authlib", _OAuthError)
+errors: LibraryErrors = LibraryErrors("monta_auth.authlib", _OAuthError)
 
 
 def _library_error(error: monta_auth.MontaAuthError, kind: Kind) -> Exception:

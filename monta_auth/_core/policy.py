@@ -133,9 +133,9 @@ class Clock:
         wall: Callable[[], float] = time.time,
         random: Callable[[], float] = chance.random,
     ) -> None:
-        self.monotonic = monotonic
-        self.wall = wall
-        self.random = random
+        self.monotonic: Callable[[], float] = monotonic
+        self.wall: Callable[[], float] = wall
+        self.random: Callable[[], float] = random
 
 
 SYSTEM_CLOCK = Clock()

@@ -95,7 +95,7 @@ class Emulator:
         self.routes = routes
         self.time = time
         self.host = host
-        self.port = port
+        self.port: int = port
         self._state = State(self)
         self._server: Server | None = None
         self._app: ASGIApp = App(self, self._state)
