@@ -6,9 +6,10 @@ the time that importing an adapter may take.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self, dataclass_transform
 
 
+@dataclass_transform(frozen_default=True)
 class Frozen:
     """Values with fields: equal by their fields, hashable, and never changed.
 

@@ -130,7 +130,7 @@ def test_it_is_a_value() -> None:
     assert pickle.loads(pickle.dumps(me)) == me == copy.deepcopy(me)
     assert "rate_limit=1000" in repr(me)
     with pytest.raises(AttributeError):
-        me.name = "another"
+        me.name = "another"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,9 @@ def test_a_policy_is_a_frozen_value() -> None:
     assert RefreshPolicy(pause=1) != RefreshPolicy()
     assert RefreshPolicy() != tuple(DEFAULTS.values())
     with pytest.raises(AttributeError, match="RefreshPolicy cannot be changed"):
-        RefreshPolicy().pause = 1
+        RefreshPolicy().pause = 1  # type: ignore[misc]
     with pytest.raises(AttributeError, match="RefreshPolicy cannot be changed"):
-        del RefreshPolicy().pause
+        del RefreshPolicy().pause  # pyright: ignore[reportAttributeAccessIssue]
     assert not hasattr(RefreshPolicy(), "__dict__")
 
 

@@ -88,9 +88,9 @@ def test_a_pair_is_a_frozen_value_without_a_dict() -> None:
     assert PAIR != BARE
     assert PAIR.to_dict() != PAIR
     with pytest.raises(AttributeError, match="cannot be changed"):
-        PAIR.access_token = "other"
+        PAIR.access_token = "other"  # type: ignore[misc]
     with pytest.raises(AttributeError, match="cannot be changed"):
-        del PAIR.access_token
+        del PAIR.access_token  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("other", [copy.copy(PAIR), copy.deepcopy(PAIR)], ids=["copy", "deepcopy"])

@@ -66,6 +66,7 @@ def read_a_token_pair(pair: TokenSet) -> None:
     assert_type(TokenSet.from_dict(pair.to_dict()), TokenSet)
     assert_type(pair.__replace__(refresh_token=None), TokenSet)
     assert_type({pair: 1}, dict[TokenSet, int])
+    pair.access_token = "another"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     pair["access_token"]  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
     pair.expires_at()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -89,6 +90,7 @@ def read_a_status(status: Status) -> None:
     assert_type(status.failures, int)
     assert_type(status.refusals, int)
     assert_type(status.__replace__(mints=1), Status)
+    status.mints = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     status.access_token.upper()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -113,6 +115,7 @@ def read_an_application(application: Application) -> None:
     assert_type(application.created_at, datetime | None)
     assert_type(application.updated_at, datetime | None)
     assert_type(application.__replace__(name="Depot"), Application)
+    application.name = "Depot"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     application.secret.upper()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -132,6 +135,7 @@ def choose_a_policy() -> None:
     assert_type(policy.cooldown, float)
     assert_type(policy.pause, float)
     assert_type(policy.__replace__(deadline=5.0), RefreshPolicy)
+    policy.deadline = 5.0  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     RefreshPolicy(early=60)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     RefreshPolicy(advisory="60")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     RefreshPolicy(attempts=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
