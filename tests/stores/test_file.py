@@ -627,4 +627,4 @@ def test_importing_the_stores_imports_none_of_their_packages() -> None:
 def test_the_package_gives_what_it_names() -> None:
     assert set(stores.__all__) <= set(dir(stores))
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        stores.Nothing  # noqa: B018 - looking it up is the test
+        stores.Nothing  # type: ignore[attr-defined]  # noqa: B018 - looking it up is the test

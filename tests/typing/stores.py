@@ -8,7 +8,7 @@ from typing import assert_type
 import redis
 import redis.asyncio
 
-from monta_auth import TokenSet, TokenSource
+from monta_auth import TokenSet, TokenSource, stores
 from monta_auth.stores import (
     Bindable,
     FileStore,
@@ -38,6 +38,7 @@ def choose_a_store(directory: Path) -> None:
     MemoryStore(60)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
     FileStore(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     FileStore("~/tokens", mode=0o600)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    stores.SqlStore()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     RedisStore()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     RedisStore(FileStore())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     RedisStore("rediss://cache.example", ttl=60)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -107,8 +108,8 @@ class NeverSaves:
 
 
 def use_a_store_of_your_own() -> None:
-    stores: tuple[Store, ...] = (Table(), AsyncTable(), MemoryStore())
-    for store in stores:
+    of_its_own: tuple[Store, ...] = (Table(), AsyncTable(), MemoryStore())
+    for store in of_its_own:
         TokenSource("id", "secret", store=store)
     TokenSource("id", "secret", store=Tables())
     TokenSource(store="tokens.json")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
