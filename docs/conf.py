@@ -42,8 +42,8 @@ exclude_patterns = ["_build"]
 _WORD = re.compile(r"(?<![`\w:])`(\w+)`(?![`_])")
 _SECTION = re.compile(r"(Args|Attributes|Raises|Returns):")
 _CLIENTS = {
-    "monta_auth._adapters.httpx_auth.ClientT": "{}.Client",
-    "monta_auth._adapters.httpx_auth.AsyncClientT": "{}.AsyncClient",
+    "monta_auth._adapters.httpx_auth.Client": "{}.Client",
+    "monta_auth._adapters.httpx_auth.AsyncClient": "{}.AsyncClient",
 }
 
 

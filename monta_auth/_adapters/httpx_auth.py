@@ -20,13 +20,14 @@ from .httpx_flow import async_flow, sync_flow
 from .httpx_library import Library
 from .token_source import TokenSource
 
-ClientT = TypeVar("ClientT")
-AsyncClientT = TypeVar("AsyncClientT")
-RequestT = TypeVar("RequestT")
-ResponseT = TypeVar("ResponseT")
+# Named like the classes of the library, for help() and inspect.signature show these names.
+Client = TypeVar("Client")
+AsyncClient = TypeVar("AsyncClient")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
 
 
-class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT, RequestT, ResponseT]):
+class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
     """The common part of the two `MontaAuth`; see there for the arguments."""
 
     requires_request_body = False
@@ -46,7 +47,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT, RequestT, ResponseT]):
         on_token: OnToken | None = None,
         policy: RefreshPolicy | None = None,
         source: TokenSource | None = None,
-        client: ClientT | AsyncClientT | None = None,
+        client: Client | AsyncClient | None = None,
     ) -> None:
         super().__init__(
             client_id,
@@ -66,19 +67,19 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT, RequestT, ResponseT]):
             )
         self._client = client
 
-    def sync_auth_flow(self, request: RequestT) -> Generator[RequestT, ResponseT, None]:
+    def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Called by the library for each request of a sync client."""
         return sync_flow(self, request)
 
-    def async_auth_flow(self, request: RequestT) -> AsyncGenerator[RequestT, ResponseT]:
+    def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
         """Called by the library for each request of an async client."""
         return async_flow(self, request)
 
-    def auth_flow(self, request: RequestT) -> Generator[RequestT, ResponseT, None]:
+    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """As `sync_auth_flow`."""
         return self.sync_auth_flow(request)
 
-    def token(self, client: ClientT | None = None) -> TokenSet:
+    def token(self, client: Client | None = None) -> TokenSet:
         """Return a usable token pair; fetch or renew it if that is due.
 
         Args:
@@ -98,7 +99,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT, RequestT, ResponseT]):
 
         return self._drive(self._source.pair(), send)
 
-    async def atoken(self, client: AsyncClientT | None = None) -> TokenSet:
+    async def atoken(self, client: AsyncClient | None = None) -> TokenSet:
         """As `token`, for async code and an ``AsyncClient``."""
         by: Any = client if client is not None else self._async_client
         if by is None:
@@ -110,7 +111,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT, RequestT, ResponseT]):
 
         return await self._adrive(self._source.pair(blocking=False), send)
 
-    def bearer_token(self, client: ClientT | None = None) -> str:
+    def bearer_token(self, client: Client | None = None) -> str:
         """Return a usable access token, for clients that want it as a string.
 
         Args:
@@ -118,11 +119,11 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT, RequestT, ResponseT]):
         """
         return self.token(client).access_token
 
-    async def abearer_token(self, client: AsyncClientT | None = None) -> str:
+    async def abearer_token(self, client: AsyncClient | None = None) -> str:
         """As `bearer_token`, for async code and an ``AsyncClient``."""
         return (await self.atoken(client)).access_token
 
-    def application(self, client: ClientT | None = None) -> Application:
+    def application(self, client: Client | None = None) -> Application:
         """Ask the API whom the token belongs to: scopes, rate limit, dates.
 
         Args:
@@ -139,7 +140,7 @@ class HttpxAuth(BaseAuth, Generic[ClientT, AsyncClientT, RequestT, ResponseT]):
 
         return self._drive(find_application(self._source), ask)
 
-    async def aapplication(self, client: AsyncClientT | None = None) -> Application:
+    async def aapplication(self, client: AsyncClient | None = None) -> Application:
         """As `application`, for async code and an ``AsyncClient``."""
         by: Any = client if client is not None else self._async_client
         if by is None:
