@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import HealthCheck, settings
 
 from monta_auth._core import shared_sources
@@ -62,12 +63,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def _authority(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file with one certificate, of no server: to read all public ones takes 20 ms."""
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    return str(path)
+
+
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, _authority: str) -> None:
     """Neither the developer's credentials nor a proxy reach a test."""
     for name in list(os.environ):
         if name.upper().startswith("MONTA_") or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
+    # Each client of httpx reads it anew.
+    monkeypatch.setenv("SSL_CERT_FILE", _authority)
 
 
 @pytest.fixture(autouse=True)
