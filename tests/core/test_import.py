@@ -79,6 +79,13 @@ def test_all_is_what_dir_shows_in_order(package: str) -> None:
     assert importlib.import_module(package).__all__ == sorted(shown, key=order)
 
 
+def test_what_is_imported_late_is_there_and_nothing_else() -> None:
+    assert importlib.import_module("monta_auth.stores") is monta_auth.stores
+    assert "base_url" in monta_auth.MontaAuthSettings.__annotations__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        monta_auth.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
 def test_the_version_is_one() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", monta_auth.__version__)
 
