@@ -4,8 +4,8 @@ This is the core, which imports no HTTP library. Use it through `requests_monta`
 `httpx2_monta` or `aiohttp_monta`.
 """
 
+import typing as _t
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from ._adapters.token_source import TokenSource
 from ._core.application import Application
@@ -23,7 +23,7 @@ from ._core.policy import Clock, RefreshPolicy
 from ._core.state import Status
 from ._core.tokens import TokenSet
 
-if _TYPE_CHECKING:
+if _t.TYPE_CHECKING:
     from . import stores
     from ._adapters.settings import MontaAuthSettings
 
@@ -51,13 +51,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import what most programs do not need when it is asked for."""
-    if name == "stores":
-        return _import_module(".stores", __name__)
-    if name == "MontaAuthSettings":
-        return _import_module("._adapters.settings", __name__).MontaAuthSettings
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not _t.TYPE_CHECKING:  # pragma: no branch - with it, checkers would believe in every name
+
+    def __getattr__(name: str) -> object:
+        """Import what most programs do not need when it is asked for."""
+        if name == "stores":
+            return _import_module(".stores", __name__)
+        if name == "MontaAuthSettings":
+            return _import_module("._adapters.settings", __name__).MontaAuthSettings
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
