@@ -52,7 +52,7 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
         while sending is not None:
             header = auth._source.fresh()
             if header is None:
-                flow.steps = auth._source.acquire()
+                flow.steps = auth._source.acquire(goes_on=auth._sync_client is not None)
                 outcome: Any = None
                 while not isinstance(step := advance(flow.steps, outcome), Done):
                     if auth._sync_client is not None:
@@ -91,7 +91,8 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
         while sending is not None:
             header = auth._source.fresh()
             if header is None:
-                flow.steps = auth._source.acquire(blocking=False)
+                goes_on = auth._async_client is not None
+                flow.steps = auth._source.acquire(blocking=False, goes_on=goes_on)
                 outcome: Any = None
                 while not isinstance(step := await aadvance(flow.steps, outcome), Done):
                     if auth._async_client is not None:

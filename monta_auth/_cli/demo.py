@@ -164,7 +164,7 @@ class Demo:
                 "Token calls fail, the token is alive (clock put forward): nobody notices",
                 get + "  # 20 times",
                 lambda: self._get(20, self._patient),
-                ["POST /auth/refresh closed", f"{_GET} x20"],
+                ["POST /auth/refresh closed", "POST /auth/token closed x3", f"{_GET} x20"],
                 [f"{_STATUS_OK} x20"],
                 before=self._outage,
             ),

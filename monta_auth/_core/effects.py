@@ -79,13 +79,16 @@ class Turn:
 
     Args:
         deadline: until when its caller can wait, on the monotonic clock.
+        goes_on: whether its driver can go on after a token call that failed. In httpx's own
+            pipeline an exception ends the request.
 
     Each method raises `Superseded` once the flight has ended without this leader.
     """
 
-    def __init__(self, flight: Flight, clock: Clock, deadline: float) -> None:
+    def __init__(self, flight: Flight, clock: Clock, deadline: float, goes_on: bool = True) -> None:
         self.flight = flight
         self.deadline = deadline
+        self.goes_on = goes_on
         self._clock = clock
 
     def send(self, request: TokenRequest, timeout: float) -> Steps[Reply]:

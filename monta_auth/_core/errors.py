@@ -100,6 +100,8 @@ class TransportFailure(Exception):
         sent: whether the request may have reached the server. A refresh token that was
             possibly sent must be taken for spent.
         library_class: the library's exception class, for callers of the same library.
+        own: whether its caller is the reason (a closed client, a full pool, its own shorter
+            timeout), so that it says nothing of the endpoint.
     """
 
     retry_after: float | None = None
@@ -110,12 +112,14 @@ class TransportFailure(Exception):
         kind: FailureKind = "other",
         sent: bool = True,
         library_class: type[Exception] | None = None,
+        own: bool = False,
     ) -> None:
-        super().__init__(text, kind, sent, library_class)
+        super().__init__(text, kind, sent, library_class, own)
         self.text = text
         self.kind: FailureKind = kind
         self.sent = sent
         self.library_class = library_class
+        self.own = own
 
     def __str__(self) -> str:
         return self.text

@@ -36,12 +36,12 @@ class Leader:
         self._unannounced: deque[TokenSet] = deque()
         self._store_is_down = False
 
-    def lead(self, flight: Flight, deadline: float) -> Steps[HeldPair | None]:
+    def lead(self, flight: Flight, deadline: float, goes_on: bool) -> Steps[HeldPair | None]:
         """Renew; return what was installed, or None if that failed or was taken from us."""
         state = self._state
         started = self._terms.clock.monotonic()
         was_down = state.failures.in_a_row > 0
-        turn = Turn(flight, self._terms.clock, deadline)
+        turn = Turn(flight, self._terms.clock, deadline, goes_on)
         renewal = Renewal(self._terms, turn, state.held)
         visit = renewal.visit
         outcome: Outcome = None

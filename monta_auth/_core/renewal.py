@@ -1,9 +1,9 @@
 """How one renewal goes: look into the store, refresh, fall back to the credentials.
 
 A refresh token is single-use (so users report). Hence: while one lives, the secret stays home;
-one that was sent and brought no readable reply counts as spent; a refused one is dropped and the
-credentials are used once. 429, 5xx and network failures never fall through to the credentials:
-that would spend a second call of a small quota on a fault which it cannot mend.
+one that was sent and brought no readable response counts as spent; a refused one is dropped. In
+both cases the credentials are used once. 429, 5xx and a network that is down never fall through to
+the credentials: that would spend a second call of a small quota on a fault that stays.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from .credentials import Credentials, checked_secret
 from .effects import Steps, Turn
 from .errors import (
     ConfigurationError,
+    Failure,
     InvalidCredentialsError,
     InvalidTokenResponseError,
     MontaAuthError,
@@ -30,10 +31,12 @@ from .terms import Terms
 from .token_calls import (
     Kind,
     TokenRequest,
+    is_refused_refresh,
     mint_request,
     read_error,
     read_pair,
     read_refusal,
+    read_refused_refresh,
     refresh_request,
 )
 
@@ -96,51 +99,81 @@ class Renewal:
         if found is not Found.RENEW:
             self.label = "stored"
             return Adopted(held) if found is Found.ADOPTED and held is not None else None
-        token = held.refresh_token(self._clock.monotonic()) if held is not None else None
-        spent = self._terms.refusals.spent_refresh_tokens
-        if token is not None and (token not in spent or self._terms.credentials is None):
-            renewed = yield from self._refresh(token)
+        token = held.pair.refresh_token if held is not None else None
+        if held is not None and token is not None and self._is_good(held, token):
+            renewed = yield from self._refresh(held, token)
             if renewed is not None:
                 return Obtained(renewed, "refresh")
-            spent.add(token)
             # Refused: perhaps another process was faster and left its pair in the store.
             if self.visit is not None and (yield from self.visit.adopt()):
                 assert self.visit.held is not None  # it was adopted
                 self.label = "stored"
                 return Adopted(self.visit.held)
-        return Obtained((yield from self._mint()), "mint")
+            token = None
+        secret = yield from self._secret()
+        if isinstance(secret, MontaAuthError):
+            if held is None or token is None:
+                raise secret
+            # Not thought to be good any more, but it is all that is left.
+            renewed = yield from self._refresh(held, token)
+            if renewed is None:
+                raise secret
+            return Obtained(renewed, "refresh")
+        return Obtained((yield from self._mint(secret)), "mint")
+
+    def _is_good(self, held: HeldPair, token: str) -> bool:
+        """Whether to send this refresh token; without credentials there is nothing to lose."""
+        if self._terms.credentials is None:
+            return True
+        is_spent = token in self._terms.refusals.spent_refresh_tokens
+        return not is_spent and held.refresh_token(self._clock.monotonic()) is not None
 
     # --- the calls
 
-    def _refresh(self, token: str) -> Steps[HeldPair | None]:
-        """Return the new pair, or None if the server refused this refresh token."""
+    def _refresh(self, held: HeldPair, token: str) -> Steps[HeldPair | None]:
+        """Return the new pair; None if the server refused this refresh token, or may have spent it.
+
+        Without credentials that is an error, and a refresh token with an unknown outcome is tried
+        once more.
+        """
         self.label = "refresh"
+        is_all = self._terms.credentials is None
         request = refresh_request(self._terms.base_url, token)
         try:
-            reply = yield from self._exchange(request, token)
+            try:
+                reply = yield from self._exchange(request, token)
+            except TransportFailure as failure:
+                is_late = self._clock.monotonic() >= self._turn.deadline
+                if is_late or not failure.sent or not self._turn.goes_on:
+                    raise
+                if not is_all:
+                    self._spend(token)
+                    return None
+                reply = yield from self._exchange(request, token)
             if reply.is_good:
-                return self._pair_in(reply, request)
-            if reply.status >= 400:
-                return None  # refused; 5xx was dealt with there
-            raise read_error(reply, request, self._clock.wall())
+                return self._pair_in(reply, request, held)
+            if not is_refused_refresh(reply):
+                raise read_error(reply, request, self._clock.wall())
+            if is_all:
+                raise read_refused_refresh(reply, request)
         finally:
             request.wipe()
+        self._spend(token)
+        return None
 
-    def _mint(self) -> Steps[HeldPair]:
+    def _spend(self, token: str) -> None:
+        self._terms.refusals.spent_refresh_tokens.add(token)
+        self._turn.flight.refreshing = None
+
+    def _mint(self, secret: str) -> Steps[HeldPair]:
         credentials = self._terms.credentials
-        if credentials is None:
-            raise ConfigurationError(
-                "the token cannot be renewed any more: its refresh token is used up, and there "
-                "are no credentials; pass client_id= and client_secret=, or set MONTA_CLIENT_ID "
-                "and MONTA_CLIENT_SECRET"
-            )
+        assert credentials is not None  # `_secret` had one
         self.label = "mint"
-        secret = yield from self._secret(credentials)
         answer = yield from self._mint_with(credentials, secret)
         if isinstance(answer, InvalidCredentialsError) and credentials.literal_secret is None:
             # It may have been rotated since it was asked for.
-            again = yield from self._secret(credentials)
-            if again != secret:
+            again = yield from self._secret()
+            if isinstance(again, str) and again != secret:
                 answer = yield from self._mint_with(credentials, again)
         if isinstance(answer, InvalidCredentialsError):
             raise answer
@@ -168,18 +201,27 @@ class Renewal:
         refused.add(digest, error, self._clock.monotonic())
         return error
 
-    def _secret(self, credentials: Credentials) -> Steps[str]:
+    def _secret(self) -> Steps[str | MontaAuthError]:
+        """Return the secret, or why there is none."""
+        credentials = self._terms.credentials
+        if credentials is None:
+            return ConfigurationError(
+                "the token cannot be renewed any more: it has no refresh token, and there are no "
+                "credentials; pass client_id= and client_secret=, or set MONTA_CLIENT_ID and "
+                "MONTA_CLIENT_SECRET"
+            )
         if isinstance(credentials.secret, str):
             return credentials.secret
+        self.label = "mint"
         try:
-            secret = yield from self._turn.call(credentials.secret)
-        except (MontaAuthError, Superseded):
+            return checked_secret((yield from self._turn.call(credentials.secret)))
+        except MontaAuthError as error:
+            return error
+        except Superseded:
             raise
         except Exception as error:
             kind = type(error).__qualname__
-        else:
-            return checked_secret(secret)
-        raise MontaAuthError(
+        return MontaAuthError(
             f"the callable client_secret raised {kind}: no token can be obtained without a secret",
             retryable=True,
         )
@@ -195,35 +237,53 @@ class Renewal:
             if left <= 0:
                 raise TransportFailure("no time is left for a token call", "timeout", sent=False)
             flight.refreshing = refresh_token
+            error: Failure
             try:
                 reply = yield from self._turn.send(request, left)
             except TransportFailure as failure:
                 if not failure.sent:
                     flight.refreshing = None
-                raise
-            self.status, self.request_id = reply.status, request_id(reply, request.secrets)
-            if reply.is_good:
-                return reply
-            flight.refreshing = None
-            if not is_worth_a_retry(reply.status):
-                return reply
-            error = read_error(reply, request, self._clock.wall())
-            budget = policy.sleep_limit - self._slept
-            if error.retry_after is not None and error.retry_after > budget:
+                if not self._may_repeat(failure, refresh_token):
+                    raise
+                error = failure
+            else:
+                self.status, self.request_id = reply.status, request_id(reply, request.secrets)
+                if reply.is_good:
+                    return reply
+                flight.refreshing = None
+                if not is_worth_a_retry(reply.status):
+                    return reply
+                error = read_error(reply, request, self._clock.wall())
+            budget, hint = policy.sleep_limit - self._slept, error.retry_after
+            if hint is not None and hint > budget and isinstance(error, MontaAuthError):
                 # The server named a pause that no request should wait for: the caller decides.
                 raise recast(error, RateLimitError)
             pause = backoff(attempt - 1, RETRY_FIRST, RETRY_LONGEST, self._clock.random())
-            pause = max(error.retry_after or 0.0, pause)
-            pause = min(pause, budget) if error.retry_after is not None else pause
+            pause = pause if hint is None else min(max(hint, pause), budget)
             out_of_time = self._clock.monotonic() + pause >= deadline
             if attempt >= policy.attempts or pause > budget or out_of_time:
                 raise error
             self._slept += pause
             yield from self._turn.sleep(pause)
 
-    def _pair_in(self, reply: Reply, request: TokenRequest) -> HeldPair:
+    def _may_repeat(self, failure: TransportFailure, refresh_token: str | None) -> bool:
+        """Whether a call is worth another try after its connection broke: nothing is lost by it."""
+        is_broken = failure.kind != "timeout" and not failure.own
+        return is_broken and self._turn.goes_on and (refresh_token is None or not failure.sent)
+
+    def _pair_in(
+        self, reply: Reply, request: TokenRequest, old: HeldPair | None = None
+    ) -> HeldPair:
+        """Lay out the pair of a response; `old` is the one that was refreshed."""
+        pair = read_pair(reply, request, self._clock.wall())
+        if old is not None and pair.refresh_token is None:
+            # RFC 6749, section 6: then the one that was sent stays.
+            pair = pair.__replace__(
+                refresh_token=old.pair.refresh_token,
+                refresh_expires_at=old.pair.refresh_expires_at,
+            )
         held = hold_new(
-            read_pair(reply, request, self._clock.wall()),
+            pair,
             self._terms.policy,
             sent=self._sent_at,
             jitter=self._terms.jitter,

@@ -111,6 +111,20 @@ def answered_at(reply: Reply, wall: float) -> datetime:
     return date + timedelta(seconds=0.5)
 
 
+def is_error_envelope(reply: Reply) -> bool:
+    """Whether the body is an error as Monta words it."""
+    data = json_object(reply)
+    return isinstance(data.get("errorCode"), str) or (
+        isinstance(data.get("message"), str) and isinstance(data.get("status"), str)
+    )
+
+
+def is_html(reply: Reply) -> bool:
+    """Whether the body is a web page, as of a firewall or a proxy."""
+    kind = reply.headers.get("content-type", "")
+    return "html" in kind.lower() or reply.body.lstrip()[:1] == b"<"
+
+
 def request_id(reply: Reply, secrets: tuple[str, ...]) -> str | None:
     return safe_text(reply.headers.get("request-id"), secrets)
 

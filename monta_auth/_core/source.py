@@ -99,16 +99,17 @@ class Source:
         held = self._state.held
         return held.header if held is not None and self._monotonic() < held.advisory_at else None
 
-    def acquire(self, *, blocking: bool = True) -> Steps[BearerHeader]:
+    def acquire(self, *, blocking: bool = True, goes_on: bool = True) -> Steps[BearerHeader]:
         """A flow that returns an ``Authorization`` header; `drive` or `adrive` runs it.
 
         Args:
             blocking: whether the driver blocks its thread while it performs an effect.
+            goes_on: whether it can go on after a token call that failed; see `Turn`.
 
         Raises:
             MontaAuthError: no token can be had; TransportFailure if the network is why.
         """
-        held = yield from self._obtain(blocking)
+        held = yield from self._obtain(blocking, goes_on)
         return held.header
 
     def refuse(
@@ -177,7 +178,7 @@ class Source:
 
     # --- what one caller does
 
-    def _obtain(self, blocking: bool) -> Steps[HeldPair]:
+    def _obtain(self, blocking: bool, goes_on: bool = True) -> Steps[HeldPair]:
         if blocking and self._only_async is not None:
             raise ConfigurationError(needs_async(self._only_async))
         deadline = self._monotonic() + self.policy.deadline
@@ -195,7 +196,7 @@ class Source:
                     raise copy.copy(verdict)
                 joined = verdict
                 if verdict is mine:
-                    installed = yield from self._leader.lead(mine, deadline)
+                    installed = yield from self._leader.lead(mine, deadline, goes_on)
                     # Looked at again: on_token may have taken its time.
                     if installed is self._state.held and installed and installed.dropped is None:
                         return installed

@@ -17,7 +17,16 @@ from .errors import (
     TokenEndpointError,
 )
 from .policy import LONGEST_LIFE, UNKNOWN_LIFE
-from .replies import Reply, answered_at, error_of, is_worth_a_retry, json_object, wait_hint
+from .replies import (
+    Reply,
+    answered_at,
+    error_of,
+    is_error_envelope,
+    is_html,
+    is_worth_a_retry,
+    json_object,
+    wait_hint,
+)
 from .tokens import TokenSet, is_token, parse_date, whole_number
 
 Kind = Literal["mint", "refresh"]
@@ -120,6 +129,25 @@ def read_error(reply: Reply, request: TokenRequest, wall: float) -> TokenEndpoin
         what = "the token endpoint refused the call"
     hint = wait_hint(reply, wall)
     return error_of(reply, kind, what, request.secrets, retry_after=hint, retryable=retryable)
+
+
+def is_refused_refresh(reply: Reply) -> bool:
+    """Whether this says that the refresh token is not accepted, and not that the call was not.
+
+    A firewall's page refuses the call; the refresh token is as good as before.
+    """
+    if not 400 <= reply.status < 500 or is_worth_a_retry(reply.status):
+        return False
+    return is_error_envelope(reply) or (reply.status in (400, 401) and not is_html(reply))
+
+
+def read_refused_refresh(reply: Reply, request: TokenRequest) -> TokenEndpointError:
+    """Return the error for a refused refresh token where no credentials can take its place."""
+    what = (
+        "the token endpoint refused the refresh token, and there are no credentials to fetch "
+        "another pair; pass client_id= and client_secret= (it is tried again later)"
+    )
+    return error_of(reply, TokenEndpointError, what, request.secrets, retryable=True)
 
 
 def read_refusal(reply: Reply, request: TokenRequest, host: str) -> InvalidCredentialsError:

@@ -306,7 +306,7 @@ def test_a_network_failure_of_a_token_call_is_not_tried_again_by_aiohttp(monta: 
             assert type(caught.value) is aiohttp.ClientConnectionError
 
     run(main())
-    assert monta.mints == 1
+    assert monta.mints == 3  # the core's own tries
     assert monta.count(GOOD) == 0
 
 

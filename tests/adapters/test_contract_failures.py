@@ -92,8 +92,8 @@ FAILURES = {
     "302": Failure(
         Fault(status=302, headers={"location": "http://127.0.0.1:1/"}), TokenEndpointError
     ),
-    "closed": Failure(Fault(close=True), None, network="broken"),
-    "closed in the middle": Failure(Fault(truncate=True), None, network="broken"),
+    "closed": Failure(Fault(close=True), None, calls=3, network="broken"),
+    "closed in the middle": Failure(Fault(truncate=True), None, calls=3, network="broken"),
     "timeout": Failure(Fault(delay=3), None, network="timeout", impatient=True),
 }
 failures = pytest.mark.parametrize(
@@ -166,9 +166,11 @@ def test_a_failed_token_call_raises_both_families(
         assert error.request_id in str(error)
         assert failure.says in str(error)
     check(h, error, monta.url(GOOD))
-    assert monta.mints == failure.calls
+    # In httpx's own pipeline a broken connection ends the request.
+    calls = 1 if failure.network == "broken" and h.calls_in_pipeline else failure.calls
+    assert monta.mints == calls
     assert monta.count(GOOD) == 0
-    assert len(slept) == failure.calls - 1
+    assert len(slept) == calls - 1
     assert sum(slept) <= 2
 
 
@@ -277,10 +279,23 @@ def test_a_failure_is_remembered_for_a_while(h: Harness, monta: Monta) -> None:
 
 def test_after_an_outage_requests_work_again(h: Harness, monta: Monta) -> None:
     client = h.open(h.auth(source=monta.source()))
-    monta.emulator.inject(Fault(close=True))
+    lost = 1 if h.calls_in_pipeline else 3
+    monta.emulator.inject(Fault(close=True), times=lost)
     with pytest.raises(h.error):
         client.get(monta.url(GOOD))
     monta.now.advance(6)
+    assert client.get(monta.url(GOOD)).status_code == 200
+    assert monta.mints == lost + 1
+
+
+@pytest.mark.parametrize("fault", [Fault(close=True), Fault(truncate=True)], ids=repr)
+def test_one_broken_connection_fails_no_request(h: Harness, monta: Monta, fault: Fault) -> None:
+    client = h.open(h.auth(source=monta.source()))
+    monta.emulator.inject(fault)
+    if h.calls_in_pipeline:
+        with pytest.raises(h.error):
+            client.get(monta.url(GOOD))
+        monta.now.advance(1)
     assert client.get(monta.url(GOOD)).status_code == 200
     assert monta.mints == 2
 
@@ -303,14 +318,15 @@ def test_a_503_that_passes_is_not_seen(h: Harness, monta: Monta, slept: list[flo
 
 
 def test_a_network_failure_of_a_refresh_spends_the_refresh_token(h: Harness, monta: Monta) -> None:
-    """Nobody knows whether the server took it: the next flight mints."""
+    """It is unknown whether the server took it. The same request mints, if it can go on."""
     client = h.open(h.auth(source=monta.source()))
     client.get(monta.url(GOOD))
     monta.now.advance(3600)
     monta.emulator.inject(Fault(close=True, after=True))
-    with pytest.raises(h.error):
-        client.get(monta.url(GOOD))
-    monta.now.advance(6)
+    if h.calls_in_pipeline:
+        with pytest.raises(h.error):
+            client.get(monta.url(GOOD))
+        monta.now.advance(6)
     assert client.get(monta.url(GOOD)).status_code == 200
     assert (monta.mints, monta.refreshes) == (2, 1)
 

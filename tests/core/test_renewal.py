@@ -37,6 +37,7 @@ from ..simulation.flows import (
     Caller,
     Hands,
     error_reply,
+    fail,
     hold,
     iso,
     make_source,
@@ -113,14 +114,31 @@ def test_an_expired_refresh_token_is_not_sent(
     assert Caller(holder).wants == wants
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 418, 422, 499])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        *(
+            pytest.param(error_reply(n), id=f"{n}")
+            for n in (400, 401, 403, 404, 409, 410, 422, 499)
+        ),
+        pytest.param(Reply(400, {}, b""), id="bare 400"),
+        pytest.param(Reply(401, {}, b"no"), id="bare 401"),
+    ],
+)
 def test_a_refused_refresh_token_is_dropped_and_the_credentials_used_once(
-    hands: Hands, holder: Source, status: int
+    hands: Hands, holder: Source, refusal: Reply
 ) -> None:
     caller = Caller(holder)
-    steps = play(caller, hands, error_reply(status), pair_reply(hands, 2, refreshToken=None))
+    steps = play(caller, hands, refusal, pair_reply(hands, 2, refreshToken=None))
     assert steps == ["refresh", "mint"]
     assert caller.token == "access-2"
+
+
+def test_a_firewalls_page_costs_no_refresh_token(hands: Hands, holder: Source) -> None:
+    caller = Caller(holder).resume(Reply(403, {}, b"<h1>Request blocked</h1>"))
+    assert type(caller.error) is TokenEndpointError
+    hands.advance(1)
+    assert Caller(holder).body == {"refreshToken": "refresh-1"}
 
 
 def test_a_401_of_the_refresh_never_means_wrong_credentials(hands: Hands, holder: Source) -> None:
@@ -131,7 +149,7 @@ def test_a_401_of_the_refresh_never_means_wrong_credentials(hands: Hands, holder
 
 
 def test_a_refused_refresh_token_is_not_sent_by_a_later_flow(hands: Hands, holder: Source) -> None:
-    play(Caller(holder), hands, error_reply(400), no_connection())
+    play(Caller(holder), hands, error_reply(400), *[no_connection()] * 3)
     hands.advance(1)
     assert Caller(holder).wants == "mint"
 
@@ -149,8 +167,10 @@ def test_a_refused_refresh_token_is_not_sent_by_a_later_flow(hands: Hands, holde
         pytest.param(error_reply(101), ["refresh"], id="101"),
         pytest.param(error_reply(200), ["refresh"], id="an error with a good status"),
         pytest.param(Reply(200, {}, b"<html>"), ["refresh"], id="a web page"),
-        pytest.param(no_answer(), ["refresh"], id="no answer"),
-        pytest.param(no_connection(), ["refresh"], id="no connection"),
+        pytest.param(no_connection(), ["refresh", "sleep"] * 2 + ["refresh"], id="no connection"),
+        pytest.param(Reply(403, {}, b"<html>blocked"), ["refresh"], id="a firewall's page"),
+        pytest.param(Reply(401, {"Content-Type": "text/html"}, b"no"), ["refresh"], id="HTML"),
+        pytest.param(Reply(404, {}, b"not found"), ["refresh"], id="a wrong base URL"),
         pytest.param(MontaAuthError("redirected"), ["refresh"], id="our error"),
     ],
 )
@@ -190,12 +210,13 @@ def test_after_an_unknown_outcome_a_refresh_token_counts_as_spent(
             caller.resume(outcome)
     else:
         caller.resume(outcome)
+        fail(caller, no_connection())
     hands.advance(60)
     assert Caller(holder).wants == ("mint" if is_spent else "refresh")
 
 
 def test_a_connection_that_fails_after_a_503_spends_nothing(hands: Hands, holder: Source) -> None:
-    play(Caller(holder), hands, error_reply(503), no_connection())
+    play(Caller(holder), hands, error_reply(503), *[no_connection()] * 2)
     hands.advance(1)
     assert Caller(holder).wants == "refresh"
 
@@ -228,14 +249,110 @@ def test_without_credentials_a_token_of_unknown_fate_is_tried(hands: Hands) -> N
     assert Caller(source).body == {"refreshToken": "refresh-1"}
 
 
-@pytest.mark.parametrize("refresh", [None, ""], ids=["no refresh token", "a refused one"])
 def test_without_credentials_and_refresh_token_the_error_says_what_is_missing(
-    hands: Hands, refresh: str | None
+    hands: Hands,
 ) -> None:
-    caller = Caller(without_credentials(hands, refresh=refresh))
-    play(caller, hands, error_reply(401))
+    caller = Caller(without_credentials(hands, refresh=None))
     assert isinstance(caller.error, ConfigurationError)
     assert "MONTA_CLIENT_ID" in str(caller.error)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(error_reply(401), id="401"),
+        pytest.param(
+            Reply(403, {"request-id": "id-403"}, b"<html>blocked"), id="a firewall's page"
+        ),
+        pytest.param(Reply(404, {}, b""), id="a wrong base URL"),
+    ],
+)
+def test_without_credentials_a_refresh_token_is_never_given_up(
+    hands: Hands, refusal: Reply
+) -> None:
+    """It is all that there is: a gateway's refusal must not end the program's access for good."""
+    source = without_credentials(hands)
+    for _ in range(3):
+        caller = Caller(source)
+        assert caller.body == {"refreshToken": "refresh-1"}
+        caller.resume(refusal)
+        assert type(caller.error) is TokenEndpointError
+        assert caller.error.status == refusal.status
+        assert caller.error.request_id == refusal.headers.get("request-id")
+        hands.advance(60)
+    assert Caller(source).resume(pair_reply(hands, 2)).token == "access-2"
+
+
+def test_without_credentials_the_refusal_is_retryable_and_names_what_would_help(
+    hands: Hands,
+) -> None:
+    caller = Caller(without_credentials(hands)).resume(error_reply(401))
+    assert isinstance(caller.error, TokenEndpointError)
+    assert caller.error.retryable
+    assert "client_secret=" in str(caller.error)
+
+
+def test_without_credentials_no_clock_condemns_the_refresh_token(hands: Hands) -> None:
+    source = make_source(hands, client_id=None, token=pair(hands, 1))
+    hands.advance(9 * DAY)
+    assert Caller(source).body == {"refreshToken": "refresh-1"}
+
+
+def test_without_credentials_a_refresh_that_was_lost_is_tried_once_more(hands: Hands) -> None:
+    caller = Caller(without_credentials(hands))
+    assert caller.resume(TransportFailure("reset")).body == {"refreshToken": "refresh-1"}
+    assert caller.resume(pair_reply(hands, 2)).token == "access-2"
+    other = Caller(without_credentials(hands))
+    assert play(other, hands, *[TransportFailure("reset")] * 9) == ["refresh"] * 2
+    assert isinstance(other.error, TransportFailure)
+
+
+def test_a_response_without_a_refresh_token_keeps_the_one_that_was_sent(hands: Hands) -> None:
+    """RFC 6749, section 6. Again and again, also without credentials."""
+    source = without_credentials(hands)
+    for serial in (2, 3, 4):
+        caller = Caller(source)
+        assert caller.body == {"refreshToken": "refresh-1"}
+        assert (
+            caller.resume(pair_reply(hands, serial, refreshToken=None)).token == f"access-{serial}"
+        )
+        hands.advance(HOUR)
+
+
+# --- a connection that breaks
+
+
+@pytest.mark.parametrize("failure", [no_connection(), TransportFailure("reset")], ids=str)
+def test_a_mint_whose_connection_broke_is_tried_again_like_a_503(
+    hands: Hands, failure: TransportFailure
+) -> None:
+    caller = Caller(make_source(hands))
+    assert play(caller, hands, failure, failure, pair_reply(hands, 1)) == ["mint", "sleep"] * 2 + [
+        "mint"
+    ]
+    assert caller.token == "access-1"
+
+
+@pytest.mark.parametrize("failure", [no_answer(), TransportFailure("reset")], ids=str)
+def test_after_a_refresh_that_was_lost_the_same_flow_mints(
+    hands: Hands, holder: Source, failure: TransportFailure
+) -> None:
+    caller = Caller(holder)
+    assert play(caller, hands, failure, pair_reply(hands, 2)) == ["refresh", "mint"]
+    assert caller.token == "access-2"
+
+
+def test_a_refresh_that_was_never_sent_is_tried_again(hands: Hands, holder: Source) -> None:
+    caller = Caller(holder)
+    steps = play(caller, hands, no_connection(), pair_reply(hands, 2))
+    assert steps == ["refresh", "sleep", "refresh"]
+    assert caller.token == "access-2"
+
+
+def test_a_failure_that_the_caller_itself_caused_is_not_tried_again(hands: Hands) -> None:
+    caller = Caller(make_source(hands))
+    caller.resume(TransportFailure("the client is closed", "other", sent=False, own=True))
+    assert caller.wants == "failed"
 
 
 # --- tries and sleeps
@@ -329,12 +446,13 @@ def test_no_sleep_goes_beyond_the_deadline(hands: Hands) -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [no_answer(), no_connection(), TransportFailure("reset")], ids=str
+    ("failure", "tries"), [(no_answer(), 1), (no_connection(), 3), (TransportFailure("reset"), 3)]
 )
-def test_a_transport_failure_is_not_retried_inside_a_flow(
-    hands: Hands, failure: TransportFailure
+def test_the_last_failure_of_the_network_reaches_the_caller(
+    hands: Hands, failure: TransportFailure, tries: int
 ) -> None:
-    caller = Caller(make_source(hands)).resume(failure)
+    caller = Caller(make_source(hands))
+    assert play(caller, hands, *[failure] * 9).count("mint") == tries
     assert isinstance(caller.error, TransportFailure)
     assert (caller.error.kind, caller.error.sent) == (failure.kind, failure.sent)
 

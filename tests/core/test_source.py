@@ -34,6 +34,7 @@ from ..simulation.flows import (
     Caller,
     Hands,
     error_reply,
+    fail,
     hold,
     make_source,
     no_answer,
@@ -190,16 +191,11 @@ def test_a_waiter_whose_time_is_up_goes_on_with_a_token_that_lives(
 # --- how a failed renewal reaches callers
 
 
-def fail_503(caller: Caller) -> None:
-    while caller.wants != "failed" and caller.wants != "done":
-        caller.resume(error_reply(503) if isinstance(caller.effect, Send) else None)
-
-
 OUTCOMES: dict[str, Callable[[Caller], object]] = {
     "cancelled": lambda caller: caller.close(),
-    "no connection": lambda caller: caller.resume(no_connection()),
-    "no answer": lambda caller: caller.resume(no_answer()),
-    "503": fail_503,
+    "no connection": lambda caller: fail(caller, no_connection()),
+    "no answer": lambda caller: fail(caller, no_answer()),
+    "503": lambda caller: fail(caller, error_reply(503)),
     "429": lambda caller: caller.resume(error_reply(429, headers={"Retry-After": "30"})),
     "garbage": lambda caller: caller.resume(error_reply(200)),
 }
@@ -308,7 +304,7 @@ def test_a_failed_advisory_renewal_never_hands_back_a_token_refused_meanwhile(
     hands.advance(ADVISORY)
     leader = Caller(holder)
     assert refuse(holder)
-    leader.resume(no_answer())
+    fail(leader, no_answer())
     assert isinstance(leader.error, TransportFailure)
 
 
@@ -342,7 +338,7 @@ def test_a_failure_is_remembered_for_a_time_that_doubles_to_five_seconds(
     for seconds in [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]:
         caller = Caller(source)
         assert caller.wants == "mint"
-        caller.resume(no_connection())
+        fail(caller, no_connection())
         hands.advance(seconds - 0.001)
         assert str(Caller(source).error) == "connection refused"
         hands.advance(0.001)
@@ -350,7 +346,7 @@ def test_a_failure_is_remembered_for_a_time_that_doubles_to_five_seconds(
 
 def test_the_time_has_jitter(hands: Hands, source: Source) -> None:
     hands.chance = 0.8
-    Caller(source).resume(no_connection())
+    fail(Caller(source), no_connection())
     hands.advance(0.599)
     assert Caller(source).wants == "failed"
     hands.advance(0.001)
@@ -377,12 +373,12 @@ def test_a_pause_that_the_server_named_is_kept(
 
 def test_a_success_ends_the_memory_and_the_doubling(hands: Hands, source: Source) -> None:
     for _ in range(3):
-        Caller(source).resume(no_connection())
+        fail(Caller(source), no_connection())
         hands.advance(5)
     hold(hands, source)
     assert source.status().last_failure is None
     assert refuse(source)
-    Caller(source).resume(no_connection())
+    fail(Caller(source), no_connection())
     hands.advance(0.5)
     assert Caller(source).wants == "refresh"
 
@@ -391,7 +387,7 @@ def test_after_a_success_a_refusal_renews_even_within_the_old_pause(
     hands: Hands, source: Source
 ) -> None:
     leader, other = Caller(source), Caller(source)
-    leader.resume(no_connection())
+    fail(leader, no_connection())
     assert other.resume(None).wants == "failed"
     hands.advance(0.5)
     hold(hands, source)
@@ -824,7 +820,7 @@ def test_if_the_renewal_after_a_401_fails_the_caller_gets_that_error(
 ) -> None:
     assert refuse(holder)
     caller = Caller(holder)
-    fail_503(caller)
+    fail(caller, error_reply(503))
     assert isinstance(caller.error, TokenEndpointError)
     assert caller.error.status == 503
 
@@ -856,7 +852,7 @@ def test_invalidate_of_nothing_is_harmless(source: Source) -> None:
 
 def test_invalidate_leaves_the_memory_of_failures(hands: Hands, holder: Source) -> None:
     assert refuse(holder)
-    Caller(holder).resume(no_connection())
+    fail(Caller(holder), no_connection())
     holder.invalidate()
     assert Caller(holder).wants == "failed"
 
@@ -877,7 +873,7 @@ def test_forget_drops_the_pair_and_mints(hands: Hands, holder: Source) -> None:
 
 @pytest.mark.parametrize("reply", [error_reply(401), no_connection()], ids=["401", "network"])
 def test_forget_clears_the_memory_of_failures(hands: Hands, source: Source, reply: object) -> None:
-    Caller(source).resume(reply)
+    fail(Caller(source), reply)
     assert Caller(source).wants == "failed"
     source.forget()
     assert Caller(source).wants == "mint"
@@ -1190,7 +1186,7 @@ def test_status_tells_how_the_source_is_doing(hands: Hands, source: Source) -> N
     assert (status.next_try - born).total_seconds() == 3300
     assert status.mints == 1
     hands.advance(ADVISORY)
-    Caller(source).resume(no_connection())
+    fail(Caller(source), no_connection())
     failed = source.status()
     assert failed.last_failure == "ConnectionError: connection refused"
     assert failed.next_try is not None
@@ -1227,7 +1223,7 @@ def test_an_outage_is_a_warning_at_its_start_and_an_info_at_its_end(
 ) -> None:
     caplog.set_level(logging.INFO, "monta_auth")
     for _ in range(5):
-        Caller(source).resume(no_connection())
+        fail(Caller(source), no_connection())
         hands.advance(6)
     hold(hands, source)
     assert messages(caplog) == ["WARNING", "INFO"]

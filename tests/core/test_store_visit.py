@@ -166,7 +166,7 @@ def test_a_stored_pair_that_still_lives_is_used_when_its_renewal_fails(
     put(store, pair(hands, 7))
     hands.advance(MANDATORY)
     caller = Caller(make_source(hands, store=store))
-    play(caller, hands, no_connection())
+    play(caller, hands, *[no_connection()] * 3)
     assert caller.token == "access-7"
 
 
@@ -385,7 +385,7 @@ def test_the_lock_is_given_back_when_the_renewal_fails(
     hands: Hands, store: MemoryStore, reply: object
 ) -> None:
     caller = Caller(make_source(hands, store=store))
-    assert play(caller, hands, reply)[-1] == "release"
+    assert play(caller, hands, *[reply] * 3)[-1] == "release"
     assert isinstance(caller.error, RateLimitError | TransportFailure | Exception)
     assert store.try_lock(1.0)
 
@@ -507,7 +507,7 @@ def test_a_deletion_that_failed_is_tried_again(hands: Hands, store: MemoryStore)
     source = make_source(hands, store=faulty)
     source.forget()
     hands.advance(9)
-    play(Caller(source), hands, no_connection())
+    play(Caller(source), hands, *[no_connection()] * 3)
     faulty.failing.clear()
     hands.advance(9)
     caller = Caller(source)

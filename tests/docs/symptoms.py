@@ -125,7 +125,12 @@ def redirected(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> 
 
 
 def nothing_left(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
-    pair = TokenSet("a", "r", datetime.now(UTC) - timedelta(hours=1))
+    pair = TokenSet("a", None, datetime.now(UTC) - timedelta(hours=1))
+    return _error(MontaAuth(base_url=monta.base_url, token=pair).token)
+
+
+def refused_pair(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    pair = TokenSet("a", "a-spent-one", datetime.now(UTC) - timedelta(hours=1))
     return _error(MontaAuth(base_url=monta.base_url, token=pair).token)
 
 
@@ -253,6 +258,7 @@ SYMPTOMS: list[Symptom] = [
     asynchronous,
     secret_callable,
     nothing_left,
+    refused_pair,
     rate_limit,
     endpoint_down,
     no_api_path,

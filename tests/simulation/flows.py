@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
@@ -185,6 +186,12 @@ class Caller:
             raise self.error
         assert self.result is not None, self.wants
         return str.removeprefix(self.result, "Bearer ")
+
+
+def fail(caller: Caller, outcome: object) -> None:
+    """Have all its token calls end so, until it ends itself."""
+    while caller.effect is not None:
+        caller.resume(copy.copy(outcome) if isinstance(caller.effect, Send) else None)
 
 
 def hold(hands: Hands, source: Source, serial: int = 1, life: float = HOUR) -> None:
