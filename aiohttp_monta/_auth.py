@@ -102,7 +102,10 @@ class MontaAuth(BaseAuth):
         if not (repeatable and can_repeat(request.body)):
             return response
         await make_ready(request, response)
-        request.headers["Authorization"] = await self._header(request)
+        again = await self._header(request)
+        if again == header:
+            return response  # there is no better token
+        request.headers["Authorization"] = again
         return await handler(request)
 
     async def token(self, session: ClientSession | None = None) -> TokenSet:
@@ -115,6 +118,9 @@ class MontaAuth(BaseAuth):
         Raises:
             MontaAuthError: no token can be had; a network failure is aiohttp's own exception.
         """
+        pair = self._source.fresh_pair()
+        if pair is not None:
+            return pair
         by = session if session is not None else self._session
         if by is None:
             async with ClientSession() as by:

@@ -113,9 +113,11 @@ class _Request:
         method, url = _end(method, url, reply.response)
         if not source.refuse(reply.status, url, header, header, origins):
             return reply
+        again = _header(self._auth)
+        if again == header:
+            return reply  # there is no better token
         reply.response.drain_conn()
-        header = _header(self._auth)
-        return self._send(method, url, {**rest, "Authorization": header}, **settings)
+        return self._send(method, url, {**rest, "Authorization": again}, **settings)
 
 
 def _header(auth: Auth) -> BearerHeader:

@@ -113,7 +113,7 @@ class MontaAuth(BaseAuth, AuthBase):
         Raises:
             MontaAuthError: no token can be had; a network failure is requests' own exception.
         """
-        return self._drive(self._source.pair(), self._send)
+        return self._source.fresh_pair() or self._drive(self._source.pair(), self._send)
 
     def bearer_token(self) -> str:
         """Return a usable access token, for clients that want it as a string."""

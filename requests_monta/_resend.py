@@ -70,6 +70,8 @@ class Resend:
             pass
         response.close()
         header = self._header(_harmless(refused))
+        if header == sent:
+            return response  # there is no better token
         jar = again._cookies
         if jar is not None:
             extract_cookies_to_jar(jar, refused, response.raw)

@@ -89,6 +89,9 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
         Raises:
             MontaAuthError: no token can be had; a network failure is the library's own exception.
         """
+        pair = self._source.fresh_pair()
+        if pair is not None:
+            return pair
         by: Any = client if client is not None else self._sync_client
         if by is None:
             with self._library.module.Client() as by:
@@ -101,6 +104,9 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
 
     async def atoken(self, client: AsyncClient | None = None) -> TokenSet:
         """As `token`, for async code and an ``AsyncClient``."""
+        pair = self._source.fresh_pair()
+        if pair is not None:
+            return pair
         by: Any = client if client is not None else self._async_client
         if by is None:
             async with self._library.module.AsyncClient() as by:

@@ -61,7 +61,10 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
                         reply = yield flow.token_call(step)
                         outcome = flow.outcome(_read(reply))
                 header = step.value
+            if header == flow.header and not flow.called:
+                return  # there is no better token: the caller gets its 401
             sending.headers["Authorization"] = flow.header = header
+            flow.called = False
             response = yield sending
             sending = flow.to_retry(response)
             if sending is not None:
@@ -101,7 +104,10 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
                         reply = yield flow.token_call(step)
                         outcome = flow.outcome(await _aread(reply))
                 header = step.value
+            if header == flow.header and not flow.called:
+                return  # there is no better token: the caller gets its 401
             sending.headers["Authorization"] = flow.header = header
+            flow.called = False
             response = yield sending
             sending = flow.to_retry(response)
             if sending is not None:
@@ -122,10 +128,13 @@ class _Flow:
 
     Attributes:
         header: the token that the request carries.
+        called: whether the client has made a token call since. It returns the last response, so
+            that the request has to be sent again in any case.
         steps: what the source does to get it.
     """
 
     header: BearerHeader | None = None
+    called = False
     steps: Steps[BearerHeader] | None = None
     _call: Any = None
     _is_retry = False
@@ -164,6 +173,7 @@ class _Flow:
         """Return the request for a token call that the client itself is to make."""
         self._call = self._library.token_call(effect, self._request)
         self._calls.append(self._call)
+        self.called = True
         return self._call
 
     def outcome(self, reply: Any) -> Reply | Raised:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import enum
 
-from .policy import ADVISORY_JITTER, ADVISORY_SHARE, MANDATORY_SHARE, RefreshPolicy
+from .policy import (
+    ADVISORY_JITTER,
+    ADVISORY_SHARE,
+    MANDATORY_SHARE,
+    PROBE_LEAD,
+    PROBE_SHARE,
+    RefreshPolicy,
+)
 from .secret import BearerHeader, bearer
 from .tokens import TokenSet
 
@@ -57,26 +64,36 @@ class HeldPair:
         self.header: BearerHeader = bearer(pair.access_token)
         self.born = born
         self.expires = born + life
-        spread = jitter * ADVISORY_JITTER if policy.advisory else 0.0
-        advisory = min(policy.advisory + spread, full_life * ADVISORY_SHARE)
-        mandatory = min(policy.mandatory, full_life * MANDATORY_SHARE)
-        self.mandatory_at = self.expires - mandatory
-        self.advisory_at = self.expires - max(advisory, mandatory)
+        self._full_life = full_life
+        self.spread(policy, jitter)
         self.refresh_until = float("inf") if refresh_life is None else born + refresh_life
         self.after_refusal = after_refusal
         self.dropped: Dropped | None = None
 
-    def phase(self, now: float) -> Phase:
+    def spread(self, policy: RefreshPolicy, jitter: float) -> None:
+        """Lay the windows, with this share of the advisory spread."""
+        share = jitter * ADVISORY_JITTER if policy.advisory else 0.0
+        advisory = min(policy.advisory + share, self._full_life * ADVISORY_SHARE)
+        mandatory = min(policy.mandatory, self._full_life * MANDATORY_SHARE)
+        self.mandatory_at = self.expires - mandatory
+        self.advisory_at = self.expires - max(advisory, mandatory)
+        self.probe_at = self.advisory_at
+        if policy.advisory:
+            self.probe_at -= min(PROBE_LEAD, self._full_life * PROBE_SHARE)
+
+    def phase(self, now: float, *, is_probe: bool = False) -> Phase:
+        """Return the phase; for a probe (`token` and its variants) the advisory one is longer."""
         if self.dropped is not None or now >= self.expires:
             return Phase.DEAD
         if now >= self.mandatory_at:
             return Phase.MANDATORY
-        return Phase.ADVISORY if now >= self.advisory_at else Phase.FRESH
+        is_early = now >= (self.probe_at if is_probe else self.advisory_at)
+        return Phase.ADVISORY if is_early else Phase.FRESH
 
     def drop(self, why: Dropped) -> None:
         """Have its access token used no more, from the next look at `advisory_at` on."""
         self.dropped = why
-        self.advisory_at = float("-inf")
+        self.advisory_at = self.probe_at = float("-inf")
 
     def refresh_token(self, now: float) -> str | None:
         """The refresh token, while it lives; whether it was spent is the source's to know."""

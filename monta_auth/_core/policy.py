@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random as chance
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from .errors import ConfigurationError
 from .frozen import Frozen
@@ -39,6 +41,9 @@ CLOCKS_AGREE = 2.0
 ADVISORY_SHARE, MANDATORY_SHARE = 0.20, 0.05
 #: Spread of the advisory window between sources, in seconds.
 ADVISORY_JITTER = 60.0
+#: For `token` and its variants, the advisory window begins so many seconds earlier than for
+#: requests, at most this share of a token's life: then a probe renews, and no request waits.
+PROBE_LEAD, PROBE_SHARE = 60.0, 0.05
 
 
 class RefreshPolicy(Frozen):
@@ -116,11 +121,32 @@ class RefreshPolicy(Frozen):
             )
 
 
+def _counting_sleep() -> Callable[[], float]:
+    """Return the monotonic clock, as one that goes on while the machine sleeps, if it has one.
+
+    Tokens do not wait for a laptop to wake up.
+    """
+    name = "CLOCK_MONOTONIC" if sys.platform == "darwin" else "CLOCK_BOOTTIME"
+    number = getattr(time, name, None)
+    if number is not None:
+        try:
+            time.clock_gettime(number)
+        except OSError:
+            pass
+        else:
+            return partial(time.clock_gettime, number)
+    return time.monotonic
+
+
+monotonic = _counting_sleep()
+
+
 class Clock:
     """Where a source takes its time and chance from; tests put their own here.
 
     Args:
-        monotonic: seconds on a clock that never jumps; every life and pause is counted on it.
+        monotonic: seconds on a clock that never jumps and, where the system has such a clock,
+            counts the time that the machine sleeps; every life and pause is counted on it.
         wall: seconds since 1970; only used to read dates.
         random: a number from 0 up to 1.
     """
@@ -129,7 +155,7 @@ class Clock:
 
     def __init__(
         self,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = monotonic,
         wall: Callable[[], float] = time.time,
         random: Callable[[], float] = chance.random,
     ) -> None:

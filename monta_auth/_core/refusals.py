@@ -30,6 +30,9 @@ class Recent:
     def __contains__(self, value: str) -> bool:
         return value in self._values
 
+    def clear(self) -> None:
+        self._values.clear()
+
 
 class RefusedCredentials:
     """Remembers by value which credentials were refused, for a time that doubles."""
@@ -92,7 +95,8 @@ class Refusals:
         cooldown: seconds of the first cool-down; see `RefreshPolicy`.
 
     Attributes:
-        headers: ``Authorization`` headers that were refused; none of them is returned again.
+        headers: ``Authorization`` headers that were refused. None of them is returned again, unless
+            a renewal brings the very same token: then there is nothing better.
         spent_refresh_tokens: refresh tokens that were refused, or sent with unknown outcome.
         credentials: which credentials were refused.
         cooldown_until: when the last cool-down ends, on the monotonic clock.
@@ -106,6 +110,10 @@ class Refusals:
         self._first_cooldown = cooldown
         self._cooldown = 0.0
         self._strikes = 0
+
+    def strike(self) -> None:
+        """Count a renewal that brought the token that was refused."""
+        self._strikes += 1
 
     def add(self, header: str, now: float, *, soon: bool) -> float:
         """Remember a refused header, or else begin a cool-down and return its seconds.

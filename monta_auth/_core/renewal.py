@@ -16,7 +16,6 @@ from .errors import (
     ConfigurationError,
     Failure,
     InvalidCredentialsError,
-    InvalidTokenResponseError,
     MontaAuthError,
     RateLimitError,
     TransportFailure,
@@ -282,17 +281,10 @@ class Renewal:
                 refresh_token=old.pair.refresh_token,
                 refresh_expires_at=old.pair.refresh_expires_at,
             )
-        held = hold_new(
+        return hold_new(
             pair,
             self._terms.policy,
             sent=self._sent_at,
             jitter=self._terms.jitter,
             after_refusal=self._turn.flight.after_refusal,
         )
-        if held.header in self._terms.refusals.headers:
-            raise InvalidTokenResponseError(
-                "the token endpoint issued an access token again that the API has refused",
-                status=reply.status,
-                retryable=True,
-            )
-        return held

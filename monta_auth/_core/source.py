@@ -145,9 +145,14 @@ class Source:
 
     # --- for users, through the adapters
 
+    def fresh_pair(self) -> TokenSet | None:
+        """Return the ready pair, or None if `pair` has to decide."""
+        held = self._state.held
+        return held.pair if held is not None and self._monotonic() < held.probe_at else None
+
     def pair(self, *, blocking: bool = True) -> Steps[TokenSet]:
-        """As `acquire`; returns the pair that the header is made of."""
-        held = yield from self._obtain(blocking)
+        """As `acquire`; returns the pair that the header is made of, and renews it earlier."""
+        held = yield from self._obtain(blocking, is_probe=True)
         return held.pair
 
     def held_pair(self) -> TokenSet | None:
@@ -178,7 +183,9 @@ class Source:
 
     # --- what one caller does
 
-    def _obtain(self, blocking: bool, goes_on: bool = True) -> Steps[HeldPair]:
+    def _obtain(
+        self, blocking: bool, goes_on: bool = True, is_probe: bool = False
+    ) -> Steps[HeldPair]:
         if blocking and self._only_async is not None:
             raise ConfigurationError(needs_async(self._only_async))
         deadline = self._monotonic() + self.policy.deadline
@@ -189,7 +196,7 @@ class Source:
             try:
                 if joined is not None and now >= deadline:
                     return self._usable_or_late(joined)
-                verdict = self._state.decide(now, mine, joined, blocking)
+                verdict = self._state.decide(now, mine, joined, blocking, is_probe)
                 if isinstance(verdict, HeldPair):
                     return verdict
                 if not isinstance(verdict, Flight):
@@ -246,7 +253,8 @@ _every_source: weakref.WeakSet[Source] = weakref.WeakSet()
 
 def _after_fork_in_child() -> None:
     for source in list(_every_source):
-        source._state.start_over_in_child()
+        source._terms.jitter = source._clock.random()
+        source._state.start_over_in_child(source._terms.jitter)
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork

@@ -88,7 +88,14 @@ class State:
 
     # --- what a caller does
 
-    def decide(self, now: float, mine: Flight, joined: Flight | None, blocking: bool) -> Verdict:
+    def decide(
+        self,
+        now: float,
+        mine: Flight,
+        joined: Flight | None,
+        blocking: bool,
+        is_probe: bool = False,
+    ) -> Verdict:
         """Decide what a caller does.
 
         Args:
@@ -102,8 +109,8 @@ class State:
         """
         ended: Flight | None = None
         with self._mutex:
-            phase = self.phase(now)
-            flight = self._flight
+            held, flight = self.held, self._flight
+            phase = Phase.DEAD if held is None else held.phase(now, is_probe=is_probe)
             if flight is not None and (
                 flight.lease_is_over(now)
                 # Its leader runs in this very thread and could not go on while we wait here.
@@ -117,7 +124,6 @@ class State:
                 self._retire(flight, now)
             verdict = self._verdict(now, phase, joined) or mine
             if verdict is mine:
-                held = self.held
                 if held is not None:
                     mine.after_refusal = held.dropped is Dropped.REFUSED
                     mine.reason = held.dropped.value if held.dropped else phase.name.lower()
@@ -140,9 +146,6 @@ class State:
         renews_now = phase is Phase.ADVISORY and flight is None and now >= self._pause_until
         return None if renews_now else held
 
-    def phase(self, now: float) -> Phase:
-        return Phase.DEAD if self.held is None else self.held.phase(now)
-
     def usable(self, now: float) -> HeldPair | None:
         """The held pair, if its access token may still be used."""
         held = self.held
@@ -162,6 +165,8 @@ class State:
                 return False
             self._flight = None
             self.held = held
+            if held.header in self.refusals.headers:
+                self.refusals.strike()
             self.failures.clear()
             if held.phase(now) is not Phase.FRESH:
                 self._pause_until = now + self._policy.pause
@@ -231,7 +236,6 @@ class State:
         with self._mutex:
             held = self.held
             if held is not None and held.dropped is None:
-                self.refusals.headers.add(held.header)
                 held.drop(Dropped.INVALIDATED)
             return held
 
@@ -247,6 +251,7 @@ class State:
             self.failures.clear()
             self._rest_until = self._pause_until = _NEVER
             self.refusals.credentials.clear()
+            self.refusals.headers.clear()
         if ended is not None:
             ended.wake()
 
@@ -274,13 +279,19 @@ class State:
                 refusals=self.counts["refusal"],
             )
 
-    def start_over_in_child(self) -> None:
-        """After a fork: the parent's threads are not here, and its refresh token stays its own."""
+    def start_over_in_child(self, jitter: float) -> None:
+        """After a fork: the parent's threads are not here, and its refresh token stays its own.
+
+        Args:
+            jitter: the child's own, so that forked workers do not renew at the same moment.
+        """
         self._mutex = threading.RLock()
         self._flight = None
         if self.held is not None and self.held.pair.refresh_token is not None:
             pair = self.held.pair.__replace__(refresh_token=None, refresh_expires_at=None)
             self.held.pair = pair
+        if self.held is not None and self.held.dropped is None:
+            self.held.spread(self._policy, jitter)
 
 
 def _date(wall: float | None) -> datetime | None:

@@ -151,7 +151,6 @@ def drop_stored_token(terms: Terms, store: Store, header: str | None) -> Steps[N
     stored = bearer(pair.access_token)
     if header is not None and stored != header:
         return
-    terms.refusals.headers.add(stored)
     yield from _save_now(store, mark_refused(pair))  # or else whoever has the lease replaces it
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
+from .._core.policy import monotonic
 from .._core.tokens import TokenSet
 
 
@@ -16,7 +16,7 @@ class MemoryStore:
         monotonic: the clock that leases run on, in seconds.
     """
 
-    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, monotonic: Callable[[], float] = monotonic) -> None:
         self._monotonic = monotonic
         self._mutex = threading.RLock()
         self._pair: TokenSet | None = None

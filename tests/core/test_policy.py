@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pickle
+import sys
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monta_auth import Clock, ConfigurationError, RefreshPolicy
-from monta_auth._core.policy import SYSTEM_CLOCK, backoff
+from monta_auth._core.policy import SYSTEM_CLOCK, _counting_sleep, backoff, monotonic
 
 DEFAULTS = {
     "advisory": 300.0,
@@ -108,8 +109,8 @@ def test_a_changed_policy_is_another_one_and_is_checked_too() -> None:
         policy.__replace__(pause=-1)
 
 
-def test_the_system_clock_counts_life_on_the_clock_that_never_jumps() -> None:
-    assert SYSTEM_CLOCK.monotonic is time.monotonic
+def test_the_system_clock_counts_life_on_a_clock_that_never_jumps() -> None:
+    assert SYSTEM_CLOCK.monotonic is monotonic
     assert SYSTEM_CLOCK.wall is time.time
     assert 0 <= SYSTEM_CLOCK.random() < 1
 
@@ -117,7 +118,38 @@ def test_the_system_clock_counts_life_on_the_clock_that_never_jumps() -> None:
 def test_a_clock_may_be_replaced_in_parts() -> None:
     clock = Clock(wall=lambda: 7.0)
     assert clock.wall() == 7.0
-    assert clock.monotonic is time.monotonic
+    assert clock.monotonic is monotonic
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="Linux has this clock")
+def test_the_clock_goes_on_while_a_laptop_sleeps() -> None:
+    """A token that expired meanwhile would be sent after waking up otherwise."""
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= monotonic() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_without_a_clock_that_counts_sleep_the_monotonic_one_serves(
+    monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    def refuse(number: int) -> float:
+        raise OSError("no such clock")
+
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(time, "clock_gettime", refuse, raising=False)
+    assert _counting_sleep() is time.monotonic
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+    monkeypatch.delattr(time, "CLOCK_MONOTONIC", raising=False)
+    assert _counting_sleep() is time.monotonic
+
+
+def test_on_macos_the_monotonic_clock_of_the_system_counts_sleep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(time, "CLOCK_MONOTONIC", 6, raising=False)
+    monkeypatch.setattr(time, "clock_gettime", lambda number: float(number), raising=False)
+    assert _counting_sleep()() == 6.0
 
 
 def test_pauses_double_up_to_the_longest() -> None:

@@ -11,7 +11,6 @@ import pytest
 from monta_auth import (
     ConfigurationError,
     InvalidCredentialsError,
-    InvalidTokenResponseError,
     MontaAuthError,
     RateLimitError,
     RefreshPolicy,
@@ -684,13 +683,22 @@ def test_a_refused_header_is_never_returned(hands: Hands, holder: Source, moment
     assert caller.resume(pair_reply(hands, 2)).token == "access-2"
 
 
-def test_a_refused_token_that_the_server_issues_again_is_not_used(
+def test_a_refused_token_that_the_server_issues_again_is_used_on(
     hands: Hands, holder: Source
 ) -> None:
+    """There is nothing better: the endpoint that refused it answers so to every token."""
     assert refuse(holder)
     caller = Caller(holder).resume(pair_reply(hands, 1))
-    assert isinstance(caller.error, InvalidTokenResponseError)
-    assert holder.fresh() is None
+    assert caller.token == "access-1"
+    assert holder.fresh() == "Bearer access-1"
+
+
+def test_the_same_token_again_is_a_strike(hands: Hands, holder: Source) -> None:
+    """So an API that issues one token over and over costs one renewal, then a cool-down."""
+    assert refuse(holder)
+    Caller(holder).resume(pair_reply(hands, 1))
+    assert not refuse(holder)
+    assert holder.fresh() == "Bearer access-1"
 
 
 def test_many_refusals_of_one_token_cost_one_renewal(hands: Hands, holder: Source) -> None:
@@ -891,10 +899,13 @@ def test_forget_in_the_middle_of_a_renewal_keeps_its_pair_out(hands: Hands, hold
     assert {leader.token, waiter.resume(None).token} == {"access-3"}
 
 
-def test_a_forgotten_token_is_not_used_again(hands: Hands, holder: Source) -> None:
+def test_forget_clears_what_was_refused(hands: Hands, holder: Source) -> None:
+    assert refuse(holder)
     holder.forget()
-    caller = Caller(holder).resume(pair_reply(hands, 1))
-    assert isinstance(caller.error, InvalidTokenResponseError)
+    for serial in (1, 2):
+        Caller(holder).resume(pair_reply(hands, 1))
+        assert holder.fresh() == "Bearer access-1", serial
+        holder.invalidate()
 
 
 # --- each yield survives being closed there
@@ -1283,3 +1294,43 @@ def test_renewals_are_counted(hands: Hands, source: Source) -> None:
 def test_a_source_may_talk_to_any_monta(hands: Hands) -> None:
     caller = Caller(make_source(hands, base_url="https://monta.test/api/v1"))
     assert caller.effect.request.url == "https://monta.test/api/v1/auth/token"
+
+
+# --- a probe that calls token()
+
+
+def probe(source: Source) -> Caller:
+    return Caller(source, flow=source.pair(blocking=False))
+
+
+def test_a_probe_renews_up_to_sixty_seconds_before_requests_would(
+    hands: Hands, holder: Source
+) -> None:
+    """A readiness probe that calls `token()` more often than that spares every request the wait."""
+    hands.advance(3300 - 60.01)
+    assert holder.fresh_pair() is not None
+    hands.advance(0.02)
+    assert holder.fresh_pair() is None
+    assert holder.fresh() == "Bearer access-1"
+    leader = probe(holder)
+    assert leader.wants == "refresh"
+    assert probe(holder).result is not None  # a second one goes on with the token
+    assert Caller(holder).token == "access-1"
+    leader.resume(pair_reply(hands, 2))
+    assert holder.fresh() == "Bearer access-2"
+
+
+def test_a_probe_is_early_by_a_twentieth_of_a_short_life_at_most(hands: Hands) -> None:
+    source = make_source(hands)
+    hold(hands, source, life=600)
+    hands.advance(600 * 0.8 - 600 * 0.05 - 0.01)
+    assert source.fresh_pair() is not None
+    hands.advance(0.02)
+    assert source.fresh_pair() is None
+
+
+def test_with_no_advisory_window_a_probe_is_not_early(hands: Hands) -> None:
+    source = make_source(hands, policy=RefreshPolicy(advisory=0, mandatory=0))
+    hold(hands, source)
+    hands.advance(3599)
+    assert source.fresh_pair() is not None

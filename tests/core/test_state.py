@@ -177,7 +177,8 @@ def test_a_failed_renewal_keeps_the_pair_that_it_had_read_from_a_store(hands: Ha
     stored = held_now(hands, 4, life=20.0)
     state.fail(fly(state, hands), no_answer(), stored)
     assert state.held is stored
-    assert state.phase(hands.now) is Phase.FRESH
+    assert state.held is not None
+    assert state.held.phase(hands.now) is Phase.FRESH
 
 
 @pytest.mark.parametrize(
@@ -249,20 +250,31 @@ def test_a_child_starts_over_with_the_access_token_alone(hands: Hands) -> None:
     state = state_in(hands, "fresh")
     fly(state, hands)
     mutex = state._mutex
-    state.start_over_in_child()
+    state.start_over_in_child(0.5)
     assert state._flight is None
     assert state._mutex is not mutex
     assert state.held is not None
     assert state.held.pair.access_token == "access-1"
     assert state.held.pair.refresh_token is None
     kept = state.held.pair
-    state.start_over_in_child()
+    state.start_over_in_child(0.5)
     assert state.held.pair is kept
+
+
+def test_forked_children_renew_at_moments_of_their_own(hands: Hands) -> None:
+    """Eight prefork workers that inherit one token would all renew in the same second."""
+    moments: set[float] = set()
+    for jitter in (0.0, 0.25, 0.5, 0.75):
+        state = state_in(hands, "fresh")
+        state.start_over_in_child(jitter)
+        assert state.held is not None
+        moments.add(state.held.expires - state.held.advisory_at)
+    assert moments == {300.0, 315.0, 330.0, 345.0}
 
 
 def test_a_child_of_a_source_without_a_pair_starts_over(hands: Hands) -> None:
     state = state_in(hands, "none")
-    state.start_over_in_child()
+    state.start_over_in_child(0.5)
     assert state.held is None
 
 
@@ -326,7 +338,7 @@ def test_after_forget_the_first_failure_is_remembered_for_the_shortest_time(hand
 
 def test_a_child_can_go_on_and_knows_nothing_of_its_parents_refresh_token(hands: Hands) -> None:
     state = state_in(hands, "fresh")
-    state.start_over_in_child()
+    state.start_over_in_child(0.5)
     assert state.held is not None
     assert state.held.pair.refresh_token is None
     assert state.held.pair.refresh_expires_at is None

@@ -114,8 +114,14 @@ class Caller:
         error: what it raised.
     """
 
-    def __init__(self, source: Source, *, blocking: bool = False) -> None:
-        self.flow: Generator[Any, Any, Any] = source.acquire(blocking=blocking)
+    def __init__(
+        self,
+        source: Source,
+        *,
+        blocking: bool = False,
+        flow: Generator[Any, Any, Any] | None = None,
+    ) -> None:
+        self.flow = source.acquire(blocking=blocking) if flow is None else flow
         self.effect: Any = None
         self.result: str | None = None
         self.error: BaseException | None = None
