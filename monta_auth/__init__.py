@@ -63,4 +63,4 @@ if not _t.TYPE_CHECKING:  # pragma: no branch - with it, checkers would believe 
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*globals(), *__all__})

@@ -30,6 +30,8 @@ class LibraryErrors:
     """
 
     def __init__(self, package: str, base: type[Exception]) -> None:
+        # Pickle looks there for its name.
+        self.__module__ = package
         self._by_ours: dict[type[MontaAuthError], type[MontaAuthError]] = {}
 
         def both(ours: type[E], theirs: type[Exception]) -> type[E]:
@@ -51,6 +53,9 @@ class LibraryErrors:
         self.InvalidTokenResponseError: type[InvalidTokenResponseError] = both(
             InvalidTokenResponseError, self.TokenEndpointError
         )
+
+    def __reduce__(self) -> str:
+        return "errors"
 
     def recast(self, error: MontaAuthError) -> MontaAuthError:
         """Return a new error that says and carries the same; one that is ours alone stays that."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import weakref
 from typing import Any
 
@@ -86,6 +88,7 @@ class TokenSource:
         return _rebuild, (self._settings,)
 
 
+_mutex = threading.RLock()
 _of_a_source: weakref.WeakValueDictionary[Source, TokenSource] = weakref.WeakValueDictionary()
 
 
@@ -97,7 +100,17 @@ def token_source_of(source: Source, settings: dict[str, Any]) -> TokenSource:
     """
     made = object.__new__(TokenSource)
     made._source, made._settings = source, settings
-    return _of_a_source.setdefault(source, made)
+    with _mutex:
+        return _of_a_source.setdefault(source, made)
+
+
+def _after_fork_in_child() -> None:
+    global _mutex
+    _mutex = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _rebuild(settings: dict[str, Any]) -> TokenSource:

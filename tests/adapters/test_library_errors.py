@@ -55,7 +55,8 @@ def test_an_error_says_where_it_can_be_imported_and_pickle_finds_it_there(
 ) -> None:
     kind = getattr(errors_of(package), name)
     assert (kind.__module__, kind.__name__) == (package, name)
-    assert pickle.loads(pickle.dumps(kind)) is kind
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(kind, protocol)) is kind
     again = pickle.loads(pickle.dumps(kind("what happened", status=429)))
     assert (type(again), str(again), again.status) == (kind, "what happened", 429)
 

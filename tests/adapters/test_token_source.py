@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import requests_monta
 from monta_auth import TokenSource
+from monta_auth._adapters import token_source
 from monta_auth._core.drivers import advance
 from monta_auth._core.source import Source
 
@@ -72,6 +74,29 @@ def test_auth_objects_that_share_a_source_show_the_same_object() -> None:
     one, two = (requests_monta.MontaAuth(ID, SECRET, base_url=API) for _ in range(2))
     assert one.source is two.source
     assert requests_monta.MontaAuth(ID, "another", base_url=API).source is not one.source
+
+
+def test_auth_objects_made_in_threads_show_the_same_object() -> None:
+    start = threading.Barrier(8)
+    sources: list[TokenSource] = []
+
+    def make() -> None:
+        start.wait(10)
+        sources.append(requests_monta.MontaAuth(ID, SECRET, base_url=API).source)
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(sources) == 8
+    assert len(set(map(id, sources))) == 1
+
+
+def test_a_child_gets_a_mutex_of_its_own() -> None:
+    before = token_source._mutex
+    token_source._after_fork_in_child()
+    assert token_source._mutex is not before
 
 
 def test_the_source_of_an_auth_pickles_as_its_settings() -> None:
