@@ -21,7 +21,7 @@ from monta_auth._core.store_protocol import Bindable, Store
 
 from ._calls import lent_by, make_call, make_token_call
 from ._errors import library_error
-from ._resend import can_repeat, make_ready
+from ._resend import can_repeat, drain, make_ready
 
 T = TypeVar("T")
 
@@ -101,10 +101,11 @@ class MontaAuth(BaseAuth):
             return response
         if not (repeatable and can_repeat(request.body)):
             return response
-        await make_ready(request, response)
+        await drain(response)
         again = await self._header(request)
         if again == header:
             return response  # there is no better token
+        make_ready(request, response)
         request.headers["Authorization"] = again
         return await handler(request)
 

@@ -39,12 +39,16 @@ def _can_go_back(body: IOBasePayload) -> bool:
         return False
 
 
-async def make_ready(request: ClientRequest, refused: ClientResponse) -> None:
-    """Read the refused response to its end, which frees its connection, and keep its cookies."""
+async def drain(refused: ClientResponse) -> None:
+    """Read the refused response to its end, which frees its connection."""
     try:
         await refused.read()
     except ClientError:
         pass
+
+
+def make_ready(request: ClientRequest, refused: ClientResponse) -> None:
+    """Keep the cookies of the refused response, and let the request begin anew."""
     refused.release()
     request.session.cookie_jar.update_cookies(refused.cookies, refused.url)
     request.update_expect_continue()  # if it waits for a 100, it does so again

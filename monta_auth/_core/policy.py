@@ -138,7 +138,7 @@ def _counting_sleep() -> Callable[[], float]:
     return time.monotonic
 
 
-monotonic = _counting_sleep()
+monotonic_clock = _counting_sleep()
 
 
 class Clock:
@@ -155,7 +155,7 @@ class Clock:
 
     def __init__(
         self,
-        monotonic: Callable[[], float] = monotonic,
+        monotonic: Callable[[], float] = monotonic_clock,
         wall: Callable[[], float] = time.time,
         random: Callable[[], float] = chance.random,
     ) -> None:

@@ -89,9 +89,7 @@ class Visit:
             if self._lease is not None and not is_marked_refused(stored):
                 # Mark it, so that no other process takes it for good if we get no further.
                 yield from self._ask("save", mark_refused(stored), self._lease)
-            if self.held is not None:
-                return False
-            stored = mark_refused(stored)  # its refresh token may still be good
+            return False
         now = self._terms.clock.monotonic()
         held = hold_old(
             stored,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from .._core.policy import monotonic
+from .._core.policy import monotonic_clock
 from .._core.tokens import TokenSet
 
 
@@ -16,7 +16,7 @@ class MemoryStore:
         monotonic: the clock that leases run on, in seconds.
     """
 
-    def __init__(self, *, monotonic: Callable[[], float] = monotonic) -> None:
+    def __init__(self, *, monotonic: Callable[[], float] = monotonic_clock) -> None:
         self._monotonic = monotonic
         self._mutex = threading.RLock()
         self._pair: TokenSet | None = None

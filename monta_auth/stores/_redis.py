@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.errors import ConfigurationError
 from .._core.origins import _is_loopback
-from .._core.policy import monotonic
+from .._core.policy import monotonic_clock
 from .._core.store_protocol import Store
 from .._core.tokens import TokenSet
 from ._record import dump_record, load_record, record_key, without_refresh_token
@@ -195,10 +195,10 @@ class _Keys:
         # The braces keep both keys in one slot of a cluster.
         key = f"{prefix}:{{{record_key(*names)}}}"
         self._keys = (f"{key}:pair", f"{key}:lock")
-        self._used = monotonic()
+        self._used = monotonic_clock()
 
     def _eval(self, script: str, *args: str | int) -> Any:
-        now = monotonic()
+        now = monotonic_clock()
         if self._is_ours and now - self._used > _LONGEST_IDLE:
             self._redis.connection_pool.disconnect(inuse_connections=False)
         self._used = now
@@ -229,10 +229,10 @@ class _Lease:
         self.generation = int(generation or 0)
         self.is_over = False
         self._server_time = _seconds(now)
-        self._taken_at = monotonic()
+        self._taken_at = monotonic_clock()
 
     def server_time(self) -> float:
-        return self._server_time + monotonic() - self._taken_at
+        return self._server_time + monotonic_clock() - self._taken_at
 
     def saved(self, generation: Any) -> None:
         if generation:

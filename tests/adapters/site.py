@@ -6,6 +6,7 @@ All of them note what they are asked, the bodies too, and by which connection it
 from __future__ import annotations
 
 import http.client
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -13,8 +14,8 @@ from typing import Any, Self
 
 from starlette.types import Message, Receive, Scope, Send
 
-from monta_auth import TokenSource
-from monta_auth.emulator import Emulator
+from monta_auth import TokenSet, TokenSource
+from monta_auth.emulator import Emulator, Fault
 from monta_auth.emulator._server import Server
 
 from ..clock import Now
@@ -134,6 +135,15 @@ class Monta(Host):
 
     def count(self, path: str) -> int:
         return self.emulator.count(path)
+
+    def reissue(self, pair: TokenSet) -> Fault:
+        """A refresh that brings the same access token again."""
+        body = {
+            "accessToken": pair.access_token,
+            "refreshToken": "the-next-refresh-token",
+            "accessTokenExpirationDate": pair.access_expires_at.isoformat(),
+        }
+        return Fault(status=200, body=json.dumps(body))
 
     @property
     def mints(self) -> int:

@@ -102,6 +102,24 @@ def test_a_revoked_token_is_healed_by_one_retry(h: Harness, monta: Monta) -> Non
     assert first.token == refused.token != again.token
 
 
+def test_if_a_renewal_brings_the_same_token_again_the_401_is_returned(
+    h: Harness, monta: Monta
+) -> None:
+    """There is no better token: no retry, and no renewal for each of the next requests."""
+    source = monta.source()
+    client = h.open(h.auth(source=source))
+    client.get(monta.url(GOOD))
+    pair = source._source.held_pair()
+    assert pair is not None
+    monta.emulator.revoke_access_tokens()
+    monta.emulator.inject(monta.reissue(pair), path="/auth/refresh")
+    assert client.get(monta.url(GOOD)).status_code == 401
+    # httpx returns the last response of its own pipeline, so that has to be the API's.
+    assert monta.count(GOOD) == (3 if h.calls_in_pipeline else 2)
+    assert client.get(monta.url(GOOD)).status_code == 401
+    assert (monta.mints, monta.refreshes) == (1, 1)
+
+
 def test_the_second_401_is_handed_over(h: Harness, monta: Monta) -> None:
     auth = h.auth(monta)
     client = h.open(auth)

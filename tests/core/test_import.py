@@ -80,7 +80,8 @@ def test_all_is_what_dir_shows_in_order(package: str) -> None:
 
 
 def test_what_is_imported_late_is_there_and_nothing_else() -> None:
-    assert importlib.import_module("monta_auth.stores") is monta_auth.stores
+    name = in_a_fresh_interpreter("import monta_auth; print(monta_auth.stores.__name__)")
+    assert name == "monta_auth.stores\n"
     assert "base_url" in monta_auth.MontaAuthSettings.__annotations__
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         monta_auth.nothing  # type: ignore[attr-defined]  # noqa: B018

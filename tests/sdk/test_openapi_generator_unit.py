@@ -185,6 +185,17 @@ def test_a_second_401_is_handed_over(client: ApiClient, monta: Monta) -> None:
     assert (monta.count("/charge-points"), monta.mints, monta.refreshes) == (2, 1, 1)
 
 
+def test_if_a_renewal_brings_the_same_token_again_the_401_is_returned(
+    client: ApiClient, auth: requests_monta.MontaAuth, monta: Monta
+) -> None:
+    client.call("/charge-points")
+    pair = auth.token()
+    monta.emulator.revoke_access_tokens()
+    monta.emulator.inject(monta.reissue(pair), path="/auth/refresh")
+    assert client.call("/charge-points").status == 401
+    assert (monta.count("/charge-points"), monta.mints, monta.refreshes) == (2, 1, 1)
+
+
 def test_an_api_that_refuses_every_token_is_left_alone(client: ApiClient, monta: Monta) -> None:
     """The cool-down of the core: calls fail, but each of them costs no token call."""
     monta.emulator.inject(Fault(status=401), times=20, path="/charge-points")
