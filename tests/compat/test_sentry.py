@@ -109,14 +109,14 @@ def _mint_refused(site: Emulator, client: Client) -> None:
 
 
 def _mint_lost(site: Emulator, client: Client) -> None:
-    site.inject(Fault(truncate=True))
+    site.inject(Fault(truncate=True), times=9)
     client.page()
 
 
 def _refresh_lost(site: Emulator, client: Client) -> None:
     client.page()
     client.auth.invalidate()
-    site.inject(Fault(truncate=True))
+    site.inject(Fault(truncate=True), times=9)
     client.page()
 
 
