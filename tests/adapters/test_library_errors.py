@@ -62,6 +62,12 @@ def test_an_error_says_where_it_can_be_imported_and_pickle_finds_it_there(
 
 
 @pytest.mark.parametrize("package", BASES)
+def test_the_errors_are_one_object_in_each_package(package: str) -> None:
+    """Older Pythons go through it when they pickle with an old protocol."""
+    assert pickle.loads(pickle.dumps(errors_of(package))) is errors_of(package)
+
+
+@pytest.mark.parametrize("package", BASES)
 def test_an_error_that_is_ours_alone_stays_that(package: str) -> None:
     error = monta_auth.ConfigurationError("what to do")
     assert type(errors_of(package).recast(error)) is monta_auth.ConfigurationError
