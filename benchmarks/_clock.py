@@ -21,6 +21,10 @@ def install() -> None:
     """Put movable clocks in the place of Python's. The HTTP libraries must not be there yet."""
     time.time = lambda: real_time() + passed + skew
     time.monotonic = lambda: real_monotonic() + passed
+    if hasattr(time, "clock_gettime"):
+        # Ours counts the time that a machine sleeps.
+        gettime = time.clock_gettime
+        time.clock_gettime = lambda number: gettime(number) + passed
 
     class MovableDatetime(datetime.datetime):
         @classmethod
