@@ -14,6 +14,9 @@ whoever keeps a failure keeps a template and raises ``copy.copy`` of it.
 
 from __future__ import annotations
 
+import sys
+import traceback
+from types import CodeType
 from typing import Literal
 
 
@@ -140,3 +143,37 @@ def in_words(failure: Failure) -> str:
 def recast(error: MontaAuthError, kind: type[MontaAuthError]) -> MontaAuthError:
     """Return a new instance of `kind` that says and carries what `error` does."""
     return kind(str(error), **{name: getattr(error, name) for name in _CARRIED})
+
+
+def is_from_signal_handler(error: BaseException) -> bool:
+    """Whether a signal handler raised it: the time limit of a Celery or RQ job, an alarm.
+
+    Such an error is meant for the code around us, so no except clause of ours may keep it.
+    Libraries wrap errors (an alarm's TimeoutError becomes a ConnectionError of requests), so
+    what was wrapped counts as well.
+    """
+    import signal
+
+    handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
+    callers = {frame for frame, _ in traceback.walk_stack(sys._getframe())}
+    seen: set[BaseException] = set()
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        frames = [frame for frame, _ in traceback.walk_tb(cause.__traceback__)]
+        if cause is not error and callers.intersection(frames[:1]):
+            return False  # A caller handles that error since before it called us.
+        if any(frame.f_code in handlers for frame in frames):
+            return True
+        seen.add(cause)
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _code_of(handler: object) -> CodeType | None:
+    """Return the code of a function, a method, a partial of one, or an object that is called."""
+    handler = getattr(handler, "func", handler)
+    handler = getattr(handler, "__func__", handler)
+    if not hasattr(handler, "__code__"):
+        handler = getattr(type(handler), "__call__", None)  # noqa: B004 - asks for its code
+    code = getattr(handler, "__code__", None)
+    return code if isinstance(code, CodeType) else None

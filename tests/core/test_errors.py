@@ -4,7 +4,10 @@ import copy
 import inspect
 import pickle
 import re
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import FrameType
 
 import pytest
 
@@ -22,6 +25,7 @@ from monta_auth._core.errors import (
     Failure,
     FailureKind,
     TransportFailure,
+    is_from_signal_handler,
     recast,
 )
 
@@ -194,3 +198,85 @@ def test_a_noted_error_can_be_recast() -> None:
     error = RateLimitError("wait", retry_after=3.0)
     error.add_note("seen at night")
     assert recast(error, RateLimitError).retry_after == 3.0
+
+
+# --- errors that a signal handler raises
+
+
+class TimeLimit(Exception):
+    pass
+
+
+def alarm(number: int, frame: FrameType | None) -> None:
+    raise TimeLimit
+
+
+class Limit:
+    def method(self, number: int, frame: FrameType | None) -> None:
+        raise TimeLimit
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        def deeper() -> None:
+            raise TimeLimit
+
+        deeper()
+
+
+def with_name(name: str, number: int, frame: FrameType | None) -> None:
+    raise TimeLimit
+
+
+@pytest.fixture(
+    params=[alarm, Limit().method, Limit(), partial(with_name, "job")],
+    ids=["function", "method", "object", "partial"],
+)
+def strike(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+    """Raises what the handler of a signal raises."""
+    before = signal.signal(signal.SIGTERM, request.param)
+    yield lambda: signal.raise_signal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before)
+
+
+def caught(function: Callable[[], object]) -> Exception:
+    try:
+        function()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_an_error_that_a_signal_handler_raised_is_known_by_its_traceback(
+    strike: Callable[[], None],
+) -> None:
+    assert is_from_signal_handler(caught(strike))
+    assert not is_from_signal_handler(TimeLimit())
+    assert not is_from_signal_handler(caught(lambda: 1 / 0))
+
+
+@pytest.mark.parametrize("with_cause", [True, False], ids=["cause", "context"])
+def test_an_error_that_a_library_made_of_one_counts_too(
+    strike: Callable[[], None], with_cause: bool
+) -> None:
+    def library() -> None:
+        try:
+            strike()
+        except TimeLimit as error:
+            raise ConnectionError from error if with_cause else None
+
+    assert is_from_signal_handler(caught(library))
+
+
+def test_a_failure_while_a_caller_cleans_up_after_its_time_limit_is_an_ordinary_failure(
+    strike: Callable[[], None],
+) -> None:
+    """Its context is the time limit, which was over when the failed call began."""
+    try:
+        strike()
+    except TimeLimit:
+        assert not is_from_signal_handler(caught(lambda: 1 / 0))
+
+
+def test_errors_that_name_each_other_as_cause_are_walked_once() -> None:
+    error = caught(lambda: 1 / 0)
+    error.__cause__ = error
+    assert not is_from_signal_handler(error)
