@@ -58,13 +58,14 @@ async def make_token_call(session: ClientSession, effect: Send, lent: dict[str, 
     """
     call = effect.request
     body = TokenBody(call.body)
+    timeout = _within(session.timeout, effect)
     chunks: list[bytes] = []
     try:
         async with session.post(
             call.url,
             data=body,
             headers=call.headers,
-            timeout=_within(session.timeout, effect),
+            timeout=timeout,
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=True,
@@ -77,7 +78,7 @@ async def make_token_call(session: ClientSession, effect: Send, lent: dict[str, 
                 del chunk
             return Reply(response.status, response.headers, b"".join(chunks))
     except Exception as error:
-        failure = transport_failure(error, call.secrets, body.is_sent)
+        failure = transport_failure(error, effect, timeout, session.closed, body.is_sent)
     except BaseException:
         # Cancelled. Error trackers show the locals of frames, and those hold the request.
         call.body, call.secrets = b"", ()
@@ -130,6 +131,6 @@ def _within(given: ClientTimeout, effect: Send) -> ClientTimeout:
     return ClientTimeout(
         total=effect.within(given.total or None),
         connect=given.connect,
-        sock_connect=given.sock_connect,
-        sock_read=given.sock_read,
+        sock_connect=effect.within(given.sock_connect or None, connect=True),
+        sock_read=effect.within(given.sock_read or None),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
+
 import aiohttp
 
 from monta_auth._adapters.errors import LibraryErrors
+from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, TransportFailure
 from monta_auth._core.replies import redacted
 
@@ -27,10 +30,14 @@ def library_error(failure: Failure) -> Exception:
     return errors.recast(failure)
 
 
-def transport_failure(error: Exception, secrets: tuple[str, ...], sent: bool) -> TransportFailure:
+def transport_failure(
+    error: Exception, effect: Send, timeout: aiohttp.ClientTimeout, closed: bool, sent: bool
+) -> TransportFailure:
     """Return what the core learns of an exception that a token call raised.
 
     Args:
+        timeout: the call's.
+        closed: whether its session is closed.
         sent: whether some of the body went out.
     """
     text = ""
@@ -38,14 +45,32 @@ def transport_failure(error: Exception, secrets: tuple[str, ...], sent: bool) ->
         text = f"{error.status} {error.message}"  # its own text quotes the URL of a proxy
     elif isinstance(error, aiohttp.ClientError | RuntimeError):  # "Session is closed"
         text = str(error)
-    text = redacted(text, secrets)
+    text = redacted(text, effect.request.secrets)
     text = f"the token call failed: {text or type(error).__qualname__}"
     kind = type(error) if isinstance(error, aiohttp.ClientError) else None
+    if closed:
+        text = "the token call failed: Session is closed"
+        return TransportFailure(text, "other" if sent else "connect", sent, kind, own=True)
     if isinstance(error, TimeoutError):
-        return TransportFailure(text, "timeout", sent, kind)
+        own = _is_own(error, effect, timeout, sent)
+        return TransportFailure(text, "timeout", sent, kind, own)
     if isinstance(error, _TLS_AND_PROXY):
         text += _HINT
     return TransportFailure(text, "other" if sent else "connect", sent, kind)
+
+
+def _is_own(error: Exception, effect: Send, timeout: aiohttp.ClientTimeout, sent: bool) -> bool:
+    """Whether the session's own timeout or its full pool is the reason, not a silent endpoint."""
+    cause: BaseException | None = error
+    while cause is not None:
+        frames = (frame for frame, _ in traceback.walk_tb(cause.__traceback__))
+        if any(frame.f_code.co_name == "_wait_for_available_connection" for frame in frames):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    given = [timeout.total]
+    given += [timeout.sock_read] if sent else [timeout.connect, timeout.sock_connect]
+    limit = effect.limit(connect=not sent)
+    return any(seconds and seconds < limit for seconds in given)
 
 
 _TLS_AND_PROXY = (

@@ -157,17 +157,18 @@ class MontaAuth(BaseAuth, AuthBase):
         request = requests.Request("POST", call.url, call.headers, data=call.body, auth=_no_auth)
         prepared = session.prepare_request(request)
         request.data = b""
+        connect, read = _pair(self._timeout)
+        timeouts = effect.within(connect, connect=True), effect.within(read)
         try:
             settings = session.merge_environment_settings(call.url, {}, False, None, None)
-            timeout = _within(self._timeout, effect)
-            response = session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
+            response = session.send(prepared, timeout=timeouts, allow_redirects=False, **settings)
             return Reply(response.status_code, response.headers, response.content)
         except Exception as error:
             answer = response_in(error, requests.Response)
             if answer is not None:
                 # A hook of the session raised for the status.
                 return Reply(answer.status_code, answer.headers, answer.content)
-            failure = transport_failure(error, call.secrets, hint)
+            failure = transport_failure(error, effect, timeouts, hint)
         finally:
             prepared.body = b""
         raise failure
@@ -182,8 +183,6 @@ def _no_auth(r: requests.PreparedRequest) -> requests.PreparedRequest:
     return r
 
 
-def _within(timeout: Timeout, effect: Send) -> Timeout:
-    if isinstance(timeout, tuple):
-        connect, read = timeout
-        return effect.within(connect), effect.within(read)
-    return effect.within(timeout)
+def _pair(timeout: Timeout) -> tuple[float | None, float | None]:
+    """Return the timeouts for connecting and for reading."""
+    return timeout if isinstance(timeout, tuple) else (timeout, timeout)

@@ -6,6 +6,7 @@ import requests
 from requests import exceptions
 
 from monta_auth._adapters.errors import LibraryErrors, transport_error
+from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, FailureKind, TransportFailure
 from monta_auth._core.replies import redacted
 
@@ -31,20 +32,28 @@ def library_error(failure: Failure, request: requests.PreparedRequest | None) ->
     return new
 
 
-def transport_failure(error: Exception, secrets: tuple[str, ...], hint: str) -> TransportFailure:
-    """Return what the core learns of an exception that a token call raised."""
+def transport_failure(
+    error: Exception, effect: Send, timeouts: tuple[float, float], hint: str
+) -> TransportFailure:
+    """Return what the core learns of an exception that a token call raised.
+
+    Args:
+        timeouts: for connecting and for reading.
+    """
     text = str(error) if isinstance(error, requests.RequestException) else ""
-    text = redacted(text, secrets)
+    text = redacted(text, effect.request.secrets)
     text = f"the token call failed: {text or type(error).__qualname__}"
     kind = next((c for c in type(error).__mro__ if c.__module__ == exceptions.__name__), None)
     if isinstance(error, requests.Timeout):
         never_sent = isinstance(error, requests.ConnectTimeout)
-        return TransportFailure(text, "timeout", not never_sent, kind)
+        own = timeouts[0 if never_sent else 1] < effect.limit(connect=never_sent)
+        return TransportFailure(text, "timeout", not never_sent, kind, own)
     if isinstance(error, exceptions.SSLError | exceptions.ProxyError):
         return TransportFailure(text + hint, "connect", False, kind)
-    if isinstance(error, requests.ConnectionError):
-        # urllib3 wraps what happened; only a connection that never was leaves nothing sent.
-        reason = getattr(error.args[0] if error.args else None, "reason", None)
-        if type(reason).__name__ in ("NewConnectionError", "NameResolutionError"):
-            return TransportFailure(text, "connect", False, kind)
-    return TransportFailure(text, "other", True, kind)
+    # urllib3 wraps what happened; only a connection that never was leaves nothing sent.
+    wrapped = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else error
+    name = type(getattr(wrapped, "reason", wrapped)).__name__
+    if name in ("EmptyPoolError", "ClosedPoolError"):
+        return TransportFailure(text, "connect", False, kind, own=True)
+    never_sent = name in ("NewConnectionError", "NameResolutionError")
+    return TransportFailure(text, "connect" if never_sent else "other", not never_sent, kind)

@@ -18,7 +18,6 @@ from .._core.replies import Reply
 from .._core.secret import BearerHeader
 from .._core.source import Source
 from .auth import is_refused
-from .errors import response_in
 from .httpx_library import Library
 
 
@@ -200,7 +199,7 @@ class _Flow:
         """Return what the caller gets in place of the exception that the client is raising."""
         library, steps, call = self._library, self.steps, self._call
         if call is None:
-            response = response_in(cause, library.module.Response)
+            response = library.response_of(cause)
             if response is not None:
                 self._is_refused(response)  # an event hook raised for a 401 before we saw it
             return library.too_many_redirects(cause) if self._calls else None
@@ -212,8 +211,9 @@ class _Flow:
         try:
             # A hook that raised for the status leaves us a response. But no further token call
             # can be made from here: if the source asks for one, the renewal has failed.
-            resume(steps, library.outcome(cause, call))
-            resume(steps, Raised(failure))
+            outcome: Reply | Raised = library.outcome(cause, call)
+            while not isinstance(resume(steps, outcome), Done):
+                outcome = Raised(failure)
         except (MontaAuthError, TransportFailure) as raised:
             error = raised
         return library.error(error, self._request)

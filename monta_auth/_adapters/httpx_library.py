@@ -5,7 +5,9 @@ Generic over the library's module, which an adapter hands in together with its e
 
 from __future__ import annotations
 
+import errno
 import io
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +19,7 @@ from .._core.errors import (
     MontaAuthError,
     TokenEndpointError,
     TransportFailure,
+    is_from_signal_handler,
 )
 from .._core.replies import Reply
 from .._core.token_calls import TokenRequest
@@ -63,26 +66,32 @@ class Library:
         given = like.extensions.get("timeout", {}) if is_request else like.timeout.as_dict()
         timeout: dict[str, float | None] = dict(given)
         names = ("connect", "read", "write", "pool")
-        within = {name: effect.within(timeout.get(name)) for name in names}
-        return self._token_call(effect.request, within, like.headers.get("User-Agent"))
+        within = {n: effect.within(timeout.get(n), connect=n == "connect") for n in names}
+        cut = {n for n in names if within[n] < effect.limit(connect=n == "connect")}
+        # How long a full pool lets a call wait says nothing of the endpoint.
+        return self._token_call(effect.request, within, cut | {"pool"}, like.headers)
 
     def send(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
         """Make a token call through a client, without its auth; return what it came to."""
         call = self.token_call(effect, like)
         try:
             response = client.send(call, auth=None, follow_redirects=False)
+            return self.outcome(response, call)
         except Exception as error:
-            return self.outcome(error, call)
-        return self.outcome(response, call)
+            return self.outcome(error, call, client)
+        finally:
+            call.wipe()
 
     async def asend(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
         """As `send`, through an ``AsyncClient``."""
         call = self.token_call(effect, like)
         try:
             response = await client.send(call, auth=None, follow_redirects=False)
+            return self.outcome(response, call)
         except Exception as error:
-            return self.outcome(error, call)
-        return self.outcome(response, call)
+            return self.outcome(error, call, client)
+        finally:
+            call.wipe()
 
     def drain(self, response: Any) -> None:
         """Read a response to its end, so that its connection is free again."""
@@ -98,18 +107,25 @@ class Library:
         except self.module.HTTPError:
             self.empty(response)
 
-    def outcome(self, result: Any, call: Any) -> Reply | Raised:
+    def outcome(self, result: Any, call: Any, client: Any = None) -> Reply | Raised:
         """Return what a token call came to, and empty its request.
 
         Args:
             result: the response, read; or the exception that came in its place.
+            client: that made the call, if it is not the one that sends the request.
+
+        Raises:
+            Exception: `result` itself, if a signal handler raised it.
         """
         response: Any = result
         try:
             if isinstance(result, Exception):
-                response = response_in(result, self.module.Response)
-                if response is None:
-                    return Raised(self.failure(result, call) or self.transport_failure(result))
+                failure = self.failure(result, call, client)
+                if failure is None:
+                    raise result
+                response = self.response_of(result)
+                if response is None or (response.is_success and not response.is_stream_consumed):
+                    return Raised(failure)
                 # A hook of the client raised for the status.
             if response.request is not call:
                 return Raised(_redirected())
@@ -118,31 +134,52 @@ class Library:
         finally:
             call.wipe()
 
+    def response_of(self, error: Any) -> Any:
+        """Return the response for which an event hook raised this error, or None.
+
+        An error that is not the library's own does not lead to it. But the library's function that
+        called the hook is in its traceback.
+        """
+        if isinstance(error, self.module.RequestError) or error is None:
+            return None
+        response = response_in(error, self.module.Response)
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if response is None and frame.f_code.co_name == "_send_handling_redirects":
+                response = frame.f_locals.get("response")
+        return response
+
     def empty(self, response: Any) -> None:
         """Empty a response: the library's frames hold on to it, or could not read it to its end."""
         response._content, response._text = b"", ""
 
-    def failure(self, error: BaseException | None, call: Any) -> Failure | None:
-        """Return what the core learns of an exception, or None if it is not this token call's."""
+    def failure(self, error: BaseException | None, call: Any, client: Any = None) -> Failure | None:
+        """Return what the core learns of an exception that came while a token call was under way.
+
+        Returns:
+            None if it is not that call's: a cancellation, or the time limit of a job.
+        """
         if isinstance(error, MontaAuthError):
             return error.with_traceback(None)
-        cause = getattr(error, "_request", None)
-        if cause is None or cause.extensions.get(_MARK) is not call.extensions[_MARK]:
+        if not isinstance(error, Exception) or is_from_signal_handler(error):
             return None
-        if isinstance(error, self.module.RequestError):
-            return self.transport_failure(error)
+        if (client is not None and client.is_closed) or _is_about_a_closed_connection(error):
+            text = "the token call failed: the client that was to make it is closed"
+            return TransportFailure(text, "other", not isinstance(error, RuntimeError), own=True)
+        cause = getattr(error, "_request", None)
+        is_of_this_call = cause is not None and cause.extensions.get(_MARK) is call.mark
+        if is_of_this_call and isinstance(error, self.module.RequestError):
+            return self.transport_failure(error, call)
         name = type(error).__qualname__
         return TransportFailure(f"the token call failed: an event hook raised {name}")
 
-    def transport_failure(self, error: Any) -> TransportFailure:
+    def transport_failure(self, error: Any, call: Any) -> TransportFailure:
         module = self.module
-        if not isinstance(error, module.RequestError):
-            return TransportFailure(f"the token call failed: {type(error).__qualname__}")
         text = f"the token call failed: {error or type(error).__qualname__}"
         kind = next(c for c in type(error).__mro__ if getattr(module, c.__name__, None) is c)
         sent = not isinstance(error, self._never_sent)
         if isinstance(error, module.TimeoutException):
-            return TransportFailure(text, "timeout", sent, kind)
+            own = kind.__name__.removesuffix("Timeout").lower() in call.cut
+            return TransportFailure(text, "timeout", sent, kind, own)
         if isinstance(error, module.ProxyError) or "SSL" in text or "certificate" in text:
             text += "; MontaAuth(client=...) makes the token calls with that client's TLS and proxy"
         return TransportFailure(text, "other" if sent else "connect", sent, kind)
@@ -227,6 +264,18 @@ def _seeker(file: Any) -> Callable[[], bool] | None:
     return rewind
 
 
+def _is_about_a_closed_connection(error: BaseException) -> bool:
+    """Whether it failed because this process closed its connection, as a closed client does."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if type(cause).__name__ == "ClosedResourceError":  # of anyio or trio
+            return True
+        if isinstance(cause, OSError) and cause.errno == errno.EBADF:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 def _redirected() -> TokenEndpointError:
     return TokenEndpointError(
         "the token endpoint redirects, which is not followed with a secret in hand"
@@ -262,19 +311,25 @@ def _token_call_class(module: Any) -> Any:
         """Reading it (as logging hooks do) must not exchange its stream for one that repeats."""
 
         def __init__(
-            self, call: TokenRequest, timeout: Mapping[str, float], user_agent: str | None
+            self,
+            call: TokenRequest,
+            timeout: Mapping[str, float],
+            cut: set[str],
+            like: Mapping[str, str],
         ) -> None:
+            self.cut = cut
+            self.mark = object()
             url = module.URL(call.url)
             headers = {"Host": url.netloc.decode("ascii"), **call.headers}
             headers["Content-Length"] = str(len(call.body))
-            if user_agent is not None:
-                headers["User-Agent"] = user_agent
+            if "User-Agent" in like:
+                headers["User-Agent"] = like["User-Agent"]
             super().__init__(  # pyright: ignore[reportUnknownMemberType]
                 "POST",
                 url,
                 headers=headers,
                 stream=OneShot(call.body),
-                extensions={"timeout": dict(timeout), _MARK: object()},
+                extensions={"timeout": dict(timeout), _MARK: self.mark},
             )
 
         @property

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
 from .flight import Flight, Superseded
-from .policy import Clock
+from .policy import CONNECT_LIMIT, Clock
 from .replies import Reply
 from .token_calls import TokenRequest
 
@@ -32,9 +32,14 @@ class Send(Effect):
         self.request = request
         self.timeout = timeout
 
-    def within(self, seconds: float | None) -> float:
-        """Return the shorter one of this call's limit and another, where None is none."""
-        return self.timeout if seconds is None else min(seconds, self.timeout)
+    def limit(self, *, connect: bool = False) -> float:
+        """Return how long it may be silent; shorter while it connects."""
+        return min(self.timeout, CONNECT_LIMIT) if connect else self.timeout
+
+    def within(self, seconds: float | None, *, connect: bool = False) -> float:
+        """Return the shorter one of this call's limit and the caller's, where None is none."""
+        limit = self.limit(connect=connect)
+        return limit if seconds is None else min(seconds, limit)
 
 
 class Wait(Effect):

@@ -103,8 +103,8 @@ class TransportFailure(Exception):
         sent: whether the request may have reached the server. A refresh token that was
             possibly sent must be taken for spent.
         library_class: the library's exception class, for callers of the same library.
-        own: whether its caller is the reason (a closed client, a full pool, its own shorter
-            timeout), so that it says nothing of the endpoint.
+        own: whether the caller itself is the reason (its client is closed, its pool is full, its
+            own timeout is shorter than the policy's), so that it says nothing of the endpoint.
     """
 
     retry_after: float | None = None

@@ -37,6 +37,9 @@ LONGEST_LIFE = 30 * 86400.0
 #: A clock this close to another is taken to be right.
 CLOCKS_AGREE = 2.0
 
+#: A connection to an auth endpoint that has not come about by now never will.
+CONNECT_LIMIT = 3.0
+
 #: The windows are at most these shares of a token's life.
 ADVISORY_SHARE, MANDATORY_SHARE = 0.20, 0.05
 #: Spread of the advisory window between sources, in seconds.

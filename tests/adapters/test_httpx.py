@@ -136,7 +136,9 @@ def test_the_callers_timeout_reaches_the_token_call_and_the_resent_request(
 def test_a_token_call_never_waits_longer_than_the_deadline(lib: Lib, given: float | None) -> None:
     with lib.client(lib.auth(), timeout=given) as client:
         client.get(GOOD)
-    for seconds in lib.script.seen[0].extensions["timeout"].values():
+    timeout = dict(lib.script.seen[0].extensions["timeout"])
+    assert timeout.pop("connect") == 3
+    for seconds in timeout.values():
         assert 9 < seconds <= 10
 
 

@@ -103,12 +103,12 @@ def test_a_session_that_carries_this_very_auth_may_make_its_token_calls(monta: M
 @pytest.mark.parametrize(
     ("timeout", "sent"),
     [
-        pytest.param({}, 10.0, id="default"),
-        pytest.param({"timeout": 2.5}, 2.5, id="shorter"),
-        pytest.param({"timeout": 99}, 10.0, id="longer than the deadline"),
-        pytest.param({"timeout": None}, 10.0, id="none"),
+        pytest.param({}, (3.0, 10.0), id="default"),
+        pytest.param({"timeout": 2.5}, (2.5, 2.5), id="shorter"),
+        pytest.param({"timeout": 99}, (3.0, 10.0), id="longer than the deadline"),
+        pytest.param({"timeout": None}, (3.0, 10.0), id="none"),
         pytest.param({"timeout": (1, 99)}, (1, 10.0), id="pair"),
-        pytest.param({"timeout": (None, 3)}, (10.0, 3), id="pair with none"),
+        pytest.param({"timeout": (None, 3)}, (3.0, 3), id="pair with none"),
     ],
 )
 def test_a_token_call_has_a_timeout_of_its_own(

@@ -140,7 +140,7 @@ def test_a_copy_brings_no_traceback_and_no_cause() -> None:
 def test_a_transport_failure_keeps_all_it_knows(
     kind: FailureKind, sent: bool, transport: Transport
 ) -> None:
-    failure = TransportFailure("no route to host", kind, sent, ConnectionError)
+    failure = TransportFailure("no route to host", kind, sent, ConnectionError, own=True)
 
     other = transport(failure)
 
@@ -149,6 +149,7 @@ def test_a_transport_failure_keeps_all_it_knows(
     assert str(other) == "no route to host"
     assert (other.text, other.kind, other.sent) == ("no route to host", kind, sent)
     assert other.library_class is ConnectionError
+    assert other.own
     assert other.retry_after is None
 
 
@@ -156,6 +157,7 @@ def test_a_transport_failure_is_taken_for_sent_unless_somebody_knows_better() ->
     """A refresh token that may be spent must not be tried again."""
     failure = TransportFailure("it broke")
     assert (failure.kind, failure.sent, failure.library_class) == ("other", True, None)
+    assert not failure.own  # or else nobody would remember it
 
 
 def test_a_transport_failure_is_no_error_of_this_package() -> None:
