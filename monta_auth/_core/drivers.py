@@ -7,14 +7,17 @@ function that makes the token calls and run a flow from its start to its end.
 
 from __future__ import annotations
 
-import sys
+import contextvars
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import Any, Generic, TypeVar, final
 
 from .effects import Call, Effect, Sleep, Wait
 from .errors import ConfigurationError, MontaAuthError, TransportFailure
+from .loops import Bell, Work
+from .policy import FINISH
 from .replies import Reply
 
 T = TypeVar("T")
@@ -99,9 +102,9 @@ async def aadvance(flow: Flow[L, T], outcome: object = None) -> L | Done[T]:
     while True:
         effect = resume(flow, outcome)
         if isinstance(effect, Call):
-            outcome = await (_call_trio if _in_trio() else _call_asyncio)(effect)
+            outcome = await _acall(effect)
         elif isinstance(effect, Wait):
-            await (_wait_trio if _in_trio() else _wait_asyncio)(effect)
+            await _await(effect)
             outcome = None
         elif isinstance(effect, Sleep):
             await _sleep(effect.seconds)
@@ -157,53 +160,42 @@ def is_async(function: object) -> bool:
     )
 
 
-# Under a running loop these modules are there: the imports below only look them up.
-
-
-def _in_trio() -> bool:
-    trio: Any = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_run())
+# --- in an event loop
 
 
 async def _sleep(seconds: float) -> None:
-    if _in_trio():
-        import trio
-
-        await trio.sleep(seconds)
-    else:
-        import asyncio
-
-        await asyncio.sleep(seconds)
+    await Bell().wait(seconds)
 
 
-async def _call_asyncio(effect: Call) -> Any:
-    import asyncio
-
-    task = asyncio.ensure_future(_perform(effect, asyncio.to_thread))
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            # What was begun is finished: a store that saves a pair, a user's notification.
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return task.result()
+async def _await(effect: Wait) -> None:
+    bell = Bell()
+    if effect.flight.add(partial(bell.soon, bell.ring)):
+        await bell.wait(effect.seconds)
 
 
-async def _call_trio(effect: Call) -> Any:
-    import trio
+async def _acall(effect: Call) -> Any:
+    """Make the call as a task of its own, so that the caller can leave it behind."""
+    work = Work(partial(_perform, effect))
+    try:
+        await work.wait(effect.seconds)
+    except work.cancelled:
+        if not effect.finish:
+            work.cancel()
+        elif is_async(effect.function):
+            await work.linger(FINISH)
+        raise
+    if work.is_done:
+        return work.result()
+    if not effect.finish:
+        work.cancel()
+    return Raised(TimeoutError(f"it did not return within {effect.seconds:.1f} s"))
 
-    with trio.CancelScope(shield=True):
-        return await _perform(effect, trio.to_thread.run_sync)
 
-
-async def _perform(effect: Call, in_thread: Callable[..., Awaitable[Any]]) -> Any:
+async def _perform(effect: Call) -> Any:
     try:
         if is_async(effect.function):
             return await effect.function(*effect.args)
-        outcome = await in_thread(_attempt, effect)
+        outcome = await _in_thread(effect)
         if isinstance(outcome, Raised):
             return outcome
         return await outcome.value if hasattr(outcome.value, "__await__") else outcome.value
@@ -211,38 +203,23 @@ async def _perform(effect: Call, in_thread: Callable[..., Awaitable[Any]]) -> An
         return Raised(error)
 
 
-async def _wait_asyncio(effect: Wait) -> None:
-    import asyncio
+async def _in_thread(effect: Call) -> Done[Any] | Raised:
+    """Call in a new thread. Those of a pool may all be busy: with requests that wait for us."""
+    bell = Bell()
+    outcomes: list[Done[Any] | Raised] = []
+    errors: list[BaseException] = []
 
-    loop = asyncio.get_running_loop()
-    woken: asyncio.Future[None] = loop.create_future()
-
-    def settle() -> None:
-        if not woken.done():
-            woken.set_result(None)
-
-    def wake() -> None:
+    def run() -> None:
         try:
-            loop.call_soon_threadsafe(settle)
-        except RuntimeError:  # the waiter's loop is closed: nobody waits there any more
-            pass
+            outcomes.append(_attempt(effect))
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            bell.soon(bell.ring)
 
-    if effect.flight.add(wake):
-        await asyncio.wait([woken], timeout=effect.seconds)
-
-
-async def _wait_trio(effect: Wait) -> None:
-    import trio
-
-    woken = trio.Event()
-    token = trio.lowlevel.current_trio_token()
-
-    def wake() -> None:
-        try:
-            token.run_sync_soon(woken.set)
-        except trio.RunFinishedError:  # as above
-            pass
-
-    if effect.flight.add(wake):
-        with trio.move_on_after(effect.seconds):
-            await woken.wait()
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name="monta_auth", daemon=False).start()
+    await bell.wait()
+    if errors:
+        raise errors.pop()
+    return outcomes.pop()

@@ -64,15 +64,30 @@ class Sleep(Effect):
 class Call(Effect):
     """Call this function of the user's or of a store; send back what it returns.
 
-    An async driver awaits a coroutine function and runs any other in a worker thread. It lets
-    the function finish even when the caller is cancelled.
+    An async driver runs a coroutine function in the loop, and any other in a thread of its own.
+    A caller that is cancelled leaves at once: it cancels the coroutine, but no thread can be
+    stopped. As no such thread is a daemon, the interpreter waits for it when it exits.
+
+    Args:
+        finish: once begun, a coroutine is not cancelled, but goes on for as long as its loop
+            runs; a cancelled caller waits for it a little.
+        seconds: how long an async driver waits; then it throws a TimeoutError into the flow.
+            A sync driver has to wait until the function returns.
     """
 
-    __slots__ = ("args", "function")
+    __slots__ = ("args", "finish", "function", "seconds")
 
-    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        finish: bool = False,
+        seconds: float | None = None,
+    ) -> None:
         self.function = function
         self.args = args
+        self.finish = finish
+        self.seconds = seconds
 
 
 #: A flow that ends with a T. What is sent into it depends on the effect that it yielded.
@@ -102,8 +117,11 @@ class Turn:
     def sleep(self, seconds: float) -> Steps[None]:
         return self._do(Sleep(seconds))
 
-    def call(self, function: Callable[..., T | Awaitable[T]], *args: object) -> Steps[T]:
-        return self._do(Call(function, *args))
+    def call(
+        self, function: Callable[..., T | Awaitable[T]], *args: object, finish: bool = False
+    ) -> Steps[T]:
+        left = max(0.0, self.deadline - self._clock.monotonic())
+        return self._do(Call(function, *args, finish=finish, seconds=left))
 
     def _do(self, effect: Send | Sleep | Call) -> Steps[Any]:
         try:

@@ -80,7 +80,7 @@ class Leader:
             except IndexError:  # pragma: no cover - another thread was faster by a hair
                 return
             try:
-                yield Call(self._on_token, pair)
+                yield Call(self._on_token, pair, finish=True)
             except Exception as error:
                 logger.warning("on_token raised %s; the pair is in use", type(error).__qualname__)
 

@@ -23,6 +23,8 @@ STORE_LEASE = 8.0
 STORE_POLL = 0.1
 #: First and longest pause between two calls of one renewal.
 RETRY_FIRST, RETRY_LONGEST = 0.5, 1.0
+#: How long a cancelled caller waits for the end of a coroutine that saves or announces a pair.
+FINISH = 1.0
 #: How long a failure is remembered: doubling from the first to the longest, or as long as the
 #: server asks, up to the last.
 FAILURE_FIRST, FAILURE_LONGEST, FAILURE_ASKED = 0.5, 5.0, 60.0

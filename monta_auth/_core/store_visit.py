@@ -130,7 +130,8 @@ class Visit:
         if self._store is None:
             return None
         try:
-            return (yield from self._turn.call(getattr(self._store, method), *args))
+            function = getattr(self._store, method)
+            return (yield from self._turn.call(function, *args, finish=method == "save"))
         except Superseded:
             raise
         except Exception as error:

@@ -8,15 +8,21 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+import sniffio
 import trio
 import trio.testing
 
 from monta_auth import ConfigurationError, MontaAuthError
+from monta_auth._core import policy
 from monta_auth._core.drivers import adrive, drive, is_async
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
@@ -35,8 +41,8 @@ def one(effect: Any) -> Generator[Any, Any, Any]:
 
 
 async def until(event: threading.Event) -> None:
-    while not event.is_set():  # noqa: ASYNC110 - an event of threads, set by one of them
-        await asyncio.sleep(0.001)
+    while not event.is_set():  # an event of threads, set by one of them
+        await pause(0.001)
 
 
 def never(effect: Send) -> Reply:
@@ -492,58 +498,316 @@ def test_a_cancelled_trio_scope_leaves_its_flow_at_once(hands: Hands, effect: st
     assert trio.run(main) == "Bearer access-1"
 
 
-@pytest.mark.parametrize("is_coroutine", [False, True], ids=["in a thread", "coroutine"])
-def test_a_call_is_finished_even_when_its_task_is_cancelled_again_and_again(
-    is_coroutine: bool,
-) -> None:
-    begun, go = threading.Event(), threading.Event()
-    finished: list[str] = []
+class Stuck:
+    """A function that takes until `go`, plain or asynchronous."""
 
-    def save() -> None:
-        begun.set()
-        assert go.wait(10)
-        finished.append("saved")
+    def __init__(self) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.ended: list[str] = []
 
-    async def asave() -> None:
-        begun.set()
-        await until(go)
-        finished.append("saved")
+    def plain(self) -> None:
+        self.thread = threading.current_thread()
+        self.begun.set()
+        assert self.go.wait(10)
+        self.ended.append("finished")
 
-    async def main() -> None:
-        flow = one(Call(asave if is_coroutine else save))
+    async def coroutine(self) -> None:
+        self.begun.set()
+        try:
+            while not self.go.is_set():
+                await pause(0.001)
+            self.ended.append("finished")
+        except BaseException:
+            self.ended.append("cancelled")
+            raise
+
+
+async def pause(seconds: float) -> None:
+    is_trio = sniffio.current_async_library() == "trio"
+    await (trio.sleep if is_trio else asyncio.sleep)(seconds)
+
+
+async def cancelled_once_begun(flow: Generator[Any, Any, Any], begun: threading.Event) -> float:
+    """Run a flow in asyncio or trio; return how long it took to leave when it was cancelled."""
+    if trio.lowlevel.in_trio_task():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(adrive, flow, anever)
+            await until(begun)
+            started = time.monotonic()
+            nursery.cancel_scope.cancel()
+    else:
         task = asyncio.create_task(adrive(flow, anever))
         await until(begun)
-        for _ in range(3):
-            task.cancel()
-            await asyncio.sleep(0.001)
-            assert not task.done()
-        go.set()
+        started = time.monotonic()
+        task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert list(flow) == []  # it was closed
-
-    asyncio.run(main())
-    assert finished == ["saved"]
+    assert list(flow) == []  # it was closed
+    return time.monotonic() - started
 
 
-@pytest.mark.parametrize("is_coroutine", [False, True], ids=["in a thread", "coroutine"])
-def test_a_call_is_finished_even_when_its_trio_scope_is_cancelled(is_coroutine: bool) -> None:
-    finished: list[str] = []
-
-    async def asave() -> None:
-        await trio.sleep(0.001)
-        finished.append("saved")
-
-    def save() -> None:
-        finished.append("saved")
+@pytest.mark.parametrize("run", LOOPS)
+@pytest.mark.parametrize("finish", [False, True])
+def test_a_cancelled_caller_leaves_a_thread_at_once(run: Loop, finish: bool) -> None:
+    stuck = Stuck()
 
     async def main() -> None:
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            await adrive(one(Call(asave if is_coroutine else save)), anever)
+        flow = one(Call(stuck.plain, finish=finish))
+        assert await cancelled_once_begun(flow, stuck.begun) < 0.9
+        stuck.go.set()
 
-    trio.run(main)
-    assert finished == ["saved"]
+    run(main)
+    stuck.thread.join(10)
+    assert stuck.ended == ["finished"]
+    assert not stuck.thread.daemon
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_a_cancelled_caller_leaves_a_coroutine_at_once_and_cancels_it(run: Loop) -> None:
+    stuck = Stuck()
+
+    async def main() -> None:
+        assert await cancelled_once_begun(one(Call(stuck.coroutine)), stuck.begun) < 0.9
+        while not stuck.ended:
+            await pause(0.001)
+
+    run(main)
+    assert stuck.ended == ["cancelled"]
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_a_cancelled_caller_waits_for_a_coroutine_that_is_to_be_finished(run: Loop) -> None:
+    stuck = Stuck()
+
+    async def main() -> None:
+        timer = threading.Timer(0.05, stuck.go.set)
+        timer.start()
+        await cancelled_once_begun(one(Call(stuck.coroutine, finish=True)), stuck.begun)
+        assert stuck.ended == ["finished"]
+        timer.join()
+
+    run(main)
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_it_waits_for_a_second_and_then_the_coroutine_goes_on_alone(
+    run: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert policy.FINISH == 1.0
+    monkeypatch.setattr("monta_auth._core.drivers.FINISH", 0.05)
+    stuck = Stuck()
+
+    async def main() -> None:
+        flow = one(Call(stuck.coroutine, finish=True))
+        assert 0.05 <= await cancelled_once_begun(flow, stuck.begun) < 0.9
+        assert stuck.ended == []
+        gc.collect()
+        stuck.go.set()
+        while not stuck.ended:
+            await pause(0.001)
+
+    run(main)
+    assert stuck.ended == ["finished"]
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_a_coroutine_that_is_left_behind_and_raises_disturbs_no_loop(
+    run: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monta_auth._core.drivers.FINISH", 0.0)
+    begun, go = threading.Event(), threading.Event()
+    raised: list[bool] = []
+
+    async def fail() -> None:
+        begun.set()
+        await until(go)
+        raised.append(True)
+        raise SystemExit if trio.lowlevel.in_trio_task() else ValueError
+
+    async def main() -> None:
+        await cancelled_once_begun(one(Call(fail, finish=True)), begun)
+        go.set()
+        while not raised:
+            await pause(0.001)
+        await pause(0.001)
+
+    run(main)
+    gc.collect()
+
+
+def test_a_task_that_is_cancelled_a_second_time_leaves_at_once() -> None:
+    stuck = Stuck()
+
+    async def main() -> None:
+        task = asyncio.create_task(adrive(one(Call(stuck.coroutine, finish=True)), anever))
+        await until(stuck.begun)
+        task.cancel()
+        await asyncio.sleep(0.001)
+        assert not task.done()
+        started = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - started < 0.9
+
+    asyncio.run(main())
+    assert stuck.ended == ["cancelled"]  # asyncio.run cancels what is left when it ends
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_scope_of_anyio_that_is_cancelled_burns_no_processor_time(backend: str) -> None:
+    """anyio cancels a task of asyncio again in each turn of the loop."""
+    stuck = Stuck()
+
+    async def main() -> float:
+        timer = threading.Timer(0.3, stuck.go.set)
+        started = 0.0
+        async with anyio.create_task_group() as group:
+            group.start_soon(adrive, one(Call(stuck.coroutine, finish=True)), anever)
+            await until(stuck.begun)
+            timer.start()
+            group.cancel_scope.cancel()
+            started = time.thread_time()
+        timer.join()
+        return time.thread_time() - started
+
+    assert anyio.run(main, backend=backend) < 0.15
+    assert stuck.ended == ["finished"]
+
+
+@pytest.mark.parametrize("run", LOOPS)
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+@pytest.mark.parametrize("finish", [False, True])
+def test_a_call_that_takes_longer_than_its_caller_has_is_a_failed_call(
+    run: Loop, kind: str, finish: bool
+) -> None:
+    stuck = Stuck()
+
+    def flow() -> Generator[Any, Any, str]:
+        with pytest.raises(TimeoutError, match=r"within 0\.1 s"):
+            yield Call(getattr(stuck, kind), finish=finish, seconds=0.1)
+        return "went on"
+
+    async def main() -> None:
+        assert await adrive(flow(), anever) == "went on"
+        if finish or kind == "plain":
+            assert stuck.ended == []
+            stuck.go.set()
+        while not stuck.ended:
+            await pause(0.001)
+
+    run(main)
+    assert stuck.ended == ["finished" if finish or kind == "plain" else "cancelled"]
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_a_call_needs_no_thread_of_the_loops_own_pool(run: Loop) -> None:
+    """Those may all be taken by requests that wait for the renewal which makes this call."""
+    go = threading.Event()
+
+    async def main() -> Any:
+        if trio.lowlevel.in_trio_task():
+            limiter = trio.to_thread.current_default_thread_limiter()
+            limiter.total_tokens = 1
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lambda: trio.to_thread.run_sync(go.wait))
+                await trio.testing.wait_all_tasks_blocked()
+                outcome = await adrive(one(Call(divmod, 7, 3)), anever)
+                go.set()
+                return outcome
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        waits = loop.run_in_executor(None, go.wait)
+        outcome = await adrive(one(Call(divmod, 7, 3)), anever)
+        go.set()
+        await waits
+        return outcome
+
+    assert run(main) == (2, 1)
+
+
+VARIABLE: ContextVar[str] = ContextVar("VARIABLE")
+
+
+@pytest.mark.parametrize("run", LOOPS)
+@pytest.mark.parametrize("is_coroutine", [False, True], ids=["in a thread", "coroutine"])
+def test_a_call_sees_the_context_variables_of_its_caller(run: Loop, is_coroutine: bool) -> None:
+    async def get() -> str:
+        return VARIABLE.get()
+
+    async def main() -> Any:
+        VARIABLE.set("the caller's")
+        return await adrive(one(Call(get if is_coroutine else VARIABLE.get)), anever)
+
+    assert run(main) == "the caller's"
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_an_exit_out_of_a_call_in_a_thread_ends_the_flow(run: Loop) -> None:
+    async def main() -> None:
+        await adrive(one(Call(sys.exit, 3)), anever)
+
+    with pytest.raises(SystemExit, match="3"):
+        run(main)
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_an_exit_out_of_a_coroutine_ends_the_flow(run: Loop) -> None:
+    async def leave() -> None:
+        sys.exit(3)
+
+    async def main() -> None:
+        await adrive(one(Call(leave)), anever)
+
+    with pytest.raises(SystemExit, match="3"):
+        run(main)
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_where_no_thread_can_be_started_the_call_has_failed(
+    run: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flow() -> Generator[Any, Any, str]:
+        with pytest.raises(RuntimeError, match="can't start"):
+            yield Call(len, "")
+        return "went on"
+
+    async def main() -> Any:
+        return await adrive(flow(), anever)
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert run(main) == "went on"
+
+
+def test_the_interpreter_waits_for_a_call_that_was_left_behind() -> None:
+    script = """
+        import asyncio, time
+        from monta_auth._core.drivers import adrive
+        from monta_auth._core.effects import Call
+
+        def save():
+            time.sleep(0.3)
+            print("saved")
+
+        def flow():
+            yield Call(save)
+
+        async def main():
+            async with asyncio.timeout(0.1):
+                await adrive(flow(), None)
+
+        try:
+            asyncio.run(main())
+        except TimeoutError:
+            print("left")
+    """
+    assert run_script(script) == "left\nsaved\n"
+
+
+# --- what is installed of a pair when its caller is cancelled
 
 
 def test_a_pair_in_hand_is_installed_although_its_task_is_cancelled_while_it_is_saved(

@@ -29,6 +29,7 @@ CORE = [
     "flight",
     "state",
     "effects",
+    "loops",
     "drivers",
     "store_protocol",
     "terms",
