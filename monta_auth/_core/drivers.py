@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar, final
 
 from .effects import Call, Effect, Sleep, Wait
-from .errors import ConfigurationError, MontaAuthError, TransportFailure
+from .errors import ConfigurationError, MontaAuthError, TransportFailure, is_from_signal_handler
 from .loops import Bell, Work
 from .policy import FINISH
 from .replies import Reply
@@ -137,7 +137,13 @@ def _attempt(effect: Call) -> Done[Any] | Raised:
     try:
         return Done(effect.function(*effect.args))
     except Exception as error:
-        return Raised(error)
+        return _kept(error)
+
+
+def _kept(error: Exception) -> Raised:
+    if is_from_signal_handler(error):
+        raise error
+    return Raised(error)
 
 
 def _wait(effect: Wait) -> None:
@@ -200,7 +206,7 @@ async def _perform(effect: Call) -> Any:
             return outcome
         return await outcome.value if hasattr(outcome.value, "__await__") else outcome.value
     except Exception as error:
-        return Raised(error)
+        return _kept(error)
 
 
 async def _in_thread(effect: Call) -> Done[Any] | Raised:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
@@ -805,6 +806,133 @@ def test_the_interpreter_waits_for_a_call_that_was_left_behind() -> None:
             print("left")
     """
     assert run_script(script) == "left\nsaved\n"
+
+
+# --- one loop as a guest of the other
+
+
+async def library_at_work() -> str:
+    flow = one(Call(pause, 0.001))
+    await adrive(flow, anever)
+    await adrive(one(Sleep(0.001)), anever)
+    await adrive(one(Wait(Flight(0, 0.0), 0.001)), anever)
+    return await adrive(one(Call(threading.current_thread)), anever) and "fine"
+
+
+def test_tasks_of_asyncio_and_of_its_guest_trio_work_side_by_side() -> None:
+    async def main() -> list[str]:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+
+        async def guest() -> list[str]:
+            return [await library_at_work() for _ in range(5)]
+
+        trio.lowlevel.start_guest_run(
+            guest,
+            run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+            done_callback=done.set_result,
+            host_uses_signal_set_wakeup_fd=True,
+        )
+        host = [await library_at_work() for _ in range(5)]
+        guests: list[str] = (await done).unwrap()
+        return host + guests
+
+    assert asyncio.run(main()) == ["fine"] * 10
+
+
+def test_tasks_of_trio_and_of_its_guest_asyncio_work_side_by_side() -> None:
+    """A loop of asyncio runs in a task of trio, as in trio-asyncio; sniffio knows each task."""
+
+    def turn(loop: asyncio.AbstractEventLoop) -> None:
+        before, sniffio.thread_local.name = sniffio.thread_local.name, "asyncio"
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        sniffio.thread_local.name = before
+
+    async def main() -> list[str]:
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(library_at_work())
+        outcomes: list[str] = []
+
+        async def host() -> None:
+            outcomes.append(await library_at_work())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(host)
+            while not task.done():
+                turn(loop)
+                await trio.sleep(0.001)
+        loop.close()
+        return [*outcomes, task.result()]
+
+    assert trio.run(main) == ["fine"] * 2
+
+
+# --- errors that a signal handler raises
+
+
+class TimeLimit(Exception):
+    """As the soft time limit of Celery and the timeout of RQ."""
+
+
+def struck() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+async def astruck() -> None:
+    struck()
+
+
+@pytest.fixture
+def time_limit() -> Iterator[None]:
+    def strike(number: int, frame: object) -> None:
+        raise TimeLimit
+
+    before = signal.signal(signal.SIGTERM, strike)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("time_limit")
+def test_what_a_signal_handler_raises_in_a_call_passes_through_the_flow() -> None:
+    def flow() -> Generator[Any, Any, str]:
+        with pytest.raises(GeneratorExit):
+            yield Call(struck)
+        return "closed"
+
+    with pytest.raises(TimeLimit):
+        drive(flow(), never)
+
+
+@pytest.mark.usefixtures("time_limit")
+@pytest.mark.parametrize("run", LOOPS)
+@pytest.mark.parametrize("finish", [False, True])
+def test_it_passes_through_in_a_coroutine_too(run: Loop, finish: bool) -> None:
+    async def main() -> None:
+        await adrive(one(Call(astruck, finish=finish)), anever)
+
+    with pytest.raises(TimeLimit):
+        run(main)
+
+
+@pytest.mark.usefixtures("time_limit")
+@pytest.mark.parametrize("where", ["client_secret", "on_token"])
+def test_a_time_limit_in_the_users_code_leaves_the_flight_free(hands: Hands, where: str) -> None:
+    calls: list[str] = []
+
+    def limited(*_: object) -> str:
+        calls.append(where)
+        if len(calls) == 1:
+            struck()
+        return "secret"
+
+    arguments: dict[str, Any] = {where: limited}
+    source = make_source(hands, **arguments)
+    with pytest.raises(TimeLimit):
+        drive(source.acquire(), lambda effect: pair_reply(hands, 1))
+    assert source._state._flight is None
+    assert drive(source.acquire(), lambda effect: pair_reply(hands, 1)) == "Bearer access-1"
+    assert source.status().failures == 0
 
 
 # --- what is installed of a pair when its caller is cancelled
