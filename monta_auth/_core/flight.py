@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .errors import Failure
-from .policy import LEADER_LEASE
 
 
 class Superseded(Exception):
@@ -18,31 +17,61 @@ class Superseded(Exception):
 
 
 class Flight:
-    """A renewal under way.
+    """A renewal under way; or one that a waiting caller would lead, if it were its turn.
 
     Attributes:
         leader: ident of the thread in which the leader runs.
+        limit: seconds that the leader has for a token call, as far as its adapter knows.
         reason: why a renewal is due, in one word for the log.
         after_refusal: whether it is due because the API refused the held token.
         touched: when the leader last showed a sign of life, on the monotonic clock.
         refreshing: the refresh token that is on the wire, or None. If the flight ends
             while it is, nobody knows whether the token still works.
+        lost: token calls whose broken connection ended their leader's request.
+        waiting: the flights of those who wait for this one, in the order in which they came.
+        successor: the flight that took its place, if it ended without an outcome.
         failure: a template of what went wrong (raise a copy), once the flight failed.
         over: whether the flight has ended, in whichever way.
     """
 
-    def __init__(self, leader: int, now: float) -> None:
+    def __init__(self, leader: int, now: float, limit: float = float("inf")) -> None:
         self.leader = leader
+        self.limit = limit
         self.touched = now
         self.reason = "start"
         self.after_refusal = False
         self.refreshing: str | None = None
+        self.lost = 0
+        self.waiting: dict[Flight, None] = {}
+        self.successor: Flight | None = None
         self.failure: Failure | None = None
         self.over = False
         self._wakers: list[Callable[[], object]] = []
 
-    def lease_is_over(self, now: float) -> bool:
-        return now - self.touched > LEADER_LEASE
+    def pass_on(self, now: float) -> Flight | None:
+        """Return the flight of whoever leads next, if anybody waits.
+
+        That is the waiting caller with the longest limit and, among equals, the first.
+        """
+        heir = max(self.waiting, key=lambda other: other.limit, default=None)
+        if heir is not None:
+            heir.touched = now
+            heir.reason, heir.after_refusal = self.reason, self.after_refusal
+            self.hand_over(heir)
+        return heir
+
+    def hand_over(self, heir: Flight) -> None:
+        """Make another flight the successor of this one, with all who wait."""
+        heir.lost = self.lost
+        heir.waiting = {other: None for other in self.waiting if other is not heir}
+        self.successor = heir
+
+    def outcome(self) -> Failure | None:
+        """What went wrong in this flight or, if it had no outcome, in its successors."""
+        flight = self
+        while flight.successor is not None:
+            flight = flight.successor
+        return flight.failure
 
     def add(self, wake: Callable[[], object]) -> bool:
         """Have `wake` called, from any thread, when the flight ends; False if it has ended."""

@@ -47,6 +47,7 @@ class Leader:
         outcome: Outcome = None
         installed: HeldPair | None = None
         failure: Failure | None = None
+        own: TransportFailure | None = None
         try:
             outcome = yield from renewal.run()
             try:
@@ -62,6 +63,8 @@ class Leader:
             pass
         except (MontaAuthError, TransportFailure) as error:
             failure = copy.copy(error)
+            if isinstance(failure, TransportFailure) and self._concerns_one(failure, turn):
+                own, failure = failure, None
         finally:
             if failure is not None:
                 state.fail(flight, failure, renewal.held)
@@ -71,7 +74,21 @@ class Leader:
         if visit is not None:
             yield from visit.release()
         yield from self._announce()
+        if own is not None:
+            raise own
         return installed
+
+    def _concerns_one(self, failure: TransportFailure, turn: Turn) -> bool:
+        """Whether a failure is of this caller alone, so that another one goes on with the flight.
+
+        So is a connection that broke in httpx's own pipeline, where an exception ends the request
+        and the call cannot be tried again: as often as it would have been.
+        """
+        flight = turn.flight
+        if failure.own or turn.goes_on or failure.kind == "timeout" or not flight.waiting:
+            return failure.own
+        flight.lost += 1
+        return flight.lost < self._terms.policy.attempts
 
     def _announce(self) -> Steps[None]:
         while self._unannounced and self._on_token is not None:

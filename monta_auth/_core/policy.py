@@ -13,8 +13,8 @@ from .frozen import Frozen
 
 #: All other durations that the core uses, in seconds.
 
-#: A flight is taken from a leader that has been silent for so long. No deadline is longer
-#: (`RefreshPolicy` makes sure), so only a leader that nothing drives any more loses it.
+#: A waiting caller takes over from a leader that has been silent for half the policy's deadline,
+#: once; after that only from one that has been silent for so long, which is the longest deadline.
 LEADER_LEASE = 60.0
 #: Life of a lease on a stored pair. Less than a request's deadline, so that requests that wait
 #: behind a process that died get their turn.

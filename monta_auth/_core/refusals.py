@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 from .errors import Failure, InvalidCredentialsError
+from .held_pair import Dropped, HeldPair
 from .policy import (
     FAILURE_ASKED,
     FAILURE_FIRST,
@@ -99,6 +100,7 @@ class Refusals:
             a renewal brings the very same token: then there is nothing better.
         spent_refresh_tokens: refresh tokens that were refused, or sent with unknown outcome.
         credentials: which credentials were refused.
+        count: access tokens that the API refused.
         cooldown_until: when the last cool-down ends, on the monotonic clock.
     """
 
@@ -106,6 +108,7 @@ class Refusals:
         self.headers = Recent()
         self.spent_refresh_tokens = Recent()
         self.credentials = RefusedCredentials()
+        self.count = 0
         self.cooldown_until = float("-inf")
         self._first_cooldown = cooldown
         self._cooldown = 0.0
@@ -115,17 +118,28 @@ class Refusals:
         """Count a renewal that brought the token that was refused."""
         self._strikes += 1
 
-    def add(self, header: str, now: float, *, soon: bool) -> float:
-        """Remember a refused header, or else begin a cool-down and return its seconds.
+    def judge(self, held: HeldPair | None, header: str, now: float) -> tuple[bool, float]:
+        """Hear that the API answered 401 to this header.
 
-        Args:
-            soon: whether it replaced a refused one only shortly before. Two such strikes in a row
-                are a sign that the API refuses every token.
+        Returns:
+            Whether to send again, and how many seconds of cool-down began, if one did.
         """
-        self._strikes = self._strikes + 1 if soon else 0
-        if self._strikes < 2 or not self._first_cooldown:
-            self.headers.add(header)
-            return 0.0
+        if held is None or held.header != header or held.dropped is not None:
+            return True, 0.0  # it is replaced already, or about to be
+        if now < self.cooldown_until:
+            return False, 0.0
+        # Two in a row are a sign that the API refuses every token: each replaced a refused one
+        # only shortly before.
+        is_strike = held.after_refusal and now - held.born <= self._first_cooldown
+        self._strikes = self._strikes + 1 if is_strike else 0
+        if self._strikes >= 2 and self._first_cooldown:
+            return False, self._cool_down(now)
+        self.count += 1
+        self.headers.add(header)
+        held.drop(Dropped.REFUSED)
+        return True, 0.0
+
+    def _cool_down(self, now: float) -> float:
         self._strikes = 0
         if self._cooldown and now - self.cooldown_until <= 2 * self._cooldown:
             self._cooldown = min(2 * self._cooldown, LONGEST_COOLDOWN)

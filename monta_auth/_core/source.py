@@ -99,17 +99,20 @@ class Source:
         held = self._state.held
         return held.header if held is not None and self._monotonic() < held.advisory_at else None
 
-    def acquire(self, *, blocking: bool = True, goes_on: bool = True) -> Steps[BearerHeader]:
+    def acquire(
+        self, *, blocking: bool = True, limit: float = float("inf"), goes_on: bool = True
+    ) -> Steps[BearerHeader]:
         """A flow that returns an ``Authorization`` header; `drive` or `adrive` runs it.
 
         Args:
             blocking: whether the driver blocks its thread while it performs an effect.
+            limit: seconds that the caller has for a token call, as far as its adapter knows.
             goes_on: whether it can go on after a token call that failed; see `Turn`.
 
         Raises:
             MontaAuthError: no token can be had; TransportFailure if the network is why.
         """
-        held = yield from self._obtain(blocking, goes_on)
+        held = yield from self._obtain(blocking, limit, goes_on)
         return held.header
 
     def refuse(
@@ -184,18 +187,25 @@ class Source:
     # --- what one caller does
 
     def _obtain(
-        self, blocking: bool, goes_on: bool = True, is_probe: bool = False
+        self,
+        blocking: bool,
+        limit: float = float("inf"),
+        goes_on: bool = True,
+        is_probe: bool = False,
     ) -> Steps[HeldPair]:
         if blocking and self._only_async is not None:
             raise ConfigurationError(needs_async(self._only_async))
         deadline = self._monotonic() + self.policy.deadline
+        mine = Flight(threading.get_ident(), 0.0, limit)
         joined: Flight | None = None
-        while True:
-            now = self._monotonic()
-            mine = Flight(threading.get_ident(), now)
-            try:
+        # An interrupt may strike anywhere, also just after a flight began.
+        try:
+            while True:
+                now = self._monotonic()
                 if joined is not None and now >= deadline:
                     return self._usable_or_late(joined)
+                if mine.over:
+                    mine = Flight(threading.get_ident(), now, limit)
                 verdict = self._state.decide(now, mine, joined, blocking, is_probe)
                 if isinstance(verdict, HeldPair):
                     return verdict
@@ -208,19 +218,24 @@ class Source:
                     if installed is self._state.held and installed and installed.dropped is None:
                         return installed
                 else:
-                    yield Wait(verdict, deadline - now)
-            finally:
-                # An interrupt may strike anywhere, also just after the flight began.
-                if not mine.over:
-                    self._state.abandon(mine)
+                    silent = verdict.touched + self._state.patience() - now
+                    yield Wait(verdict, max(0.0, min(deadline - now, silent)))
+        except TransportFailure as failure:
+            held = self._state.usable(self._monotonic())
+            if held is None or not failure.own:
+                raise
+            return held
+        finally:
+            self._state.leave(mine)
 
     def _usable_or_late(self, joined: Flight) -> HeldPair:
         """The end of a caller whose time is up: the token if it lives, else why there is none."""
         held = self._state.usable(self._monotonic())
         if held is not None:
             return held
-        if joined.failure is not None:
-            raise copy.copy(joined.failure)
+        failure = joined.outcome()
+        if failure is not None:
+            raise copy.copy(failure)
         raise TransportFailure(
             f"no token within {self.policy.deadline:g} s: a renewal is under way, but it did not "
             "end in time",

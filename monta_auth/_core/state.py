@@ -15,13 +15,13 @@ from .errors import Failure, in_words
 from .flight import Flight
 from .frozen import Frozen
 from .held_pair import Dropped, HeldPair, Phase
-from .policy import Clock, RefreshPolicy
+from .policy import LEADER_LEASE, Clock, RefreshPolicy
 from .refusals import Failures, Refusals
 from .token_calls import Kind
 
 _NEVER = float("-inf")
 
-Counted = Kind | Literal["failure", "refusal"]
+Counted = Kind | Literal["failure"]
 Verdict = HeldPair | Flight | Failure
 
 
@@ -83,8 +83,10 @@ class State:
         # Until when nobody renews early (advisory), and although all would wait (mandatory).
         self._pause_until = _NEVER
         self._rest_until = _NEVER
+        # Whether a caller has taken over since the last pair or failure.
+        self._has_taken_over = False
         self.last_renewal: float | None = None
-        self.counts: dict[Counted, int] = {"mint": 0, "refresh": 0, "failure": 0, "refusal": 0}
+        self.counts: dict[Counted, int] = {"mint": 0, "refresh": 0, "failure": 0}
 
     # --- what a caller does
 
@@ -109,25 +111,31 @@ class State:
         """
         ended: Flight | None = None
         with self._mutex:
+            if joined is not None:
+                joined.waiting.pop(mine, None)
             held, flight = self.held, self._flight
+            if flight is mine:
+                flight.touched = now  # it was handed over to us
+                return mine
             phase = Phase.DEAD if held is None else held.phase(now, is_probe=is_probe)
-            if flight is not None and (
-                flight.lease_is_over(now)
+            if flight is not None:
+                is_silent = now - flight.touched >= self.patience()
                 # Its leader runs in this very thread and could not go on while we wait here.
-                or (
-                    blocking
-                    and flight.leader == mine.leader
-                    and phase in (Phase.MANDATORY, Phase.DEAD)
-                )
-            ):
-                ended = flight
-                self._retire(flight, now)
+                is_below = blocking and flight.leader == mine.leader
+                if is_silent or (is_below and phase in (Phase.MANDATORY, Phase.DEAD)):
+                    ended = flight
+                    self._has_taken_over |= is_silent
+                    self._retire(flight, now)
+                    flight.hand_over(mine)
             verdict = self._verdict(now, phase, joined) or mine
             if verdict is mine:
+                mine.touched = now
                 if held is not None:
                     mine.after_refusal = held.dropped is Dropped.REFUSED
                     mine.reason = held.dropped.value if held.dropped else phase.name.lower()
                 self._flight = mine
+            elif verdict is self._flight:
+                self._flight.waiting[mine] = None
         if ended is not None:
             ended.wake()
         return verdict
@@ -136,8 +144,9 @@ class State:
         """As `decide`; None means to lead."""
         held, flight = self.held, self._flight
         if held is None or phase is Phase.DEAD:
-            if joined is not None and joined.failure is not None:
-                return joined.failure
+            failure = joined.outcome() if joined is not None else None
+            if failure is not None:
+                return failure
             if flight is None and now < self.failures.until:
                 return self.failures.last
             return flight
@@ -145,6 +154,10 @@ class State:
             return held if flight is None and now < self._rest_until else flight
         renews_now = phase is Phase.ADVISORY and flight is None and now >= self._pause_until
         return None if renews_now else held
+
+    def patience(self) -> float:
+        """Seconds without a sign of life after which a leader is replaced."""
+        return LEADER_LEASE if self._has_taken_over else self._policy.deadline / 2
 
     def usable(self, now: float) -> HeldPair | None:
         """The held pair, if its access token may still be used."""
@@ -164,6 +177,7 @@ class State:
             if self._flight is not flight:
                 return False
             self._flight = None
+            self._has_taken_over = False
             self.held = held
             if held.header in self.refusals.headers:
                 self.refusals.strike()
@@ -187,6 +201,7 @@ class State:
         with self._mutex:
             if self._flight is flight:
                 self._retire(flight, now, failure)
+                self._has_taken_over = False
                 if held is not None:
                     self.held = held
                 self.counts["failure"] += 1
@@ -195,12 +210,22 @@ class State:
         flight.wake()
 
     def abandon(self, flight: Flight) -> None:
-        """End a flight that brought neither a pair nor a failure: one of its waiters leads next."""
+        """End a flight that brought neither a pair nor a failure: one who waits leads next."""
         now = self._clock.monotonic()
         with self._mutex:
             if self._flight is flight:
                 self._retire(flight, now)
+                self._flight = flight.pass_on(now)
         flight.wake()
+
+    def leave(self, mine: Flight) -> None:
+        """A caller is through, in whichever way: it neither leads nor waits any more."""
+        with self._mutex:
+            flight = self._flight
+            if flight is not None:
+                flight.waiting.pop(mine, None)
+        if flight is mine:
+            self.abandon(mine)
 
     def _retire(self, flight: Flight, now: float, failure: Failure | None = None) -> None:
         self._flight = None
@@ -212,24 +237,9 @@ class State:
     # --- refusals
 
     def refuse(self, header: str) -> tuple[bool, float]:
-        """Hear that the API answered 401 to this header.
-
-        Returns:
-            Whether to send again, and how many seconds of cool-down began, if one did.
-        """
-        now = self._clock.monotonic()
+        """Hear that the API answered 401 to this header; return as `Refusals.judge`."""
         with self._mutex:
-            held = self.held
-            if held is None or held.header != header or held.dropped is not None:
-                return True, 0.0  # it is replaced already, or about to be
-            if now < self.refusals.cooldown_until:
-                return False, 0.0
-            soon = held.after_refusal and now - held.born <= self._policy.cooldown
-            cooldown = self.refusals.add(header, now, soon=soon)
-            if not cooldown:
-                self.counts["refusal"] += 1
-                held.drop(Dropped.REFUSED)
-            return not cooldown, cooldown
+            return self.refusals.judge(self.held, header, self._clock.monotonic())
 
     def invalidate(self) -> HeldPair | None:
         """Drop the access token; return the pair that it belonged to."""
@@ -276,7 +286,7 @@ class State:
                 mints=self.counts["mint"],
                 refreshes=self.counts["refresh"],
                 failures=self.counts["failure"],
-                refusals=self.counts["refusal"],
+                refusals=self.refusals.count,
             )
 
     def start_over_in_child(self, jitter: float) -> None:

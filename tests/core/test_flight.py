@@ -7,7 +7,6 @@ import pytest
 from monta_auth import RateLimitError
 from monta_auth._core.errors import Failure
 from monta_auth._core.flight import Flight
-from monta_auth._core.policy import LEADER_LEASE
 
 
 def finish(flight: Flight, failure: Failure | None = None) -> None:
@@ -89,20 +88,6 @@ def test_who_registers_while_others_are_being_woken_is_woken_too() -> None:
     flight.add(wake)
     finish(flight)
     assert woken == ["first", "second"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "over"),
-    [
-        pytest.param(0.0, False, id="at once"),
-        pytest.param(LEADER_LEASE, False, id="to the second"),
-        pytest.param(LEADER_LEASE + 0.001, True, id="after it"),
-    ],
-)
-def test_the_lease_runs_from_the_last_sign_of_life(seconds: float, over: bool) -> None:
-    flight = new_flight()
-    flight.touched = 2000.0
-    assert flight.lease_is_over(2000.0 + seconds) is over
 
 
 def test_threads_that_register_during_the_end_are_told_or_woken() -> None:

@@ -155,14 +155,16 @@ def test_however_many_ask_one_leads_and_all_take_its_pair(hands: Hands, phase: s
 
 
 def test_a_waiter_waits_no_longer_than_its_own_deadline(hands: Hands, source: Source) -> None:
+    """It looks after its leader every now and then, and at its deadline it leaves."""
     _leader = Caller(source)
     hands.advance(3)
     late = Caller(source)
-    assert late.effect.seconds == 10.0
-    hands.advance(4)
-    late.resume(None)  # woken by nothing
-    assert late.wants == "wait"
-    assert late.effect.seconds == 6.0
+    for seconds in (2.0, 5.0, 3.0):
+        assert late.effect.seconds == seconds
+        hands.advance(seconds)
+        source._state._flight.touched = hands.now  # type: ignore[union-attr]
+        late.resume(None)
+    assert late.wants == "failed"
 
 
 def test_a_waiter_whose_time_is_up_gets_a_timeout_of_its_library(
@@ -434,18 +436,38 @@ def test_the_text_of_refused_credentials_names_the_host(source: Source) -> None:
 def test_a_flight_whose_leader_nobody_drives_any_more_is_taken_over(
     hands: Hands, source: Source
 ) -> None:
+    """After half the deadline, so that whoever takes over has the other half."""
     _leader = Caller(source)
-    hands.advance(LEADER_LEASE)
-    assert Caller(source).wants == "wait"
+    waiter = Caller(source)
+    hands.advance(4.99)
+    assert waiter.resume(None).wants == "wait"
     hands.advance(0.01)
+    assert waiter.resume(None).wants == "mint"
+    assert waiter.effect.timeout == 5.0
+
+
+def test_between_two_outcomes_a_flight_is_taken_over_once(hands: Hands, source: Source) -> None:
+    """A slow endpoint must not be called by one waiting caller after the other."""
+    _leader = Caller(source)
+    hands.advance(5)
+    _taker = Caller(source)
+    hands.advance(5)
+    assert Caller(source).wants == "wait"
+    hands.advance(LEADER_LEASE - 5)
+    taker = Caller(source)
+    assert taker.wants == "mint"
+    taker.resume(pair_reply(hands, 1))
+    assert refuse(source)
+    _leader = Caller(source)
+    hands.advance(5)
     assert Caller(source).wants == "mint"
 
 
 def test_the_lease_runs_from_the_leaders_last_effect(hands: Hands, source: Source) -> None:
     leader = Caller(source)
-    hands.advance(6)
+    hands.advance(4)
     assert leader.resume(error_reply(503)).wants == "sleep"
-    hands.advance(LEADER_LEASE - 5)
+    hands.advance(4.9)
     assert Caller(source).wants == "wait"
 
 
@@ -612,7 +634,7 @@ def test_a_policy_sets_the_deadline(hands: Hands) -> None:
     source = make_source(hands, policy=RefreshPolicy(deadline=2.5))
     leader = Caller(source)
     assert leader.effect.timeout == 2.5
-    assert Caller(source).effect.seconds == 2.5
+    assert Caller(source).effect.seconds == 1.25  # half: then it takes over
 
 
 def test_no_call_is_made_when_no_time_is_left(hands: Hands) -> None:
@@ -632,6 +654,7 @@ def test_a_waiter_whose_time_is_up_when_it_is_woken_does_not_lead_others_into_fa
     """It could make no call, and those who wait for it have time left."""
     leader, old = Caller(source), Caller(source)
     hands.advance(9)
+    source._state._flight.touched = hands.now  # type: ignore[union-attr]
     young = Caller(source)
     hands.advance(1)
     leader.close()
@@ -1334,3 +1357,77 @@ def test_with_no_advisory_window_a_probe_is_not_early(hands: Hands) -> None:
     hold(hands, source)
     hands.advance(3599)
     assert source.fresh_pair() is not None
+
+
+# --- who goes on with a flight
+
+
+def own() -> TransportFailure:
+    return TransportFailure("the client is closed", "other", sent=False, own=True)
+
+
+def waiting(source: Source, **changes: Any) -> Caller:
+    caller = Caller(source, flow=source.acquire(blocking=False, **changes))
+    assert caller.wants == "wait"
+    return caller
+
+
+def test_a_failure_of_the_leaders_own_concerns_no_other_caller(
+    hands: Hands, source: Source
+) -> None:
+    leader, first, second = Caller(source), waiting(source), waiting(source)
+    leader.resume(own())
+    assert str(leader.error) == "the client is closed"
+    assert source.status().failures == 0
+    assert first.resume(None).wants == "mint"
+    assert second.resume(None).wants == "wait"
+    first.resume(pair_reply(hands, 1))
+    assert (first.token, second.resume(None).token) == ("access-1", "access-1")
+
+
+def test_a_failure_of_the_leaders_own_does_not_fail_its_request_while_a_token_lives(
+    hands: Hands, holder: Source
+) -> None:
+    hands.advance(ADVISORY)
+    assert Caller(holder).resume(own()).token == "access-1"
+
+
+def test_the_waiting_caller_with_the_longest_limit_goes_on(hands: Hands, source: Source) -> None:
+    """Callers with short timeouts would end the call again, one after the other."""
+    leader = Caller(source)
+    hasty, patient, another = (waiting(source, limit=limit) for limit in (0.5, 5.0, 5.0))
+    leader.close()
+    wants = [caller.resume(None).wants for caller in (hasty, another, patient)]
+    assert wants == ["wait", "wait", "mint"]
+
+
+def test_an_heir_that_is_gone_passes_the_flight_on(hands: Hands, source: Source) -> None:
+    leader, first, second = Caller(source), waiting(source), waiting(source)
+    leader.close()
+    first.close()
+    assert second.resume(None).wants == "mint"
+
+
+def test_a_waiting_caller_learns_what_became_of_its_flights_successor(
+    hands: Hands, source: Source
+) -> None:
+    leader, first, second = Caller(source), waiting(source), waiting(source)
+    leader.close()
+    fail(first.resume(None), no_answer())
+    hands.advance(6)
+    assert str(second.resume(None).error) == "read timed out"
+
+
+def test_a_connection_that_broke_in_the_callers_own_pipeline_ends_one_request(
+    hands: Hands, source: Source
+) -> None:
+    """As often as the call would have been tried again; then it is the endpoint's failure."""
+    callers = [Caller(source, flow=source.acquire(blocking=False, goes_on=False))]
+    callers += [waiting(source, goes_on=False) for _ in range(9)]
+    for number in range(3):
+        callers[number].resume(no_connection())
+        assert callers[number].wants == "failed"
+        assert source.status().failures == (number == 2)
+        for caller in callers[number + 1 :]:
+            caller.resume(None)
+    assert {caller.wants for caller in callers} == {"failed"}

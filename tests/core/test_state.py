@@ -317,7 +317,7 @@ def test_failures_and_refusals_are_counted(hands: Hands) -> None:
         state.held = held_now(hands, serial)
         assert state.refuse(f"Bearer access-{serial}") == (True, 0.0)
         assert state.refuse(f"Bearer access-{serial}") == (True, 0.0)
-    assert (state.counts["failure"], state.counts["refusal"]) == (2, 2)
+    assert (state.counts["failure"], state.refusals.count) == (2, 2)
 
 
 def test_a_failed_renewal_that_read_nothing_leaves_the_held_pair(hands: Hands) -> None:

@@ -90,6 +90,7 @@ class Flow(Caller):
         self.frozen = False
         self.until = 0.0
         self.flight: Flight | None = None
+        self.mine: Flight | None = None
         self.sends = 0
         self.woken: list[bool] = []
         self.later: Flight | None = None
@@ -152,6 +153,7 @@ class World:
         self.heard: list[int] = []
         self.sources = [make_source(self.hands, **settings) for _ in range(sources)]
         self.led: Flight | None = None
+        self.mine: Flight | None = None
         for source in self.sources:
             self._watch(patch, source)
         self.plan = list(flows)
@@ -171,6 +173,7 @@ class World:
 
         def watched(now: float, mine: Flight, *others: Any) -> Any:
             verdict = decide(now, mine, *others)
+            self.mine = mine
             self.led = mine if verdict is mine else None
             return verdict
 
@@ -262,14 +265,14 @@ class World:
         number = len(self.flows)
         source = self.sources[number % len(self.sources)]
         self.thread = thread
-        self.led = None
+        self.led = self.mine = None
         flow = Flow(source, number, thread, blocking)
         self.flows.append(flow)
         self._look(flow, was=None)
 
     def _step(self, name: str, flow: Flow, fault: str = "") -> None:
         self.thread = flow.thread
-        self.led = flow.flight
+        self.led, self.mine = flow.flight, flow.mine
         was = flow.effect
         if name == "freeze":
             flow.frozen = True
@@ -375,7 +378,7 @@ class World:
     def _look(self, flow: Flow, was: Any) -> None:
         """Check what a flow has just done."""
         source = flow.source
-        flow.flight = self.led
+        flow.flight, flow.mine = self.led, self.mine
         index = self.sources.index(source)
         state, now, effect = source._state, self.hands.now, flow.effect
         if isinstance(effect, Wait):
@@ -384,7 +387,8 @@ class World:
             flow.woken = [True]
             if effect.flight.add(lambda woken=flow.woken: woken.append(True)):  # type: ignore[misc]
                 flow.woken.clear()
-            assert not effect.flight.lease_is_over(now), "a wait for a flight that ran out"
+            silent = now - effect.flight.touched
+            assert silent < state.patience(), "a wait for a flight that ran out"
             for other in self.flows if flow.blocking else ():
                 if other.flight is effect.flight and other is not flow:
                     assert other.thread != flow.thread, f"{flow} waits for its own thread"
@@ -449,7 +453,7 @@ class World:
                     assert self.hands.now >= state.held.advisory_at
             flight = state._flight
             if flight is not None:
-                leaders = [f for f in self.flows if f.flight is flight and not f.ended]
+                leaders = [f for f in self.flows if f.mine is flight and not f.ended]
                 assert len(leaders) == 1, f"a flight with {len(leaders)} leaders"
         for flow in self.flows:
             if not flow.ended and isinstance(flow.effect, Wait):
