@@ -13,10 +13,12 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any, Generic, TypeVar, final
+from weakref import WeakKeyDictionary
 
 from .effects import Call, Effect, Sleep, Wait
 from .errors import ConfigurationError, MontaAuthError, TransportFailure, is_from_signal_handler
-from .loops import Bell, Work
+from .flight import Flight
+from .loops import Bell, Line, Work
 from .policy import FINISH
 from .replies import Reply
 
@@ -148,8 +150,11 @@ def _kept(error: Exception) -> Raised:
 
 def _wait(effect: Wait) -> None:
     woken = threading.Event()
-    if effect.flight.add(woken.set):
-        woken.wait(effect.seconds)
+    try:
+        if effect.flight.add(woken.set):
+            woken.wait(effect.seconds)
+    finally:
+        effect.flight.remove(woken.set)
 
 
 def needs_async(function: object) -> str:
@@ -173,10 +178,19 @@ async def _sleep(seconds: float) -> None:
     await Bell().wait(seconds)
 
 
+_lines: WeakKeyDictionary[Flight, dict[object, Line]] = WeakKeyDictionary()
+
+
 async def _await(effect: Wait) -> None:
     bell = Bell()
-    if effect.flight.add(partial(bell.soon, bell.ring)):
-        await bell.wait(effect.seconds)
+    line = _lines.setdefault(effect.flight, {}).setdefault(bell.loop, Line())
+    wake = partial(line.wake, bell)
+    try:
+        if effect.flight.add(wake):
+            await bell.wait(effect.seconds)
+    finally:
+        effect.flight.remove(wake)
+        bell.ring()  # It may stand in the line already.
 
 
 async def _acall(effect: Call) -> Any:

@@ -1,13 +1,14 @@
 """One renewal in flight and who waits for it: threads, asyncio tasks of any loop, trio tasks.
 
 Nothing here blocks and nothing here locks: a driver registers how it wants to be woken, the
-source says when. Appending to a list and setting a flag are atomic in CPython, and `add` looks
-at the flag after it appended, so no waiter is lost, and one woken twice does not mind.
+source says when. Changing a dict and setting a flag are atomic in CPython, and `add` looks at
+the flag after it registered, so no waiter is lost, and one woken twice does not mind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from .errors import Failure
 
@@ -46,7 +47,7 @@ class Flight:
         self.successor: Flight | None = None
         self.failure: Failure | None = None
         self.over = False
-        self._wakers: list[Callable[[], object]] = []
+        self._wakers: dict[Callable[[], object], None] = {}
 
     def pass_on(self, now: float) -> Flight | None:
         """Return the flight of whoever leads next, if anybody waits.
@@ -75,8 +76,12 @@ class Flight:
 
     def add(self, wake: Callable[[], object]) -> bool:
         """Have `wake` called, from any thread, when the flight ends; False if it has ended."""
-        self._wakers.append(wake)
+        self._wakers[wake] = None
         return not self.over
+
+    def remove(self, wake: Callable[[], object]) -> None:
+        """Forget this waker: its waiter has left."""
+        self._wakers.pop(wake, None)
 
     def end(self, failure: Failure | None = None) -> None:
         """Mark the flight as over; `wake` those who wait once the source's mutex is given back."""
@@ -86,8 +91,8 @@ class Flight:
 
     def wake(self) -> None:
         """Wake everybody who waits; harmless when done twice."""
-        for wake in self._wakers:
-            try:
-                wake()
-            except Exception:  # noqa: S112 - one waiter that is gone must not cost the others
-                continue
+        while self._wakers:
+            for wake in list(self._wakers):
+                with suppress(Exception):  # One waiter that is gone must not cost the others.
+                    wake()
+                self.remove(wake)

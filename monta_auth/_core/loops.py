@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextvars
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
 from typing import Any, Generic, TypeVar
+
+from .policy import WOKEN_AT_ONCE
 
 T = TypeVar("T")
 
@@ -137,3 +140,36 @@ class Work(Bell, Generic[T]):
                 raise
         finally:
             self.ring()
+
+
+class Line:
+    """The tasks of one loop that wait for one flight; those that were woken go on in turn.
+
+    A few go on in each turn of the loop, first in, first out. If 500 did in one turn, they would
+    open 500 connections and stall the loop. Now most use the connection of one before them.
+    """
+
+    def __init__(self) -> None:
+        self._woken: deque[Bell] = deque()
+        self._is_due = False
+
+    def wake(self, bell: Bell) -> None:
+        """Let this task go on when it is its turn. Any thread may do so, also twice."""
+        self._woken.append(bell)
+        self._schedule(bell)
+
+    def _schedule(self, bell: Bell) -> None:
+        if not self._is_due:
+            self._is_due = True
+            bell.soon(self._turn)
+
+    def _turn(self) -> None:
+        self._is_due = False
+        left = WOKEN_AT_ONCE
+        while self._woken and left:
+            bell = self._woken.popleft()
+            if not bell.is_rung():  # else it has left: its time was up, or it was cancelled
+                bell.ring()
+                left -= 1
+        if self._woken:
+            self._schedule(self._woken[0])

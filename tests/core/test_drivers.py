@@ -28,6 +28,7 @@ from monta_auth._core.drivers import adrive, drive, is_async
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.flight import Flight
+from monta_auth._core.loops import Bell, Line
 from monta_auth._core.replies import Reply
 from monta_auth._core.source import Source
 
@@ -290,18 +291,150 @@ def test_a_waiter_woken_after_its_time_was_up_does_not_mind() -> None:
 
 
 @pytest.mark.parametrize("run", LOOPS)
-def test_a_waiter_whose_loop_is_closed_is_passed_over(run: Loop) -> None:
-    flight = Flight(0, 0.0)
+def test_a_loop_that_is_closed_is_passed_over(run: Loop) -> None:
+    async def main() -> Bell:
+        return Bell()
 
-    async def main() -> None:
-        await adrive(one(Wait(flight, 0.001)), anever)
+    bell = run(main)
+    bell.soon(bell.ring)
+    assert not bell.is_rung()
 
-    run(main)
-    others: list[str] = []
+
+def test_a_waiter_whose_loop_is_closed_is_passed_over() -> None:
+    flight, others = Flight(0, 0.0), list[str]()
+    loop = asyncio.new_event_loop()
+    waiter = adrive(one(Wait(flight, 1000.0)), anever)
+    task = loop.create_task(waiter)
+    loop.run_until_complete(asyncio.sleep(0.001))
+    loop.set_exception_handler(lambda loop, context: None)  # the task is still pending
+    loop.close()
     flight.add(lambda: others.append("woken"))
     flight.end()
     flight.wake()
     assert others == ["woken"]
+    del task
+    waiter.close()
+
+
+# --- many waiters of one loop
+
+
+class SlowBell(Bell):
+    """A bell whose loop takes a turn when the test says so."""
+
+    def __init__(self, number: int, rung: list[int]) -> None:
+        self.number = number
+        self.ring = lambda: rung.append(number)
+        self.is_rung = lambda: number in rung
+        self.turns: list[Callable[[], object]] = []
+
+    def soon(self, function: Callable[[], object]) -> None:
+        self.turns.append(function)
+
+
+def test_sixteen_waiters_of_a_loop_go_on_in_each_of_its_turns() -> None:
+    rung: list[int] = []
+    bells = [SlowBell(number, rung) for number in range(40)]
+    line = Line()
+
+    def turn() -> int:
+        before = len(rung)
+        (due,) = [function for bell in bells for function in bell.turns]
+        for bell in bells:
+            bell.turns.clear()
+        due()
+        return len(rung) - before
+
+    for bell in bells:
+        line.wake(bell)
+        line.wake(bell)
+    assert turn() == 16
+    rung.append(20)  # it has left: its time was up, or it was cancelled
+    assert turn() == 16
+    line.wake(bells[0])
+    assert turn() == 7
+    assert sorted(rung) == list(range(40))
+    assert [number for number in rung if number != 20] == [n for n in range(40) if n != 20]
+    assert not any(bell.turns for bell in bells)
+    line.wake(SlowBell(41, rung))
+    assert rung[-1] == 39
+
+
+def test_waiters_of_one_loop_go_on_in_the_order_in_which_they_came() -> None:
+    flight, order, turns = Flight(0, 0.0), list[int](), list[int]()
+
+    async def wait(number: int) -> None:
+        await adrive(one(Wait(flight, 1000.0)), anever)
+        order.append(number)
+        turns.append(turn)
+
+    turn = 0
+
+    async def main() -> None:
+        nonlocal turn
+        tasks = [asyncio.create_task(wait(number)) for number in range(100)]
+        await asyncio.sleep(0)
+        flight.end()
+        flight.wake()
+        while len(order) < 100:
+            await asyncio.sleep(0)
+            turn += 1
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    assert order == list(range(100))
+    assert sorted(turns.count(number) for number in set(turns)) == [4, *[16] * 6]
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_a_single_waiter_can_be_woken(run: Loop) -> None:
+    flight, order = Flight(0, 0.0), list[int]()
+
+    async def wait(number: int) -> None:
+        await adrive(one(Wait(flight, 1000.0)), anever)
+        order.append(number)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            for number in range(3):
+                group.start_soon(wait, number)
+                while len(flight._wakers) <= number:
+                    await pause(0)
+            list(flight._wakers)[1]()
+            while not order:
+                await pause(0)
+            await pause(0.001)
+            assert order == [1]
+            assert len(flight._wakers) == 2
+            flight.end()
+            flight.wake()
+
+    run(main)
+    assert sorted(order) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("run", LOOPS)
+@pytest.mark.parametrize("how", ["cancelled", "in time"])
+def test_a_task_that_has_left_is_not_in_the_line_any_more(run: Loop, how: str) -> None:
+    flight = Flight(0, 0.0)
+
+    async def main() -> None:
+        with anyio.move_on_after(0.01 if how == "cancelled" else 1000):
+            await adrive(one(Wait(flight, 1000 if how == "cancelled" else 0.01)), anever)
+        assert not flight._wakers
+
+    run(main)
+
+
+@pytest.mark.usefixtures("time_limit")
+def test_an_interrupted_thread_is_not_in_the_line_any_more() -> None:
+    flight = Flight(0, 0.0)
+    timer = threading.Timer(0.05, signal.pthread_kill, (threading.get_ident(), signal.SIGTERM))
+    timer.start()
+    with pytest.raises(TimeLimit):
+        drive(one(Wait(flight, 1000.0)), never)
+    timer.join()
+    assert not flight._wakers
 
 
 # --- Send

@@ -1,6 +1,7 @@
 """A renewal in flight: nobody who waits for it is lost, whichever way it ends."""
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -122,3 +123,30 @@ def test_a_waiter_that_cannot_be_woken_does_not_cost_the_others() -> None:
     flight.add(lambda: woken.append("woken"))
     finish(flight)
     assert woken == ["woken"]
+
+
+def test_who_has_left_is_not_woken() -> None:
+    flight, woken = new_flight(), list[str]()
+    leaves = partial(woken.append, "has left")
+    flight.add(leaves)
+    flight.add(partial(woken.append, "waits"))
+    flight.remove(leaves)
+    flight.remove(leaves)
+    finish(flight)
+    assert woken == ["waits"]
+
+
+def test_an_interrupt_while_others_are_woken_costs_nobody_a_wake() -> None:
+    flight, woken = new_flight(), list[str]()
+
+    def interrupt() -> None:
+        if not woken:
+            woken.append("interrupted")
+            raise KeyboardInterrupt
+
+    flight.add(interrupt)
+    flight.add(partial(woken.append, "woken"))
+    with pytest.raises(KeyboardInterrupt):
+        finish(flight)
+    finish(flight)
+    assert woken == ["interrupted", "woken"]
