@@ -216,6 +216,7 @@ class State:
             if self._flight is flight:
                 self._retire(flight, now)
                 self._flight = flight.pass_on(now)
+            flight.end()  # It may be nobody's, if an interrupt struck while it ended.
         flight.wake()
 
     def leave(self, mine: Flight) -> None:
@@ -224,8 +225,7 @@ class State:
             flight = self._flight
             if flight is not None:
                 flight.waiting.pop(mine, None)
-        if flight is mine:
-            self.abandon(mine)
+        self.abandon(mine)
 
     def _retire(self, flight: Flight, now: float, failure: Failure | None = None) -> None:
         self._flight = None

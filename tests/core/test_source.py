@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import linecache
 import logging
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -18,9 +21,11 @@ from monta_auth import (
 )
 from monta_auth._core.effects import Send, Wait
 from monta_auth._core.errors import TransportFailure
+from monta_auth._core.flight import Flight
 from monta_auth._core.origins import Origins
 from monta_auth._core.policy import LEADER_LEASE
 from monta_auth._core.source import Source
+from monta_auth._core.state import State
 
 from ..simulation.flows import (
     ADVISORY,
@@ -587,6 +592,64 @@ def test_an_interrupt_just_after_the_flight_began_leaves_no_flight_behind(
         with pytest.raises(KeyboardInterrupt):
             Caller(source)
     assert Caller(source).wants == "mint"
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt before the line number `stop` of the code that ends a flight."""
+
+    ends = (State.install, State.fail, State._retire, Flight.end, Flight.wake)
+    codes = tuple(function.__code__ for function in ends)
+
+    def __init__(self, stop: int) -> None:
+        self.left = stop
+        self.lines: list[str] = []
+
+    def trace(self, frame: FrameType, event: str, arg: object) -> Any:
+        if frame.f_code not in self.codes:
+            return None
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        # No signal comes between the end of a with statement and the exit of its mutex.
+        if event == "line" and not line.startswith("with "):
+            self.lines.append(line)
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self.trace
+
+    def __enter__(self) -> None:
+        self.before = sys.gettrace()
+        sys.settrace(self.trace)
+
+    def __exit__(self, *args: object) -> None:
+        sys.settrace(self.before)
+
+
+@pytest.mark.parametrize("status", [200, 403], ids=["install", "fail"])
+def test_an_interrupt_at_any_line_that_ends_a_flight_leaves_nobody_waiting(
+    hands: Hands, status: int
+) -> None:
+    reply = pair_reply(hands, 1) if status == 200 else error_reply(status)
+    stop = 0
+    while True:
+        stop += 1
+        source = make_source(hands)
+        leader, waiter = Caller(source), Caller(source)
+        flight = source._state._flight
+        assert flight is not None
+        woken: list[bool] = []
+        flight.add(lambda woken=woken: woken.append(True))  # type: ignore[misc]
+        interrupt = Interrupt(stop)
+        try:
+            with interrupt:
+                leader.resume(reply)
+        except KeyboardInterrupt:
+            assert woken, interrupt.lines
+            waiter.resume(None)
+            assert waiter.wants in ("done", "mint", "failed"), interrupt.lines
+            assert source._state._flight is None or waiter.wants == "mint"
+        else:
+            break
+    assert stop > 10
 
 
 class Leaky:
