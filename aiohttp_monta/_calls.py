@@ -15,8 +15,10 @@ from aiohttp import (
 )
 from yarl import URL
 
+from monta_auth._adapters.bodies import AuthBody
 from monta_auth._core.application import Ask
 from monta_auth._core.effects import Send
+from monta_auth._core.errors import TransportFailure, is_from_signal_handler
 from monta_auth._core.replies import Reply
 
 from ._errors import transport_failure
@@ -59,7 +61,7 @@ async def make_token_call(session: ClientSession, effect: Send, lent: dict[str, 
     call = effect.request
     body = TokenBody(call.body)
     timeout = _within(session.timeout, effect)
-    chunks: list[bytes] = []
+    received = AuthBody(effect.timeout)
     try:
         async with session.post(
             call.url,
@@ -68,16 +70,23 @@ async def make_token_call(session: ClientSession, effect: Send, lent: dict[str, 
             timeout=timeout,
             allow_redirects=False,
             raise_for_status=False,
-            auto_decompress=True,
+            auto_decompress=False,
             middlewares=(_no_auth,),
             **lent,
         ) as response:
             # Not `read`: its frame would hold half a reply when it is cancelled.
             async for chunk in response.content.iter_any():
-                chunks.append(chunk)
+                if not received.add(chunk):
+                    response.close()
+                    break
                 del chunk
-            return Reply(response.status, response.headers, b"".join(chunks))
+            content = received.decoded(response.headers)
+            return Reply(response.status, response.headers, content)
+    except TransportFailure as error:
+        failure = error.with_traceback(None)
     except Exception as error:
+        if is_from_signal_handler(error):
+            raise
         failure = transport_failure(error, effect, timeout, session.closed, body.is_sent)
     except BaseException:
         # Cancelled. Error trackers show the locals of frames, and those hold the request.
@@ -85,7 +94,7 @@ async def make_token_call(session: ClientSession, effect: Send, lent: dict[str, 
         raise
     finally:
         body.content = b""
-        chunks.clear()
+        received.clear()
     raise failure
 
 

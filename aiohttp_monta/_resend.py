@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import (
@@ -13,6 +15,8 @@ from aiohttp import (
     MultipartWriter,
     Payload,
 )
+
+from monta_auth._adapters.bodies import Body
 
 
 def can_repeat(body: object) -> bool:
@@ -40,11 +44,15 @@ def _can_go_back(body: IOBasePayload) -> bool:
 
 
 async def drain(refused: ClientResponse) -> None:
-    """Read the refused response to its end, which frees its connection."""
-    try:
-        await refused.read()
-    except ClientError:
-        pass
+    """Read the refused response within limits, which frees its connection."""
+    body = Body()
+    with suppress(ClientError, OSError, ValueError, RuntimeError):
+        async for chunk in refused.content.iter_any():
+            if not body.add(chunk):
+                refused.close()
+                break
+    # If the server closes the connection, the loop may learn of it now, and not use it again.
+    await asyncio.sleep(0)
 
 
 def make_ready(request: ClientRequest, refused: ClientResponse) -> None:

@@ -10,7 +10,6 @@ from requests.auth import AuthBase
 
 from monta_auth import ConfigurationError, RefreshPolicy, TokenSet, TokenSource
 from monta_auth._adapters.auth import BaseAuth
-from monta_auth._adapters.errors import response_in
 from monta_auth._core.application import Application, Ask, find_application
 from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send
@@ -20,10 +19,9 @@ from monta_auth._core.replies import Reply
 from monta_auth._core.secret import BearerHeader
 from monta_auth._core.store_protocol import Bindable, Store
 
-from ._errors import library_error, transport_failure
+from ._calls import Timeout, make_token_call
+from ._errors import library_error
 from ._resend import Resend
-
-Timeout = float | tuple[float | None, float | None] | None
 
 
 class MontaAuth(BaseAuth, AuthBase):
@@ -148,41 +146,9 @@ class MontaAuth(BaseAuth, AuthBase):
 
     def _send(self, effect: Send) -> Reply:
         if self._session is not None:
-            return self._post(self._session, effect, "")
+            return make_token_call(self._session, effect, self._timeout, "")
         with requests.Session() as session:
-            return self._post(session, effect, _HINT)
-
-    def _post(self, session: requests.Session, effect: Send, hint: str) -> Reply:
-        call = effect.request
-        request = requests.Request("POST", call.url, call.headers, data=call.body, auth=_no_auth)
-        prepared = session.prepare_request(request)
-        request.data = b""
-        connect, read = _pair(self._timeout)
-        timeouts = effect.within(connect, connect=True), effect.within(read)
-        try:
-            settings = session.merge_environment_settings(call.url, {}, False, None, None)
-            response = session.send(prepared, timeout=timeouts, allow_redirects=False, **settings)
-            return Reply(response.status_code, response.headers, response.content)
-        except Exception as error:
-            answer = response_in(error, requests.Response)
-            if answer is not None:
-                # A hook of the session raised for the status.
-                return Reply(answer.status_code, answer.headers, answer.content)
-            failure = transport_failure(error, effect, timeouts, hint)
-        finally:
-            prepared.body = b""
-        raise failure
+            return make_token_call(session, effect, self._timeout, _HINT)
 
 
 _HINT = "; MontaAuth(session=...) makes the token calls with your session's proxies and CA"
-
-
-def _no_auth(r: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep the session's own auth, netrc and Authorization header out of a token call."""
-    r.headers.pop("Authorization", None)
-    return r
-
-
-def _pair(timeout: Timeout) -> tuple[float | None, float | None]:
-    """Return the timeouts for connecting and for reading."""
-    return timeout if isinstance(timeout, tuple) else (timeout, timeout)

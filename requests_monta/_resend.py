@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -17,20 +18,20 @@ from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 
 from monta_auth._adapters.auth import is_refused
+from monta_auth._adapters.bodies import Body
 from monta_auth._core.origins import Origins
 from monta_auth._core.secret import BearerHeader
 from monta_auth._core.source import Source
+
+from ._calls import Hook, read
 
 #: Marks the second sending of a request, whose 401 is handed over (requests-cache calls hooks
 #: twice); copies of the request, as for a redirect, do not have it.
 _RESENT = "_monta_auth_resent"
 
 
-class Resend:
+class Resend(Hook):
     """The response hook of an auth object's requests: has a refused one sent once more.
-
-    Redirects share it with the request that they came from. It pickles to a hook that does
-    nothing, since responses are pickled (caches, process pools) and it leads to the secret.
 
     Args:
         origins: where the token may go.
@@ -64,10 +65,8 @@ class Resend:
         again = refused.copy()
         if not _rewound(again):
             return response
-        try:
-            response.content  # noqa: B018 - drained, the connection can be used again
-        except (requests.RequestException, RuntimeError):
-            pass
+        with suppress(requests.RequestException, OSError, ValueError, RuntimeError):
+            read(response, Body())  # Its connection can be used again.
         response.close()
         header = self._header(_harmless(refused))
         if header == sent:
@@ -88,23 +87,6 @@ class Resend:
         answer.history.append(response)
         answer.request = again
         return answer
-
-    def __copy__(self) -> Resend:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Resend:
-        return self
-
-    def __reduce__(self) -> tuple[Callable[[], object], tuple[()]]:
-        return _no_hook, ()
-
-
-def _no_hook() -> Callable[..., None]:
-    return _leave
-
-
-def _leave(response: requests.Response, **kwargs: Any) -> None:
-    """A hook that leaves the response as it is."""
 
 
 def _rewound(request: requests.PreparedRequest) -> bool:

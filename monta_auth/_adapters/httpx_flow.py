@@ -57,8 +57,9 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
                     if auth._sync_client is not None:
                         outcome = auth._library.send(auth._sync_client, step, request)
                     else:
-                        reply = yield flow.token_call(step)
-                        outcome = flow.outcome(_read(reply))
+                        response = yield flow.token_call(step)
+                        outcome = auth._library.receive(response, flow.call)
+                        flow.received(response)
                 header = step.value
             if header == flow.header and not flow.called:
                 return  # there is no better token: the caller gets its 401
@@ -100,8 +101,9 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
                     if auth._async_client is not None:
                         outcome = await auth._library.asend(auth._async_client, step, request)
                     else:
-                        reply = yield flow.token_call(step)
-                        outcome = flow.outcome(await _aread(reply))
+                        response = yield flow.token_call(step)
+                        outcome = await auth._library.areceive(response, flow.call)
+                        flow.received(response)
                 header = step.value
             if header == flow.header and not flow.called:
                 return  # there is no better token: the caller gets its 401
@@ -130,12 +132,13 @@ class _Flow:
         called: whether the client has made a token call since. It returns the last response, so
             that the request has to be sent again in any case.
         steps: what the source does to get it.
+        call: the token call that is under way.
     """
 
     header: BearerHeader | None = None
     called = False
     steps: Steps[BearerHeader] | None = None
-    _call: Any = None
+    call: Any = None
     _is_retry = False
 
     def __init__(self, auth: FlowAuth, request: Any) -> None:
@@ -170,17 +173,15 @@ class _Flow:
 
     def token_call(self, effect: Send) -> Any:
         """Return the request for a token call that the client itself is to make."""
-        self._call = self._library.token_call(effect, self._request)
-        self._calls.append(self._call)
+        self.call = self._library.token_call(effect, self._request)
+        self._calls.append(self.call)
         self.called = True
-        return self._call
+        return self.call
 
-    def outcome(self, reply: Any) -> Reply | Raised:
-        """Return what the source is told of that token call: a response, or an exception."""
-        call, self._call = self._call, None
-        if not isinstance(reply, Exception):
-            self._replies.append(reply)
-        return self._library.outcome(reply, call)
+    def received(self, response: Any) -> None:
+        """The token call is over, with this response."""
+        self._replies.append(response)
+        self.call = None
 
     def end(self, ended: GeneratorExit | Failure) -> NoReturn:
         """Raise what the caller gets. Call it outside of any except clause."""
@@ -197,7 +198,7 @@ class _Flow:
 
     def _error_for(self, cause: BaseException | None) -> Exception | None:
         """Return what the caller gets in place of the exception that the client is raising."""
-        library, steps, call = self._library, self.steps, self._call
+        library, steps, call = self._library, self.steps, self.call
         if call is None:
             response = library.response_of(cause)
             if response is not None:
@@ -207,6 +208,7 @@ class _Flow:
         if failure is None:
             return None  # cancelled: one of the waiting callers renews instead
         assert steps is not None
+        assert cause is not None
         error = failure
         try:
             # A hook that raised for the status leaves us a response. But no further token call
@@ -222,27 +224,10 @@ class _Flow:
         """End the renewal if it is under way, and empty what the client's frames hold on to."""
         for reply in self._replies:
             self._library.empty(reply)
-        if self._call is not None:
-            self._call.wipe()
+        if self.call is not None:
+            self.call.wipe()
         if self.steps is not None:
             self.steps.close()
-
-
-def _read(response: Any) -> Any:
-    """Return the response, read to its end, or the exception that came instead."""
-    try:
-        response.read()
-    except Exception as error:
-        return error
-    return response
-
-
-async def _aread(response: Any) -> Any:
-    try:
-        await response.aread()
-    except Exception as error:
-        return error
-    return response
 
 
 def _take_out(calls: list[Any], response: Any) -> None:

@@ -6,9 +6,9 @@ Generic over the library's module, which an adapter hands in together with its e
 from __future__ import annotations
 
 import errno
-import io
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from .._core.drivers import Raised
@@ -22,8 +22,9 @@ from .._core.errors import (
     is_from_signal_handler,
 )
 from .._core.replies import Reply
-from .._core.token_calls import TokenRequest
+from .bodies import Body, within
 from .errors import LibraryErrors, response_in, transport_error
+from .httpx_streams import kept_class, rewinder, token_call_class
 
 #: Key in a request's extensions by which a token call and its redirects are known.
 _MARK = "monta_auth.token_call"
@@ -46,7 +47,8 @@ class Library:
             "connect": module.ConnectError,
             "other": module.NetworkError,
         }
-        self._token_call = _token_call_class(module)
+        self._token_call = token_call_class(module, _MARK)
+        self._kept = kept_class(module)
         self._never_sent = (
             module.ConnectError,
             module.ConnectTimeout,
@@ -69,68 +71,124 @@ class Library:
         within = {n: effect.within(timeout.get(n), connect=n == "connect") for n in names}
         cut = {n for n in names if within[n] < effect.limit(connect=n == "connect")}
         # How long a full pool lets a call wait says nothing of the endpoint.
-        return self._token_call(effect.request, within, cut | {"pool"}, like.headers)
+        return self._token_call(effect, within, cut | {"pool"}, like.headers)
 
     def send(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
         """Make a token call through a client, without its auth; return what it came to."""
         call = self.token_call(effect, like)
         try:
-            response = client.send(call, auth=None, follow_redirects=False)
-            return self.outcome(response, call)
+            response = client.send(call, auth=None, follow_redirects=False, stream=True)
+            try:
+                return self.receive(response, call)
+            finally:
+                response.close()
         except Exception as error:
             return self.outcome(error, call, client)
         finally:
             call.wipe()
 
     async def asend(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
-        """As `send`, through an ``AsyncClient``."""
+        """As `send`, through an ``AsyncClient``, and with a time limit for all of it."""
         call = self.token_call(effect, like)
+
+        async def make() -> Reply | Raised:
+            response = await client.send(call, auth=None, follow_redirects=False, stream=True)
+            try:
+                return await self.areceive(response, call)
+            finally:
+                await response.aclose()
+
         try:
-            response = await client.send(call, auth=None, follow_redirects=False)
-            return self.outcome(response, call)
+            return await within(effect.timeout, make())
         except Exception as error:
             return self.outcome(error, call, client)
         finally:
             call.wipe()
 
-    def drain(self, response: Any) -> None:
-        """Read a response to its end, so that its connection is free again."""
+    def receive(self, response: Any, call: Any) -> Reply | Raised:
+        """Read the response of a token call; return what the call came to."""
         try:
-            response.read()
-        except self.module.HTTPError:
-            self.empty(response)
+            if _is_unread(response):
+                call.received.read(response.stream)
+            return self._reply(response, call)
+        except Exception as error:
+            return self.outcome(error, call)
+        finally:
+            self._leave(response)
+
+    async def areceive(self, response: Any, call: Any) -> Reply | Raised:
+        """As `receive`, for an async response."""
+        try:
+            if _is_unread(response):
+                await call.received.aread(response.stream)
+            return self._reply(response, call)
+        except Exception as error:
+            return self.outcome(error, call)
+        finally:
+            self._leave(response)
+
+    def drain(self, response: Any) -> None:
+        """Read a refused response, within limits, so that its connection is free again."""
+        body = Body()
+        if _is_unread(response):
+            with suppress(self.module.HTTPError, OSError, ValueError, RuntimeError):
+                body.read(response.stream)
+        self._leave(response, body.again(response.headers))
 
     async def adrain(self, response: Any) -> None:
         """As `drain`, for an async response."""
-        try:
-            await response.aread()
-        except self.module.HTTPError:
-            self.empty(response)
+        body = Body()
+        if _is_unread(response):
+            with suppress(self.module.HTTPError, OSError, ValueError, RuntimeError):
+                await body.aread(response.stream)
+        self._leave(response, body.again(response.headers))
 
-    def outcome(self, result: Any, call: Any, client: Any = None) -> Reply | Raised:
-        """Return what a token call came to, and empty its request.
+    def _leave(self, response: Any, content: bytes = b"") -> None:
+        """Let the client read this content: it reads and closes each response but the last.
+
+        Closing it now would be wrong: the client could not read it any more. An event hook may
+        have read it, raw or not, or may have closed it.
+        """
+        if self._content(response) is None:
+            response.stream = self._kept(content, response.stream)
+            response.is_closed = response.is_stream_consumed = False
+
+    def _content(self, response: Any) -> bytes | None:
+        try:
+            content: bytes = response.content
+        except self.module.StreamError:
+            return None
+        return content
+
+    def _reply(self, response: Any, call: Any) -> Reply | Raised:
+        try:
+            if response.request is not call:
+                return Raised(_redirected())
+            content = self._content(response)
+            if content is None:
+                content = call.received.decoded(response.headers)
+            return Reply(response.status_code, response.headers, content)
+        finally:
+            call.wipe()
+
+    def outcome(self, error: BaseException, call: Any, client: Any = None) -> Reply | Raised:
+        """Return what a token call came to that raised this error, and empty its request.
 
         Args:
-            result: the response, read; or the exception that came in its place.
             client: that made the call, if it is not the one that sends the request.
 
         Raises:
-            Exception: `result` itself, if a signal handler raised it.
+            BaseException: the error itself, if it is not about the call.
         """
-        response: Any = result
         try:
-            if isinstance(result, Exception):
-                failure = self.failure(result, call, client)
-                if failure is None:
-                    raise result
-                response = self.response_of(result)
-                if response is None or (response.is_success and not response.is_stream_consumed):
-                    return Raised(failure)
-                # A hook of the client raised for the status.
-            if response.request is not call:
-                return Raised(_redirected())
-            body = response.content if response.is_stream_consumed else b""
-            return Reply(response.status_code, response.headers, body)
+            failure = self.failure(error, call, client)
+            if failure is None:
+                raise error
+            # A hook that raised for the status leaves us the response.
+            response = self.response_of(error)
+            if response is None or (response.is_success and self._content(response) is None):
+                return Raised(failure)
+            return self._reply(response, call)
         finally:
             call.wipe()
 
@@ -158,18 +216,21 @@ class Library:
         Returns:
             None if it is not that call's: a cancellation, or the time limit of a job.
         """
-        if isinstance(error, MontaAuthError):
+        if isinstance(error, MontaAuthError | TransportFailure):
             return error.with_traceback(None)
         if not isinstance(error, Exception) or is_from_signal_handler(error):
             return None
         if (client is not None and client.is_closed) or _is_about_a_closed_connection(error):
             text = "the token call failed: the client that was to make it is closed"
             return TransportFailure(text, "other", not isinstance(error, RuntimeError), own=True)
+        name = type(error).__qualname__
+        if isinstance(error, TimeoutError):
+            return TransportFailure(f"the token call failed: {name}", "timeout")
+        # A hook may have made a request that failed. What a stream raises names no request.
         cause = getattr(error, "_request", None)
-        is_of_this_call = cause is not None and cause.extensions.get(_MARK) is call.mark
+        is_of_this_call = cause is None or cause.extensions.get(_MARK) is call.mark
         if is_of_this_call and isinstance(error, self.module.RequestError):
             return self.transport_failure(error, call)
-        name = type(error).__qualname__
         return TransportFailure(f"the token call failed: an event hook raised {name}")
 
     def transport_failure(self, error: Any, call: Any) -> TransportFailure:
@@ -208,60 +269,7 @@ class Library:
         return result
 
     def rewinder(self, stream: Any) -> Callable[[], bool] | None:
-        """Return a function that readies the body for a second sending, or None if that is not
-        possible. Called before the first sending: files are sent again from where they stood.
-        """
-        if isinstance(stream, self.byte_stream):
-            return as_it_is
-        if type(stream).__module__.partition(".")[0] != self.module.__name__:
-            return None  # a stream of the user's own: nobody knows what a second pass gives
-        fields = getattr(stream, "fields", None)
-        if fields is not None and hasattr(stream, "boundary"):
-            # Multipart. The library itself sets the files back to their start when it sends.
-            files = [field.file for field in fields if hasattr(field, "file")]
-            ok = all(isinstance(f, str | bytes) or _is_seekable(f) for f in files)
-            return as_it_is if ok else None
-        # There is no public way to the object that the user gave as content.
-        content: Any = getattr(stream, "_stream", None)
-        if hasattr(content, "read"):
-            return _seeker(content)
-        if hasattr(content, "aread"):
-            return None
-        for ask in (iter, aiter):
-            try:
-                return None if ask(content) is content else as_it_is
-            except TypeError:
-                continue
-        return None
-
-
-def as_it_is() -> bool:
-    return True
-
-
-def _is_seekable(file: Any) -> bool:
-    try:
-        return bool(file.seekable())
-    except AttributeError:
-        return hasattr(file, "seek")
-    except ValueError:
-        return False
-
-
-def _seeker(file: Any) -> Callable[[], bool] | None:
-    try:
-        start = file.tell()
-    except (AttributeError, OSError, ValueError):
-        return None
-
-    def rewind() -> bool:
-        try:
-            file.seek(start)
-        except (AttributeError, OSError, ValueError, io.UnsupportedOperation):
-            return False
-        return True
-
-    return rewind
+        return rewinder(self.module, stream)
 
 
 def _is_about_a_closed_connection(error: BaseException) -> bool:
@@ -282,68 +290,5 @@ def _redirected() -> TokenEndpointError:
     )
 
 
-def _token_call_class(module: Any) -> Any:
-    """Make the library's classes for a token call: a request whose body can be sent once."""
-
-    class OneShot(module.SyncByteStream, module.AsyncByteStream):  # type: ignore[misc]
-        """The body of a token call. A redirect with 307 or 308 would send it on elsewhere."""
-
-        def __init__(self, body: bytes) -> None:
-            self.body = body
-            self._is_sent = False
-
-        def _take(self) -> bytes:
-            if self._is_sent:
-                raise TokenEndpointError(
-                    "a token call is sent once: this one was redirected, or repeated by a "
-                    "transport that retries POST; MontaAuth(client=...) makes it by another client"
-                )
-            self._is_sent = True
-            return self.body
-
-        def __iter__(self) -> Iterator[bytes]:
-            yield self._take()
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            yield self._take()
-
-    class TokenCall(module.Request):  # type: ignore[misc]
-        """Reading it (as logging hooks do) must not exchange its stream for one that repeats."""
-
-        def __init__(
-            self,
-            call: TokenRequest,
-            timeout: Mapping[str, float],
-            cut: set[str],
-            like: Mapping[str, str],
-        ) -> None:
-            self.cut = cut
-            self.mark = object()
-            url = module.URL(call.url)
-            headers = {"Host": url.netloc.decode("ascii"), **call.headers}
-            headers["Content-Length"] = str(len(call.body))
-            if "User-Agent" in like:
-                headers["User-Agent"] = like["User-Agent"]
-            super().__init__(  # pyright: ignore[reportUnknownMemberType]
-                "POST",
-                url,
-                headers=headers,
-                stream=OneShot(call.body),
-                extensions={"timeout": dict(timeout), _MARK: self.mark},
-            )
-
-        @property
-        def content(self) -> bytes:
-            body: bytes = self.stream.body
-            return body
-
-        def read(self) -> bytes:
-            return self.content
-
-        async def aread(self) -> bytes:
-            return self.content
-
-        def wipe(self) -> None:
-            self.stream.body = b""
-
-    return TokenCall
+def _is_unread(response: Any) -> bool:
+    return not (response.is_stream_consumed or response.is_closed)

@@ -11,7 +11,7 @@ from functools import partial
 from .errors import ConfigurationError
 from .frozen import Frozen
 
-#: All other durations that the core uses, in seconds.
+#: All other durations, in seconds, and sizes.
 
 #: A waiting caller takes over from a leader that has been silent for half the policy's deadline,
 #: once; after that only from one that has been silent for so long, which is the longest deadline.
@@ -44,6 +44,11 @@ CLOCKS_AGREE = 2.0
 
 #: A connection to an auth endpoint that has not come about by now never will.
 CONNECT_LIMIT = 3.0
+#: Bytes of an auth response, decoded; a token pair has some 400.
+AUTH_RESPONSE_LIMIT = 1 << 20
+#: Bytes and seconds that reading a 401 may cost, so that its connection can be used again. Beyond
+#: that a new connection is cheaper.
+DRAIN_LIMIT, DRAIN_SECONDS = 1 << 16, 1.0
 
 #: The windows are at most these shares of a token's life.
 ADVISORY_SHARE, MANDATORY_SHARE = 0.20, 0.05

@@ -46,6 +46,8 @@ class TokenRequest:
         self.headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
+            # These two are decoded with a limit, whatever else the client knows.
+            "Accept-Encoding": "gzip, deflate",
             # A cache that holds POSTs too (requests-cache can) must neither keep nor replay it.
             "Cache-Control": "no-store",
         }

@@ -87,6 +87,7 @@ class Harness:
     measures_elapsed = True
     pickles_responses = True
     names_requests_in_errors = True
+    limits_its_decoders = True
 
     # What most libraries do not do. Where one does, its harness says what.
     measures_whole_files = False

@@ -182,6 +182,8 @@ class Aiohttp(InLoop):
     pickles_responses = False
     # An error has no `request`.
     names_requests_in_errors = False
+    # Older releases decode whatever arrives, however much it becomes.
+    limits_its_decoders = tuple(map(int, aiohttp.__version__.split(".")[:3])) >= (3, 13, 3)
     # The middleware runs for each hop of a redirect.
     authorizes_each_hop = True
 

@@ -454,16 +454,17 @@ def test_a_flow_whose_coroutine_is_destroyed_leaves_nobody_waiting(lib: Lib) -> 
         def __await__(self) -> Generator[None]:
             yield
 
-    async def aread() -> None:
-        await Pending()
+    class Hanging(lib.library.AsyncByteStream):  # type: ignore[misc, name-defined]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            await Pending()
+            yield b""
 
     auth = lib.auth()
     flow = auth.async_auth_flow(lib.library.Request("GET", GOOD))
     with pytest.raises(StopIteration) as yielded:
         flow.asend(None).send(None)
-    response = lib.library.Response(200, request=yielded.value.value)
-    response.aread = aread
-    waiting = flow.asend(response)
+    call = yielded.value.value
+    waiting = flow.asend(lib.library.Response(200, request=call, stream=Hanging()))
     waiting.send(None)
     waiting.close()
     del waiting, flow

@@ -120,7 +120,9 @@ def test_a_token_call_has_a_timeout_of_its_own(
 ) -> None:
     auth = MontaAuth(source=monta.source(), session=session, **timeout)
     requests.get(monta.url(GOOD), auth=auth)
-    assert recorder.sent[0][1]["timeout"] == sent
+    limits = recorder.sent[0][1]["timeout"]
+    assert (limits.connect_timeout, limits.read_timeout) == sent
+    assert limits.total == 10.0
 
 
 def test_the_session_lends_its_settings_to_token_calls(

@@ -1,0 +1,174 @@
+"""The contract of every adapter: what a response can cost, in memory and in time."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from monta_auth import InvalidTokenResponseError, RefreshPolicy
+from monta_auth.emulator import Fault
+
+from ..clock import Now
+from .contract import Harness
+from .site import Monta
+
+GOOD = "/charge-points"
+Raw = Callable[[Callable[[socket.socket], None]], str]
+PAIR = b'{"accessToken":"access-1","accessTokenExpirationDate":"2099-01-01T00:00:00Z"}'
+MEGABYTE = 1 << 20
+
+
+def bomb(megabytes: int, wbits: int = 16 + zlib.MAX_WBITS) -> bytes:
+    """Zeros, which compress to a thousandth."""
+    pack = zlib.compressobj(9, zlib.DEFLATED, wbits)
+    return b"".join([pack.compress(bytes(MEGABYTE)) for _ in range(megabytes)] + [pack.flush()])
+
+
+@pytest.fixture
+def raw() -> Iterator[Raw]:
+    """Start a server whose connections are each handed to this function, once; its base URL."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def start(handle: Callable[[socket.socket], None]) -> str:
+            def serve(line: socket.socket) -> None:
+                with line:
+                    try:
+                        line.recv(65536)
+                        handle(line)
+                    except OSError:
+                        pass  # the client is gone
+
+            def accept() -> None:
+                while True:
+                    try:
+                        line, _ = server.accept()
+                    except OSError:
+                        return
+                    threading.Thread(target=serve, args=(line,), daemon=True).start()
+
+            threading.Thread(target=accept, daemon=True).start()
+            return f"http://127.0.0.1:{server.getsockname()[1]}/api/v1"
+
+        yield start
+        server.shutdown(socket.SHUT_RDWR)
+
+
+CODINGS = {
+    "gzip": gzip.compress(PAIR),
+    "deflate": zlib.compress(PAIR),
+    "deflate, raw": zlib.compress(PAIR, wbits=-zlib.MAX_WBITS),
+    "identity": PAIR,
+}
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_token_call_takes_gzip_and_deflate(h: Harness, monta: Monta, coding: str) -> None:
+    header = {"Content-Encoding": coding.partition(",")[0]}
+    monta.emulator.inject(Fault(status=200, body=CODINGS[coding], headers=header))
+    assert h.token(h.auth(monta)).access_token == "access-1"
+    (seen,) = monta.asked("/api/v1/auth/token")
+    assert seen.headers["accept-encoding"] == "gzip, deflate"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "gzip, gzip"])
+def test_an_unreadable_token_reply_is_an_error_that_says_so(
+    h: Harness, monta: Monta, coding: str
+) -> None:
+    fault = Fault(status=200, body=b"\x80\x81", headers={"Content-Encoding": coding})
+    monta.emulator.inject(fault)
+    with pytest.raises(InvalidTokenResponseError):
+        h.open(h.auth(monta)).get(monta.url(GOOD))
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+def test_a_token_reply_without_end_costs_an_error_and_no_memory(
+    h: Harness, monta: Monta, now: Now, coding: str
+) -> None:
+    body = bomb(40) if coding == "gzip" else bytes(40 * MEGABYTE)
+    monta.emulator.inject(Fault(status=200, body=body, headers={"Content-Encoding": coding}))
+    client = h.open(h.auth(source=monta.source()))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidTokenResponseError):
+            client.get(monta.url(GOOD))
+        assert tracemalloc.get_traced_memory()[1] < 10 * MEGABYTE
+    finally:
+        tracemalloc.stop()
+    now.advance(6)
+    assert client.get(monta.url(GOOD)).status_code == 200
+
+
+def test_a_token_reply_that_drips_ends_with_the_deadline(h: Harness, raw: Raw) -> None:
+    base_url = raw(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"))
+    auth = h.auth(
+        client_id="id",
+        client_secret="the-secret-value",
+        base_url=base_url,
+        policy=RefreshPolicy(deadline=0.5),
+    )
+    started = time.monotonic()
+    with pytest.raises(h.network_errors("timeout")):
+        h.open(auth).get(base_url + GOOD)
+    assert time.monotonic() - started < 2
+
+
+def drip(head: bytes) -> Callable[[socket.socket], None]:
+    def serve(line: socket.socket) -> None:
+        line.sendall(head)
+        for _ in range(50):
+            line.sendall(b" ")
+            time.sleep(0.1)
+
+    return serve
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+def test_a_401_without_end_costs_a_connection_and_no_memory(
+    h: Harness, monta: Monta, coding: str
+) -> None:
+    if coding == "gzip" and not h.limits_its_decoders:
+        pytest.skip("the library itself decodes each chunk without a limit, before anybody reads")
+    client = h.open(h.auth(source=monta.source()))
+    client.get(monta.url(GOOD))
+    body = bomb(40) if coding == "gzip" else bytes(40 * MEGABYTE)
+    fault = Fault(status=401, body=body, headers={"Content-Encoding": coding})
+    monta.emulator.inject(fault, path="/charges")
+    tracemalloc.start()
+    try:
+        assert client.get(monta.url("/charges")).status_code == 200
+        assert tracemalloc.get_traced_memory()[1] < 10 * MEGABYTE
+    finally:
+        tracemalloc.stop()
+    if coding == "identity":
+        refused, again = monta.asked("/api/v1/charges")
+        assert refused.connection != again.connection
+
+
+def test_a_401_that_drips_costs_a_second_at_most(h: Harness, monta: Monta, raw: Raw) -> None:
+    elsewhere = raw(drip(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 1000\r\n\r\n"))
+    auth = h.auth(source=monta.source(), allowed_origins=[elsewhere])
+    started = time.monotonic()
+    response = h.open(auth).stream(elsewhere + GOOD)  # the second answer drips as well
+    assert response.status == 401
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_refused_response_can_be_read_from_the_history(
+    h: Harness, monta: Monta, coding: str
+) -> None:
+    client = h.open(h.auth(source=monta.source()))
+    client.get(monta.url(GOOD))
+    header = {"Content-Encoding": coding.partition(",")[0]}
+    monta.emulator.inject(Fault(status=401, body=CODINGS[coding], headers=header), path="/charges")
+    answer = client.get(monta.url("/charges"))
+    assert answer.status_code == 200
+    if h.keeps_refused_responses:
+        assert answer.history[0].content == PAIR
