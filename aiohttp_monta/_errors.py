@@ -6,7 +6,7 @@ import traceback
 
 import aiohttp
 
-from monta_auth._adapters.errors import LibraryErrors
+from monta_auth._adapters.errors import LibraryErrors, causes
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, TransportFailure
 from monta_auth._core.replies import redacted
@@ -61,12 +61,10 @@ def transport_failure(
 
 def _is_own(error: Exception, effect: Send, timeout: aiohttp.ClientTimeout, sent: bool) -> bool:
     """Whether the session's own timeout or its full pool is the reason, not a silent endpoint."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error):
         frames = (frame for frame, _ in traceback.walk_tb(cause.__traceback__))
         if any(frame.f_code.co_name == "_wait_for_available_connection" for frame in frames):
             return True
-        cause = cause.__cause__ or cause.__context__
     given = [timeout.total]
     given += [timeout.sock_read] if sent else [timeout.connect, timeout.sock_connect]
     limit = effect.limit(connect=not sent)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPException
-from typing import Any, Self
+from typing import Any
 
 import requests
 from urllib3 import Timeout as Limits
@@ -35,8 +35,14 @@ def make_token_call(session: requests.Session, effect: Send, timeout: Timeout, h
     request = requests.Request("POST", call.url, call.headers, data=call.body, auth=_no_auth)
     prepared = session.prepare_request(request)
     request.data = b""
-    received = _Receive(AuthBody(effect.timeout))
-    prepared.hooks["response"].insert(0, received)
+    body = AuthBody(effect.timeout)
+    replies: list[Reply] = []
+
+    def receive(response: requests.Response, **kwargs: Any) -> None:
+        replies.append(Reply(response.status_code, response.headers, read(response, body)))
+
+    # The first hook: it reads the response before another one raises for the status.
+    prepared.hooks["response"].insert(0, receive)
     connect, silent = timeout if isinstance(timeout, tuple) else (timeout, timeout)
     timeouts = effect.within(connect, connect=True), effect.within(silent)
     limits: Any = Limits(effect.timeout, *timeouts)
@@ -49,11 +55,12 @@ def make_token_call(session: requests.Session, effect: Send, timeout: Timeout, h
     except Exception as error:
         if is_from_signal_handler(error):
             raise
-        if received.reply is not None:
-            return received.reply  # another hook raised, perhaps for the status
+        if replies:
+            return replies[0]
         failure = transport_failure(error, effect, timeouts, hint)
     finally:
         prepared.body = b""
+        body.clear()
     raise failure
 
 
@@ -94,44 +101,3 @@ def _no_auth(r: requests.PreparedRequest) -> requests.PreparedRequest:
     """Keep the session's own auth, netrc and Authorization header out of a token call."""
     r.headers.pop("Authorization", None)
     return r
-
-
-class Hook:
-    """A response hook: copies of a request share it, as redirects do.
-
-    It pickles to a hook that does nothing, since responses are pickled (caches, process pools).
-    """
-
-    __slots__ = ()
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
-
-    def __reduce__(self) -> tuple[Callable[[], object], tuple[()]]:
-        return _no_hook, ()
-
-
-class _Receive(Hook):
-    """The first response hook of a token call: reads the response before anybody else does."""
-
-    __slots__ = ("_body", "reply")
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-        self.reply: Reply | None = None
-
-    def __call__(self, response: requests.Response, **kwargs: Any) -> None:
-        content = read(response, self._body)
-        self.reply = Reply(response.status_code, response.headers, content)
-        self._body.clear()
-
-
-def _no_hook() -> Callable[..., None]:
-    return _leave
-
-
-def _leave(response: requests.Response, **kwargs: Any) -> None:
-    """A hook that leaves the response as it is."""

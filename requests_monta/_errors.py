@@ -28,8 +28,18 @@ def library_error(failure: Failure, request: requests.PreparedRequest | None) ->
         new = errors.recast(failure)
     if isinstance(new, requests.RequestException):
         # Asking for the application fails with an error that has its request already.
-        new.request = request if request is not None else getattr(failure, "request", None)
+        new.request = getattr(failure, "request", None) if request is None else _harmless(request)
     return new
+
+
+def _harmless(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """A copy for an error to carry: no refused token, and nothing that cannot be pickled."""
+    copy = request.copy()
+    copy.headers.pop("Authorization", None)
+    copy.hooks = {"response": []}
+    if not isinstance(copy.body, bytes | str | None):
+        copy.body = None  # a file or a generator
+    return copy
 
 
 def transport_failure(

@@ -23,15 +23,18 @@ from monta_auth._core.origins import Origins
 from monta_auth._core.secret import BearerHeader
 from monta_auth._core.source import Source
 
-from ._calls import Hook, read
+from ._calls import read
 
 #: Marks the second sending of a request, whose 401 is handed over (requests-cache calls hooks
 #: twice); copies of the request, as for a redirect, do not have it.
 _RESENT = "_monta_auth_resent"
 
 
-class Resend(Hook):
+class Resend:
     """The response hook of an auth object's requests: has a refused one sent once more.
+
+    Redirects share it with the request that they came from. It pickles to a hook that does
+    nothing, since responses are pickled (caches, process pools) and it leads to the secret.
 
     Args:
         origins: where the token may go.
@@ -68,7 +71,7 @@ class Resend(Hook):
         with suppress(requests.RequestException, OSError, ValueError, RuntimeError):
             read(response, Body())  # Its connection can be used again.
         response.close()
-        header = self._header(_harmless(refused))
+        header = self._header(refused)
         if header == sent:
             return response  # there is no better token
         jar = again._cookies
@@ -88,6 +91,23 @@ class Resend(Hook):
         answer.request = again
         return answer
 
+    def __copy__(self) -> Resend:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Resend:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[], object], tuple[()]]:
+        return _no_hook, ()
+
+
+def _no_hook() -> Callable[..., None]:
+    return _leave
+
+
+def _leave(response: requests.Response, **kwargs: Any) -> None:
+    """A hook that leaves the response as it is."""
+
 
 def _rewound(request: requests.PreparedRequest) -> bool:
     """Set the body back to where it started; False if it cannot be sent a second time."""
@@ -99,11 +119,3 @@ def _rewound(request: requests.PreparedRequest) -> bool:
     except (UnrewindableBodyError, ValueError):  # ValueError: the file has been closed
         return False
     return True
-
-
-def _harmless(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """A copy for an error to carry: without the refused token, and without hooks."""
-    copy = request.copy()
-    copy.headers.pop("Authorization", None)
-    copy.hooks = {"response": []}
-    return copy

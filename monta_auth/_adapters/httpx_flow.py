@@ -59,7 +59,7 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
                     else:
                         response = yield flow.token_call(step)
                         outcome = auth._library.receive(response, flow.call)
-                        flow.received(response)
+                        flow.call = None
                 header = step.value
             if header == flow.header and not flow.called:
                 return  # there is no better token: the caller gets its 401
@@ -103,7 +103,7 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
                     else:
                         response = yield flow.token_call(step)
                         outcome = await auth._library.areceive(response, flow.call)
-                        flow.received(response)
+                        flow.call = None
                 header = step.value
             if header == flow.header and not flow.called:
                 return  # there is no better token: the caller gets its 401
@@ -148,7 +148,6 @@ class _Flow:
         self._stream = request.stream
         self._rewind = auth._library.rewinder(request.stream)
         self._calls: list[Any] = []
-        self._replies: list[Any] = []
 
     def to_retry(self, response: Any) -> Any:
         """Return the request to send once more, or None if the response is for the caller."""
@@ -177,11 +176,6 @@ class _Flow:
         self._calls.append(self.call)
         self.called = True
         return self.call
-
-    def received(self, response: Any) -> None:
-        """The token call is over, with this response."""
-        self._replies.append(response)
-        self.call = None
 
     def end(self, ended: GeneratorExit | Failure) -> NoReturn:
         """Raise what the caller gets. Call it outside of any except clause."""
@@ -222,8 +216,6 @@ class _Flow:
 
     def abandon(self) -> None:
         """End the renewal if it is under way, and empty what the client's frames hold on to."""
-        for reply in self._replies:
-            self._library.empty(reply)
         if self.call is not None:
             self.call.wipe()
         if self.steps is not None:

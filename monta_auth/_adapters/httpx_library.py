@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import aclosing, closing, suppress
 from typing import Any
 
 from .._core.drivers import Raised
@@ -23,7 +23,7 @@ from .._core.errors import (
 )
 from .._core.replies import Reply
 from .bodies import Body, within
-from .errors import LibraryErrors, response_in, transport_error
+from .errors import LibraryErrors, causes, response_in, transport_error
 from .httpx_streams import kept_class, rewinder, token_call_class
 
 #: Key in a request's extensions by which a token call and its redirects are known.
@@ -77,11 +77,9 @@ class Library:
         """Make a token call through a client, without its auth; return what it came to."""
         call = self.token_call(effect, like)
         try:
-            response = client.send(call, auth=None, follow_redirects=False, stream=True)
-            try:
+            sent = client.send(call, auth=None, follow_redirects=False, stream=True)
+            with closing(sent) as response:
                 return self.receive(response, call)
-            finally:
-                response.close()
         except Exception as error:
             return self.outcome(error, call, client)
         finally:
@@ -92,14 +90,13 @@ class Library:
         call = self.token_call(effect, like)
 
         async def make() -> Reply | Raised:
-            response = await client.send(call, auth=None, follow_redirects=False, stream=True)
-            try:
+            sent = await client.send(call, auth=None, follow_redirects=False, stream=True)
+            async with aclosing(sent) as response:
                 return await self.areceive(response, call)
-            finally:
-                await response.aclose()
 
         try:
-            return await within(effect.timeout, make())
+            # Slightly longer, because the library's own timeouts say more.
+            return await within(effect.timeout + 0.1, make())
         except Exception as error:
             return self.outcome(error, call, client)
         finally:
@@ -206,10 +203,6 @@ class Library:
                 response = frame.f_locals.get("response")
         return response
 
-    def empty(self, response: Any) -> None:
-        """Empty a response: the library's frames hold on to it, or could not read it to its end."""
-        response._content, response._text = b"", ""
-
     def failure(self, error: BaseException | None, call: Any, client: Any = None) -> Failure | None:
         """Return what the core learns of an exception that came while a token call was under way.
 
@@ -274,14 +267,11 @@ class Library:
 
 def _is_about_a_closed_connection(error: BaseException) -> bool:
     """Whether it failed because this process closed its connection, as a closed client does."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if type(cause).__name__ == "ClosedResourceError":  # of anyio or trio
-            return True
-        if isinstance(cause, OSError) and cause.errno == errno.EBADF:
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+    return any(
+        type(cause).__name__ == "ClosedResourceError"  # of anyio or trio
+        or (isinstance(cause, OSError) and cause.errno == errno.EBADF)
+        for cause in causes(error)
+    )
 
 
 def _redirected() -> TokenEndpointError:

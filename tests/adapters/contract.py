@@ -52,6 +52,10 @@ class Client:
         return self._harness.stream(self.raw, url)
 
 
+class ApiError(Exception):
+    """As most SDKs have one. It does not lead to the response."""
+
+
 class Hurry(NamedTuple):
     """Arguments that make a token call time out: for the auth, for a request, for `token`."""
 
@@ -88,6 +92,11 @@ class Harness:
     pickles_responses = True
     names_requests_in_errors = True
     limits_its_decoders = True
+    has_hooks = True
+    can_be_closed = True
+
+    #: The argument for what makes the token calls.
+    caller = "client"
 
     # What most libraries do not do. Where one does, its harness says what.
     measures_whole_files = False
@@ -112,6 +121,14 @@ class Harness:
         return self.adapter.MontaAuth(**{**self._token_caller(), **settings})
 
     def open(self, auth: Any = None, **options: Any) -> Client:
+        raise NotImplementedError
+
+    def open_narrow(self) -> Client:
+        """A client with room for one connection."""
+        raise NotImplementedError
+
+    def open_with_hook(self, reaction: str) -> Client:
+        """A client with a response hook, which does this with errors: raise, close, read or raw."""
         raise NotImplementedError
 
     def send(

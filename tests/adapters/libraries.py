@@ -17,7 +17,7 @@ import httpx2_monta
 import httpx_monta
 import requests_monta
 
-from .contract import Client, Harness, Hurry, InLoop, Response, Stream
+from .contract import ApiError, Client, Harness, Hurry, InLoop, Response, Stream
 
 
 class Requests(Harness):
@@ -28,6 +28,9 @@ class Requests(Harness):
     sends_iterables = False
     # The files of a multipart body are read when the request is prepared.
     reads_multipart_at_once = True
+    # A session that was closed opens its connections again, and its pool opens as many as asked.
+    can_be_closed = False
+    caller = "session"
 
     def open(self, auth: Any = None, **options: Any) -> Client:
         session = self.exit.enter_context(requests.Session())
@@ -40,6 +43,23 @@ class Requests(Harness):
         self, raw: Any, method: str, url: str, follow: bool, options: dict[str, Any]
     ) -> Response:
         return raw.request(method, url, allow_redirects=follow, **options)
+
+    def open_with_hook(self, reaction: str) -> Client:
+        def hook(response: Any, **kwargs: Any) -> None:
+            if response.status_code < 400:
+                return
+            if reaction == "raise":
+                raise ApiError
+            if reaction == "close":
+                response.close()
+            elif reaction == "read":
+                assert response.content
+            else:
+                response.raw.read()
+
+        client = self.open()
+        client.raw.hooks["response"].append(hook)
+        return client
 
     def stream(self, raw: Any, url: str) -> Stream:
         response = self.exit.enter_context(raw.get(url, stream=True))
@@ -69,6 +89,24 @@ class HttpxSync(Harness):
 
     def open(self, auth: Any = None, **options: Any) -> Client:
         return Client(self, self._client(auth=auth, **options))
+
+    def open_narrow(self) -> Client:
+        return self.open(limits=self.library.Limits(max_connections=1))
+
+    def open_with_hook(self, reaction: str) -> Client:
+        def hook(response: Any) -> None:
+            if not response.is_error:
+                return
+            if reaction == "raise":
+                raise ApiError
+            if reaction == "close":
+                response.close()
+            elif reaction == "read":
+                assert response.read()
+            else:
+                assert list(response.iter_raw())
+
+        return self.open(event_hooks={"response": [hook]})
 
     def _client(self, **options: Any) -> Any:
         # verify=False only spares each test the reading of the CA file.
@@ -109,6 +147,21 @@ class HttpxAsync(InLoop, HttpxSync):
     # An async client takes async streams only.
     sends_files = False
     sends_iterables = False
+
+    def open_with_hook(self, reaction: str) -> Client:
+        async def hook(response: Any) -> None:
+            if not response.is_error:
+                return
+            if reaction == "raise":
+                raise ApiError
+            if reaction == "close":
+                await response.aclose()
+            elif reaction == "read":
+                assert await response.aread()
+            else:
+                assert [chunk async for chunk in response.aiter_raw()]
+
+        return self.open(event_hooks={"response": [hook]})
 
     def _client(self, **options: Any) -> Any:
         client = self.library.AsyncClient(verify=False, **options)
@@ -182,6 +235,9 @@ class Aiohttp(InLoop):
     pickles_responses = False
     # An error has no `request`.
     names_requests_in_errors = False
+    # A middleware takes the place of hooks.
+    has_hooks = False
+    caller = "session"
     # Older releases decode whatever arrives, however much it becomes.
     limits_its_decoders = tuple(map(int, aiohttp.__version__.split(".")[:3])) >= (3, 13, 3)
     # The middleware runs for each hop of a redirect.
@@ -190,10 +246,21 @@ class Aiohttp(InLoop):
     def open(self, auth: Any = None, **options: Any) -> Client:
         return Client(self, self._session(() if auth is None else (auth,), **options))
 
-    def _session(self, middlewares: tuple[Any, ...] = (), timeout: float | None = None) -> Any:
+    def open_narrow(self) -> Client:
+        return self.open(connections=1)
+
+    def _session(
+        self,
+        middlewares: tuple[Any, ...] = (),
+        timeout: float | None = None,
+        connections: int = 100,
+    ) -> Any:
         async def make() -> aiohttp.ClientSession:
             limit = aiohttp.ClientTimeout(sock_read=timeout)
-            return aiohttp.ClientSession(middlewares=middlewares, timeout=limit)
+            connector = aiohttp.TCPConnector(limit=connections)
+            return aiohttp.ClientSession(
+                middlewares=middlewares, timeout=limit, connector=connector
+            )
 
         session = self.run(make)
         self.exit.callback(self.run, session.close)
