@@ -34,6 +34,7 @@ class Body:
         self._limit = limit
         self._until = time.monotonic() + seconds
         self._chunks: list[bytes] = []
+        self._size = 0
         self.is_cut = self.is_late = False
 
     @property
@@ -44,8 +45,9 @@ class Body:
     def add(self, chunk: bytes) -> bool:
         """Keep a chunk; return whether to read on."""
         self._chunks.append(chunk)
+        self._size += len(chunk)
         self.is_late = not self.left
-        self.is_cut = self.is_late or sum(map(len, self._chunks)) > self._limit
+        self.is_cut = self.is_late or self._size > self._limit
         return not self.is_cut
 
     def read(self, chunks: Iterable[bytes]) -> None:
