@@ -93,6 +93,7 @@ class Harness:
     names_requests_in_errors = True
     limits_its_decoders = True
     has_hooks = True
+    runs_in_this_thread = True
     can_be_closed = True
 
     #: The argument for what makes the token calls.
@@ -189,6 +190,7 @@ class InLoop(Harness):
     """Runs each call in an event loop that lives in a thread of its own."""
 
     is_async = True
+    runs_in_this_thread = False
     backend = "asyncio"
 
     def run(self, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:

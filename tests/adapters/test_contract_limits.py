@@ -17,10 +17,12 @@ from monta_auth.emulator import Fault
 
 from ..clock import Now
 from .contract import Harness
+from .libraries import needs
 from .site import Monta
 
 GOOD = "/charge-points"
-Raw = Callable[[Callable[[socket.socket], None]], str]
+Serve = Callable[[socket.socket, bytes], None]
+Raw = Callable[[Serve], str]
 PAIR = b'{"accessToken":"access-1","accessTokenExpirationDate":"2099-01-01T00:00:00Z"}'
 MEGABYTE = 1 << 20
 
@@ -36,12 +38,11 @@ def raw() -> Iterator[Raw]:
     """Start a server whose connections are each handed to this function, once; its base URL."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def start(handle: Callable[[socket.socket], None]) -> str:
+        def start(handle: Serve) -> str:
             def serve(line: socket.socket) -> None:
                 with line:
                     try:
-                        line.recv(65536)
-                        handle(line)
+                        handle(line, line.recv(65536))
                     except OSError:
                         pass  # the client is gone
 
@@ -119,8 +120,8 @@ def test_a_token_reply_that_drips_ends_with_the_deadline(h: Harness, raw: Raw) -
     assert time.monotonic() - started < 2
 
 
-def drip(head: bytes) -> Callable[[socket.socket], None]:
-    def serve(line: socket.socket) -> None:
+def drip(head: bytes) -> Serve:
+    def serve(line: socket.socket, request: bytes) -> None:
         line.sendall(head)
         for _ in range(50):
             line.sendall(b" ")
@@ -172,3 +173,25 @@ def test_a_refused_response_can_be_read_from_the_history(
     assert answer.status_code == 200
     if h.keeps_refused_responses:
         assert answer.history[0].content == PAIR
+
+
+@needs("authorizes_each_hop")  # aiohttp: the others look whether an idle connection lives
+def test_a_401_on_a_connection_that_closes_is_retried_on_another(h: Harness, raw: Raw) -> None:
+    seen: list[bytes] = []
+
+    def serve(line: socket.socket, request: bytes) -> None:
+        while request:
+            seen.append(request)
+            is_refused = len(seen) == 3  # the token call and one request came before
+            body = PAIR.replace(b"-1", b"-%d" % len(seen)) if b"/auth/" in request else b"{}"
+            head = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n"
+            line.sendall(head % (401 if is_refused else 200, len(body)) + body)
+            if is_refused:
+                return
+            request = line.recv(65536)
+
+    base_url = raw(serve)
+    client = h.open(h.auth(client_id="id", client_secret="the-secret-value", base_url=base_url))
+    assert client.get(base_url + GOOD).status_code == 200
+    assert client.get(base_url + GOOD).status_code == 200
+    assert len([request for request in seen if request.startswith(b"POST")]) == 2

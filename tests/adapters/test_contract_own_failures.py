@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import signal
 import socket
 from typing import Any
 
@@ -112,6 +113,29 @@ def test_a_hook_that_raises_in_a_token_call_is_judged_by_the_response(
         with pytest.raises(InvalidCredentialsError):
             client.get(monta.url(GOOD))
     assert monta.mints == 1
+
+
+@needs("runs_in_this_thread")
+def test_a_time_limit_of_a_job_reaches_the_job(h: Harness, monta: Monta, own: set[bool]) -> None:
+    """As those of Celery and RQ: raised by a signal handler, in the middle of a token call."""
+
+    class TimeLimit(Exception):
+        pass
+
+    def strike(*args: object) -> None:
+        raise TimeLimit
+
+    client = h.open(h.auth(source=monta.source()))
+    monta.emulator.inject(Fault(delay=0.5))
+    before = signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(TimeLimit):
+            client.get(monta.url(GOOD))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert own == set()
+    assert client.get(monta.url(GOOD)).status_code == 200
 
 
 @needs("has_hooks")
