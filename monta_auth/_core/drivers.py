@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from .effects import Call, Effect, Sleep, Wait
 from .errors import ConfigurationError, MontaAuthError, TransportFailure, is_from_signal_handler
 from .flight import Flight
-from .loops import Bell, Line, Work
+from .loops import Bell, Line
 from .policy import FINISH
 from .replies import Reply
 
@@ -190,24 +190,35 @@ async def _await(effect: Wait) -> None:
             await bell.wait(effect.seconds)
     finally:
         effect.flight.remove(wake)
-        bell.ring()  # It may stand in the line already.
+        bell.event.set()  # It may stand in the line already.
 
 
 async def _acall(effect: Call) -> Any:
-    """Make the call as a task of its own, so that the caller can leave it behind."""
-    work = Work(partial(_perform, effect))
+    """Make the call in a task of its own, so that the caller can leave it behind."""
+    from concurrent.futures import Future  # here, since only async clients need it
+
+    bell, outcome = Bell(), Future[Any]()
+
+    async def run() -> None:
+        try:
+            outcome.set_result(await _perform(effect))
+        except BaseException as error:
+            outcome.set_exception(error)
+        bell.event.set()
+
+    cancel = bell.spawn(run)
     try:
-        await work.wait(effect.seconds)
-    except work.cancelled:
+        await bell.wait(effect.seconds)
+    except bell.cancelled:
         if not effect.finish:
-            work.cancel()
+            cancel()
         elif is_async(effect.function):
-            await work.linger(FINISH)
+            await bell.linger(FINISH)
         raise
-    if work.is_done:
-        return work.result()
+    if outcome.done():
+        return outcome.result()
     if not effect.finish:
-        work.cancel()
+        cancel()
     return Raised(TimeoutError(f"it did not return within {effect.seconds:.1f} s"))
 
 
@@ -225,21 +236,18 @@ async def _perform(effect: Call) -> Any:
 
 async def _in_thread(effect: Call) -> Done[Any] | Raised:
     """Call in a new thread. Those of a pool may all be busy: with requests that wait for us."""
-    bell = Bell()
-    outcomes: list[Done[Any] | Raised] = []
-    errors: list[BaseException] = []
+    from concurrent.futures import Future
+
+    bell, outcome = Bell(), Future[Done[Any] | Raised]()
 
     def run() -> None:
         try:
-            outcomes.append(_attempt(effect))
+            outcome.set_result(_attempt(effect))
         except BaseException as error:
-            errors.append(error)
-        finally:
-            bell.soon(bell.ring)
+            outcome.set_exception(error)
+        bell.soon(bell.event.set)
 
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(run,), name="monta_auth", daemon=False).start()
     await bell.wait()
-    if errors:
-        raise errors.pop()
-    return outcomes.pop()
+    return outcome.result()

@@ -172,8 +172,6 @@ def is_from_signal_handler(error: BaseException) -> bool:
 def _code_of(handler: object) -> CodeType | None:
     """Return the code of a function, a method, a partial of one, or an object that is called."""
     handler = getattr(handler, "func", handler)
-    handler = getattr(handler, "__func__", handler)
     if not hasattr(handler, "__code__"):
         handler = getattr(type(handler), "__call__", None)  # noqa: B004 - asks for its code
-    code = getattr(handler, "__code__", None)
-    return code if isinstance(code, CodeType) else None
+    return getattr(handler, "__code__", None)

@@ -104,6 +104,7 @@ def test_a_request_is_the_one_of_the_api_reference(
     assert request_.headers == {
         "Content-Type": "application/json",
         "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
         "Cache-Control": "no-store",
     }
     assert request_.secrets == (secret,)
