@@ -7,21 +7,24 @@ from typing import Any
 
 import requests
 from requests.auth import AuthBase
+from urllib3 import Timeout as Limits
 
 from monta_auth import ConfigurationError, RefreshPolicy, TokenSet, TokenSource
 from monta_auth._adapters.auth import BaseAuth
+from monta_auth._adapters.bodies import AuthBody
 from monta_auth._core.application import Application, Ask, find_application
 from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send
-from monta_auth._core.errors import Failure
+from monta_auth._core.errors import Failure, TransportFailure, is_from_signal_handler
 from monta_auth._core.leader import OnToken
 from monta_auth._core.replies import Reply
 from monta_auth._core.secret import BearerHeader
 from monta_auth._core.store_protocol import Bindable, Store
 
-from ._calls import Timeout, make_token_call
-from ._errors import library_error
-from ._resend import Resend
+from ._errors import library_error, transport_failure
+from ._resend import Resend, read
+
+Timeout = float | tuple[float | None, float | None] | None
 
 
 class MontaAuth(BaseAuth, AuthBase):
@@ -146,9 +149,48 @@ class MontaAuth(BaseAuth, AuthBase):
 
     def _send(self, effect: Send) -> Reply:
         if self._session is not None:
-            return make_token_call(self._session, effect, self._timeout, "")
+            return self._post(self._session, effect, "")
         with requests.Session() as session:
-            return make_token_call(session, effect, self._timeout, _HINT)
+            return self._post(session, effect, _HINT)
+
+    def _post(self, session: requests.Session, effect: Send, hint: str) -> Reply:
+        call = effect.request
+        request = requests.Request("POST", call.url, call.headers, data=call.body, auth=_no_auth)
+        prepared = session.prepare_request(request)
+        request.data = b""
+        body = AuthBody(effect.timeout)
+        replies: list[Reply] = []
+
+        def receive(response: requests.Response, **kwargs: Any) -> None:
+            replies.append(Reply(response.status_code, response.headers, read(response, body)))
+
+        # The first hook: it reads the response before another one raises for the status.
+        prepared.hooks["response"].insert(0, receive)
+        given = self._timeout
+        connect, silent = given if isinstance(given, tuple) else (given, given)
+        timeouts = effect.within(connect, connect=True), effect.within(silent)
+        limits: Any = Limits(effect.timeout, *timeouts)
+        try:
+            settings = session.merge_environment_settings(call.url, {}, False, None, None)
+            response = session.send(prepared, timeout=limits, allow_redirects=False, **settings)
+            return Reply(response.status_code, response.headers, response.content)
+        except TransportFailure as error:
+            failure = error.with_traceback(None)
+        except Exception as error:
+            if is_from_signal_handler(error):
+                raise
+            if replies:
+                return replies[0]
+            failure = transport_failure(error, effect, timeouts, hint)
+        finally:
+            prepared.body = b""
+        raise failure
 
 
 _HINT = "; MontaAuth(session=...) makes the token calls with your session's proxies and CA"
+
+
+def _no_auth(r: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep the session's own auth, netrc and Authorization header out of a token call."""
+    r.headers.pop("Authorization", None)
+    return r

@@ -10,20 +10,21 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from http.client import HTTPException
 from typing import Any
 
 import requests
 from requests.cookies import extract_cookies_to_jar
 from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as SilenceError
 
 from monta_auth._adapters.auth import is_refused
 from monta_auth._adapters.bodies import Body
 from monta_auth._core.origins import Origins
 from monta_auth._core.secret import BearerHeader
 from monta_auth._core.source import Source
-
-from ._calls import read
 
 #: Marks the second sending of a request, whose 401 is handed over (requests-cache calls hooks
 #: twice); copies of the request, as for a redirect, do not have it.
@@ -119,3 +120,21 @@ def _rewound(request: requests.PreparedRequest) -> bool:
     except (UnrewindableBodyError, ValueError):  # ValueError: the file has been closed
         return False
     return True
+
+
+def read(response: requests.Response, body: Body) -> bytes:
+    """Read a response within limits, unless that was done before; requests would read it all."""
+    if response._content is not False or response.raw is None:
+        return response.content or b""
+    try:
+        body.read_file(response.raw)
+    except (HTTPError, HTTPException, OSError) as error:
+        body.is_cut = True
+        kind = requests.exceptions.ChunkedEncodingError
+        raise (requests.ReadTimeout if isinstance(error, SilenceError) else kind)(error) from None
+    finally:
+        response._content, response._content_consumed = b"", True
+        if body.is_cut:
+            response.raw.close()
+    response._content = body.decoded(response.headers)
+    return response._content

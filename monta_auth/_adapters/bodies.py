@@ -1,13 +1,15 @@
-"""What is read of a response: a limited number of bytes, decoded, in a limited time."""
+"""Bodies: how much of a response is read, and what can be sent once or again with httpx."""
 
 from __future__ import annotations
 
+import io
 import time
 import zlib
-from collections.abc import Awaitable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Self, TypeVar
 
-from .._core.errors import TransportFailure
+from .._core.effects import Send
+from .._core.errors import TokenEndpointError, TransportFailure
 from .._core.loops import in_trio
 from .._core.policy import AUTH_RESPONSE_LIMIT, DRAIN_LIMIT, DRAIN_SECONDS
 
@@ -50,12 +52,24 @@ class Body:
         self.is_cut = self.is_late or self._size > self._limit
         return not self.is_cut
 
-    def read(self, chunks: Iterable[bytes]) -> None:
+    def read(self, chunks: Iterable[bytes]) -> Self:
         for chunk in chunks:
             if not self.add(chunk):
                 break
+        return self
 
-    async def aread(self, stream: Any) -> None:
+    def read_file(self, raw: Any) -> None:
+        """As `read`, for what requests calls the raw response, of urllib3 or of a custom adapter.
+
+        Older releases of urllib3 wait until they have as much as they were asked for, so that is
+        little at first: a response that drips takes at most twice the time.
+        """
+        options = {"decode_content": False} if hasattr(raw, "stream") else {}
+        take, size = (raw.read1, 1 << 16) if hasattr(raw, "read1") else (raw.read, 1)
+        while (chunk := take(size, **options)) and self.add(chunk):
+            size = min(2 * size, 1 << 16)
+
+    async def aread(self, stream: Any) -> Self:
         """As `read`, for a stream of httpx; one that is cut is closed."""
         try:
             async for chunk in stream:
@@ -69,6 +83,7 @@ class Body:
         except Exception:
             if not self.is_cut:
                 raise
+        return self
 
     def decoded(self, headers: Mapping[str, str]) -> bytes:
         """Return it without its content coding: as much as the limit allows, if it is readable."""
@@ -127,3 +142,152 @@ async def within(seconds: float, call: Awaitable[T]) -> T:
 
     async with asyncio.timeout(seconds):
         return await call
+
+
+def rewinder(module: Any, stream: Any) -> Callable[[], bool] | None:
+    """Return a function that readies the body for a second sending, or None if that is not
+    possible. Called before the first sending: files are sent again from where they stood.
+    """
+    if isinstance(stream, module.ByteStream):
+        return as_it_is
+    if type(stream).__module__.partition(".")[0] != module.__name__:
+        return None  # a stream of the user's own: nobody knows what a second pass gives
+    fields = getattr(stream, "fields", None)
+    if fields is not None and hasattr(stream, "boundary"):
+        # Multipart. The library itself sets the files back to their start when it sends.
+        files = [field.file for field in fields if hasattr(field, "file")]
+        ok = all(isinstance(f, str | bytes) or _is_seekable(f) for f in files)
+        return as_it_is if ok else None
+    # There is no public way to the object that the user gave as content.
+    content: Any = getattr(stream, "_stream", None)
+    if hasattr(content, "read"):
+        return _seeker(content)
+    if hasattr(content, "aread"):
+        return None
+    for ask in (iter, aiter):
+        try:
+            return None if ask(content) is content else as_it_is
+        except TypeError:
+            continue
+    return None
+
+
+def as_it_is() -> bool:
+    return True
+
+
+def _is_seekable(file: Any) -> bool:
+    try:
+        return bool(file.seekable())
+    except AttributeError:
+        return hasattr(file, "seek")
+    except ValueError:
+        return False
+
+
+def _seeker(file: Any) -> Callable[[], bool] | None:
+    try:
+        start = file.tell()
+    except (AttributeError, OSError, ValueError):
+        return None
+
+    def rewind() -> bool:
+        try:
+            file.seek(start)
+        except (AttributeError, OSError, ValueError, io.UnsupportedOperation):
+            return False
+        return True
+
+    return rewind
+
+
+def kept_class(module: Any) -> Any:
+    class Kept(module.ByteStream):  # type: ignore[misc]
+        """What was kept of a body, in place of the stream that it came from."""
+
+        def __init__(self, content: bytes, stream: Any) -> None:
+            super().__init__(content)  # pyright: ignore[reportUnknownMemberType]
+            self._origin = stream
+
+        @property
+        def elapsed(self) -> object:
+            """For httpx2, which measures the time in its own stream."""
+            return getattr(self._origin, "elapsed", None)
+
+        def close(self) -> None:
+            self._origin.close()
+
+        async def aclose(self) -> None:
+            await self._origin.aclose()
+
+    return Kept
+
+
+def token_call_class(module: Any, mark: str) -> Any:
+    """Make the library's classes for a token call: a request whose body can be sent once."""
+
+    class OneShot(module.SyncByteStream, module.AsyncByteStream):  # type: ignore[misc]
+        """The body of a token call. A redirect with 307 or 308 would send it on elsewhere."""
+
+        def __init__(self, body: bytes) -> None:
+            self.body = body
+            self._is_sent = False
+
+        def _take(self) -> bytes:
+            if self._is_sent:
+                raise TokenEndpointError(
+                    "a token call is sent once: this one was redirected, or repeated by a "
+                    "transport that retries POST; MontaAuth(client=...) makes it by another client"
+                )
+            self._is_sent = True
+            return self.body
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield self._take()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield self._take()
+
+    class TokenCall(module.Request):  # type: ignore[misc]
+        """Reading it (as logging hooks do) must not exchange its stream for one that repeats."""
+
+        def __init__(
+            self,
+            effect: Send,
+            timeout: Mapping[str, float],
+            cut: set[str],
+            like: Mapping[str, str],
+        ) -> None:
+            self.cut = cut
+            self.mark = object()
+            self.received = AuthBody(effect.timeout)
+            call = effect.request
+            url = module.URL(call.url)
+            headers = {"Host": url.netloc.decode("ascii"), **call.headers}
+            headers["Content-Length"] = str(len(call.body))
+            if "User-Agent" in like:
+                headers["User-Agent"] = like["User-Agent"]
+            super().__init__(  # pyright: ignore[reportUnknownMemberType]
+                "POST",
+                url,
+                headers=headers,
+                stream=OneShot(call.body),
+                extensions={"timeout": dict(timeout), mark: self.mark},
+            )
+
+        @property
+        def content(self) -> bytes:
+            body: bytes = self.stream.body
+            return body
+
+        def read(self) -> bytes:
+            return self.content
+
+        async def aread(self) -> bytes:
+            return self.content
+
+        def wipe(self) -> None:
+            self.stream.body = b""
+            self.received.clear()
+
+    return TokenCall

@@ -22,9 +22,8 @@ from .._core.errors import (
     is_from_signal_handler,
 )
 from .._core.replies import Reply
-from .bodies import Body, within
+from .bodies import Body, kept_class, rewinder, token_call_class, within
 from .errors import LibraryErrors, causes, response_in, transport_error
-from .httpx_streams import kept_class, rewinder, token_call_class
 
 #: Key in a request's extensions by which a token call and its redirects are known.
 _MARK = "monta_auth.token_call"
@@ -96,7 +95,7 @@ class Library:
 
         try:
             # Slightly longer, because the library's own timeouts say more.
-            return await within(effect.timeout + 0.1, make())
+            return await within(effect.timeout + 0.5, make())
         except Exception as error:
             return self.outcome(error, call, client)
         finally:
@@ -126,19 +125,19 @@ class Library:
 
     def drain(self, response: Any) -> None:
         """Read a refused response, within limits, so that its connection is free again."""
-        body = Body()
+        content = b""
         if _is_unread(response):
             with suppress(self.module.HTTPError, OSError, ValueError, RuntimeError):
-                body.read(response.stream)
-        self._leave(response, body.again(response.headers))
+                content = Body().read(response.stream).again(response.headers)
+        self._leave(response, content)
 
     async def adrain(self, response: Any) -> None:
         """As `drain`, for an async response."""
-        body = Body()
+        content = b""
         if _is_unread(response):
             with suppress(self.module.HTTPError, OSError, ValueError, RuntimeError):
-                await body.aread(response.stream)
-        self._leave(response, body.again(response.headers))
+                content = (await Body().aread(response.stream)).again(response.headers)
+        self._leave(response, content)
 
     def _leave(self, response: Any, content: bytes = b"") -> None:
         """Let the client read this content: it reads and closes each response but the last.
