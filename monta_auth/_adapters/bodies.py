@@ -88,8 +88,8 @@ class Body:
     def decoded(self, headers: Mapping[str, str]) -> bytes:
         """Return it without its content coding: as much as the limit allows, if it is readable."""
         content = b"".join(self._chunks)
-        coding = headers.get("Content-Encoding", "identity").strip().lower()
-        if coding != "identity":
+        coding = headers.get("Content-Encoding", "").strip().lower()
+        if coding not in ("", "identity"):
             content = _decompressed(content, _CODINGS.get(coding, ()), self._limit + 1)
         self.is_cut = self.is_cut or len(content) > self._limit
         return content[: self._limit]

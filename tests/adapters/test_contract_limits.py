@@ -66,6 +66,7 @@ CODINGS = {
     "deflate": zlib.compress(PAIR),
     "deflate, raw": zlib.compress(PAIR, wbits=-zlib.MAX_WBITS),
     "identity": PAIR,
+    "": PAIR,
 }
 
 
