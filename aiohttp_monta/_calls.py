@@ -15,10 +15,11 @@ from aiohttp import (
 )
 from yarl import URL
 
-from monta_auth._adapters.bodies import AuthBody
+from monta_auth._adapters.bodies import Body
 from monta_auth._core.application import Ask
 from monta_auth._core.effects import Send
-from monta_auth._core.errors import TransportFailure, is_from_signal_handler
+from monta_auth._core.errors import is_from_signal_handler
+from monta_auth._core.policy import AUTH_RESPONSE_LIMIT
 from monta_auth._core.replies import Reply
 
 from ._errors import transport_failure
@@ -61,7 +62,7 @@ async def make_token_call(session: ClientSession, effect: Send, lent: dict[str, 
     call = effect.request
     body = TokenBody(call.body)
     timeout = _within(session.timeout, effect)
-    received = AuthBody(effect.timeout)
+    received = Body(AUTH_RESPONSE_LIMIT, float("inf"))  # The time is limited as a whole.
     try:
         async with session.post(
             call.url,
@@ -82,8 +83,6 @@ async def make_token_call(session: ClientSession, effect: Send, lent: dict[str, 
                 del chunk
             content = received.decoded(response.headers)
             return Reply(response.status, response.headers, content)
-    except TransportFailure as error:
-        failure = error.with_traceback(None)
     except Exception as error:
         if is_from_signal_handler(error):
             raise

@@ -51,6 +51,8 @@ async def drain(refused: ClientResponse) -> None:
             if not body.add(chunk):
                 refused.close()
                 break
+    # There is no public way to give it back: the caller may get this response after all.
+    refused._body = body.decoded({})
     # If the server closes the connection, the loop may learn of it now, and not use it again.
     await asyncio.sleep(0)
 

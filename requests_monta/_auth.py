@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import requests
@@ -158,11 +160,11 @@ class MontaAuth(BaseAuth, AuthBase):
         request = requests.Request("POST", call.url, call.headers, data=call.body, auth=_no_auth)
         prepared = session.prepare_request(request)
         request.data = b""
-        body = AuthBody(effect.timeout)
+        begin = partial(AuthBody, effect, time.monotonic())
         replies: list[Reply] = []
 
         def receive(response: requests.Response, **kwargs: Any) -> None:
-            replies.append(Reply(response.status_code, response.headers, read(response, body)))
+            replies.append(Reply(response.status_code, response.headers, read(response, begin)))
 
         # The first hook: it reads the response before another one raises for the status.
         prepared.hooks["response"].insert(0, receive)

@@ -70,7 +70,7 @@ class Resend:
         if not _rewound(again):
             return response
         with suppress(requests.RequestException, OSError, ValueError, RuntimeError):
-            read(response, Body())  # Its connection can be used again.
+            read(response, Body)  # Its connection can be used again.
         response.close()
         header = self._header(refused)
         if header == sent:
@@ -122,10 +122,11 @@ def _rewound(request: requests.PreparedRequest) -> bool:
     return True
 
 
-def read(response: requests.Response, body: Body) -> bytes:
+def read(response: requests.Response, begin: Callable[[], Body]) -> bytes:
     """Read a response within limits, unless that was done before; requests would read it all."""
     if response._content is not False or response.raw is None:
         return response.content or b""
+    body = begin()
     try:
         body.read_file(response.raw)
     except (HTTPError, HTTPException, OSError) as error:

@@ -25,30 +25,25 @@ class Body:
 
     Args:
         limit: in bytes, as sent and decoded.
-        seconds: how long chunks are read, from now on.
+        until: when to read no further chunk, on the clock `time.monotonic`; default: soon.
 
     Attributes:
         is_cut: whether there may be more.
         is_late: whether the time was over.
     """
 
-    def __init__(self, limit: int = DRAIN_LIMIT, seconds: float = DRAIN_SECONDS) -> None:
+    def __init__(self, limit: int = DRAIN_LIMIT, until: float | None = None) -> None:
         self._limit = limit
-        self._until = time.monotonic() + seconds
+        self._until = time.monotonic() + DRAIN_SECONDS if until is None else until
         self._chunks: list[bytes] = []
         self._size = 0
         self.is_cut = self.is_late = False
-
-    @property
-    def left(self) -> float:
-        """Seconds; 0 once the time is over."""
-        return max(0.0, self._until - time.monotonic())
 
     def add(self, chunk: bytes) -> bool:
         """Keep a chunk; return whether to read on."""
         self._chunks.append(chunk)
         self._size += len(chunk)
-        self.is_late = not self.left
+        self.is_late = time.monotonic() >= self._until
         self.is_cut = self.is_late or self._size > self._limit
         return not self.is_cut
 
@@ -103,11 +98,11 @@ class Body:
 
 
 class AuthBody(Body):
-    """The body of a response to a token call."""
+    """The body of a response to a token call that began at this moment."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(AUTH_RESPONSE_LIMIT, seconds)
-        self._seconds = seconds
+    def __init__(self, effect: Send, began: float) -> None:
+        super().__init__(AUTH_RESPONSE_LIMIT, began + effect.timeout)
+        self._seconds = effect.timeout
 
     def decoded(self, headers: Mapping[str, str]) -> bytes:
         """As of any body.
@@ -260,7 +255,7 @@ def token_call_class(module: Any, mark: str) -> Any:
         ) -> None:
             self.cut = cut
             self.mark = object()
-            self.received = AuthBody(effect.timeout)
+            self.received = AuthBody(effect, time.monotonic())
             call = effect.request
             url = module.URL(call.url)
             headers = {"Host": url.netloc.decode("ascii"), **call.headers}

@@ -51,11 +51,12 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
         while sending is not None:
             header = auth._source.fresh()
             if header is None:
-                flow.steps = auth._source.acquire(goes_on=auth._sync_client is not None)
+                client = auth._sync_client
+                flow.steps = auth._source.acquire(goes_on=client is not None)
                 outcome: Any = None
                 while not isinstance(step := advance(flow.steps, outcome), Done):
-                    if auth._sync_client is not None:
-                        outcome = auth._library.send(auth._sync_client, step, request)
+                    if client is not None:
+                        outcome = auth._library.send(client, step, request)
                     else:
                         response = yield flow.token_call(step)
                         outcome = auth._library.receive(response, flow.call)
@@ -94,12 +95,12 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
         while sending is not None:
             header = auth._source.fresh()
             if header is None:
-                goes_on = auth._async_client is not None
-                flow.steps = auth._source.acquire(blocking=False, goes_on=goes_on)
+                client = auth._async_client
+                flow.steps = auth._source.acquire(blocking=False, goes_on=client is not None)
                 outcome: Any = None
                 while not isinstance(step := await aadvance(flow.steps, outcome), Done):
-                    if auth._async_client is not None:
-                        outcome = await auth._library.asend(auth._async_client, step, request)
+                    if client is not None:
+                        outcome = await auth._library.asend(client, step, request)
                     else:
                         response = yield flow.token_call(step)
                         outcome = await auth._library.areceive(response, flow.call)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Callable
 from contextlib import aclosing, closing, suppress
+from functools import partial
 from typing import Any
 
 from .._core.drivers import Raised
@@ -48,6 +48,7 @@ class Library:
         }
         self._token_call = token_call_class(module, _MARK)
         self._kept = kept_class(module)
+        self.rewinder = partial(rewinder, module)
         self._never_sent = (
             module.ConnectError,
             module.ConnectTimeout,
@@ -223,7 +224,7 @@ class Library:
         is_of_this_call = cause is None or cause.extensions.get(_MARK) is call.mark
         if is_of_this_call and isinstance(error, self.module.RequestError):
             return self.transport_failure(error, call)
-        return TransportFailure(f"the token call failed: an event hook raised {name}")
+        return TransportFailure(f"the token call failed: an event hook or transport raised {name}")
 
     def transport_failure(self, error: Any, call: Any) -> TransportFailure:
         module = self.module
@@ -259,9 +260,6 @@ class Library:
             new.request = request
         result: Exception = new
         return result
-
-    def rewinder(self, stream: Any) -> Callable[[], bool] | None:
-        return rewinder(self.module, stream)
 
 
 def _is_about_a_closed_connection(error: BaseException) -> bool:

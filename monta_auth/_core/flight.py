@@ -33,6 +33,7 @@ class Flight:
         successor: the flight that took its place, if it ended without an outcome.
         failure: a template of what went wrong (raise a copy), once the flight failed.
         over: whether the flight has ended, in whichever way.
+        wakers: what wakes those who wait.
     """
 
     def __init__(self, leader: int, now: float, limit: float = float("inf")) -> None:
@@ -47,7 +48,7 @@ class Flight:
         self.successor: Flight | None = None
         self.failure: Failure | None = None
         self.over = False
-        self._wakers: dict[Callable[[], object], None] = {}
+        self.wakers: dict[Callable[[], object], None] = {}
 
     def pass_on(self, now: float) -> Flight | None:
         """Return the flight of whoever leads next, if anybody waits.
@@ -76,12 +77,12 @@ class Flight:
 
     def add(self, wake: Callable[[], object]) -> bool:
         """Have `wake` called, from any thread, when the flight ends; False if it has ended."""
-        self._wakers[wake] = None
+        self.wakers[wake] = None
         return not self.over
 
     def remove(self, wake: Callable[[], object]) -> None:
         """Forget this waker: its waiter has left."""
-        self._wakers.pop(wake, None)
+        self.wakers.pop(wake, None)
 
     def end(self, failure: Failure | None = None) -> None:
         """Mark the flight as over; `wake` those who wait once the source's mutex is given back."""
@@ -91,8 +92,8 @@ class Flight:
 
     def wake(self) -> None:
         """Wake everybody who waits; harmless when done twice."""
-        while self._wakers:
-            for wake in list(self._wakers):
+        while self.wakers:
+            for wake in list(self.wakers):
                 with suppress(Exception):  # One waiter that is gone must not cost the others.
                     wake()
                 self.remove(wake)

@@ -61,7 +61,6 @@ class HeldPair:
         after_refusal: bool = False,
     ) -> None:
         self.pair = pair
-        self.header: BearerHeader = bearer(pair.access_token)
         self.born = born
         self.expires = born + life
         self._full_life = full_life
@@ -69,6 +68,7 @@ class HeldPair:
         self.refresh_until = float("inf") if refresh_life is None else born + refresh_life
         self.after_refusal = after_refusal
         self.dropped: Dropped | None = None
+        self.header: BearerHeader = bearer(pair.access_token)
 
     def spread(self, policy: RefreshPolicy, jitter: float) -> None:
         """Lay the windows, with this share of the advisory spread."""

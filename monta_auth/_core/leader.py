@@ -69,7 +69,7 @@ class Leader:
             if failure is not None:
                 state.fail(flight, failure, renewal.held)
             elif installed is None:
-                state.abandon(flight)
+                state.leave(flight)
             self._record(flight, renewal, started, installed, failure, was_down)
         if visit is not None:
             yield from visit.release()

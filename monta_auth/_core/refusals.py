@@ -17,22 +17,13 @@ from .policy import (
 )
 
 
-class Recent:
+class Recent(dict[str, None]):
     """The last few values that were added; the oldest makes room."""
 
-    def __init__(self) -> None:
-        self._values: dict[str, None] = {}
-
     def add(self, value: str) -> None:
-        self._values[value] = None
-        while len(self._values) > 16:
-            del self._values[next(iter(self._values))]
-
-    def __contains__(self, value: str) -> bool:
-        return value in self._values
-
-    def clear(self) -> None:
-        self._values.clear()
+        self[value] = None
+        while len(self) > 16:
+            del self[next(iter(self))]
 
 
 class RefusedCredentials:

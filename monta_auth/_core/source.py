@@ -226,7 +226,8 @@ class Source:
                 raise
             return held
         finally:
-            self._state.leave(mine)
+            if not mine.over or mine.wakers:
+                self._state.leave(mine)
 
     def _usable_or_late(self, joined: Flight) -> HeldPair:
         """The end of a caller whose time is up: the token if it lives, else why there is none."""

@@ -152,8 +152,8 @@ class State:
             return flight
         if phase is Phase.MANDATORY:
             return held if flight is None and now < self._rest_until else flight
-        renews_now = phase is Phase.ADVISORY and flight is None and now >= self._pause_until
-        return None if renews_now else held
+        is_due = phase is Phase.ADVISORY and flight is None and now >= self._pause_until
+        return None if is_due else held
 
     def patience(self) -> float:
         """Seconds without a sign of life after which a leader is replaced."""
@@ -209,23 +209,17 @@ class State:
                 self._pause_until = self._rest_until = now + max(delay, self._policy.pause)
         flight.wake()
 
-    def abandon(self, flight: Flight) -> None:
-        """End a flight that brought neither a pair nor a failure: one who waits leads next."""
+    def leave(self, mine: Flight) -> None:
+        """A caller neither leads nor waits any more; if it led, one who waits leads next."""
         now = self._clock.monotonic()
         with self._mutex:
-            if self._flight is flight:
-                self._retire(flight, now)
-                self._flight = flight.pass_on(now)
-            flight.end()  # It may be nobody's, if an interrupt struck while it ended.
-        flight.wake()
-
-    def leave(self, mine: Flight) -> None:
-        """A caller is through, in whichever way: it neither leads nor waits any more."""
-        with self._mutex:
-            flight = self._flight
-            if flight is not None:
-                flight.waiting.pop(mine, None)
-        self.abandon(mine)
+            if self._flight is mine:
+                self._retire(mine, now)
+                self._flight = mine.pass_on(now)
+            elif self._flight is not None:
+                self._flight.waiting.pop(mine, None)
+            mine.end()  # It may be nobody's, if an interrupt struck while it ended.
+        mine.wake()
 
     def _retire(self, flight: Flight, now: float, failure: Failure | None = None) -> None:
         self._flight = None
@@ -292,16 +286,16 @@ class State:
     def start_over_in_child(self, jitter: float) -> None:
         """After a fork: the parent's threads are not here, and its refresh token stays its own.
 
-        Args:
-            jitter: the child's own, so that forked workers do not renew at the same moment.
+        The jitter is the child's own, so that forked workers do not renew at the same moment.
         """
         self._mutex = threading.RLock()
         self._flight = None
-        if self.held is not None and self.held.pair.refresh_token is not None:
-            pair = self.held.pair.__replace__(refresh_token=None, refresh_expires_at=None)
-            self.held.pair = pair
-        if self.held is not None and self.held.dropped is None:
-            self.held.spread(self._policy, jitter)
+        held = self.held
+        if held is not None:
+            if held.pair.refresh_token is not None:
+                held.pair = held.pair.__replace__(refresh_token=None, refresh_expires_at=None)
+            if held.dropped is None:
+                held.spread(self._policy, jitter)
 
 
 def _date(wall: float | None) -> datetime | None:

@@ -93,6 +93,7 @@ class Harness:
     names_requests_in_errors = True
     limits_its_decoders = True
     has_hooks = True
+    hooks_see_token_calls = True
     runs_in_this_thread = True
     can_be_closed = True
 
@@ -100,6 +101,7 @@ class Harness:
     caller = "client"
 
     # What most libraries do not do. Where one does, its harness says what.
+    ends_token_calls_as_a_whole = False
     measures_whole_files = False
     reads_multipart_at_once = False
     authorizes_each_hop = False
@@ -191,6 +193,7 @@ class InLoop(Harness):
 
     is_async = True
     runs_in_this_thread = False
+    ends_token_calls_as_a_whole = True
     backend = "asyncio"
 
     def run(self, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:

@@ -28,6 +28,8 @@ class Requests(Harness):
     sends_iterables = False
     # The files of a multipart body are read when the request is prepared.
     reads_multipart_at_once = True
+    # A token call is made by a session of its own, unless there is a session=.
+    hooks_see_token_calls = False
     # A session that was closed opens its connections again, and its pool opens as many as asked.
     can_be_closed = False
     caller = "session"
@@ -237,6 +239,7 @@ class Aiohttp(InLoop):
     names_requests_in_errors = False
     # A middleware takes the place of hooks.
     has_hooks = False
+    hooks_see_token_calls = False
     caller = "session"
     # Older releases decode whatever arrives, however much it becomes.
     limits_its_decoders = tuple(map(int, aiohttp.__version__.split(".")[:3])) >= (3, 13, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import signal
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
@@ -582,6 +583,35 @@ def test_who_leaves_in_a_token_call_takes_no_secret_along(
     secrets = {*monta.secrets, "half-access-token", "half-refresh-token"}
     assert len(monta.asked("/api/v1/auth/token")) == 1
     assert leaks(error, secrets) == []
+
+
+def test_a_time_limit_of_a_job_reaches_the_job(monta: Monta) -> None:
+    """As those of Celery and RQ: raised by a signal handler, in the middle of a token call."""
+
+    class TimeLimit(Exception):
+        pass
+
+    def strike(*args: object) -> None:
+        raise TimeLimit
+
+    async def hit(*args: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    async def main() -> None:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(hit)
+        auth = auth_of(monta)
+        async with aiohttp.ClientSession(trace_configs=[trace]) as session:
+            with pytest.raises(TimeLimit):
+                await auth.token(session)
+        await auth.token()
+
+    before = signal.signal(signal.SIGTERM, strike)
+    try:
+        run(main())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert monta.mints == 1
 
 
 def test_a_waiter_takes_over_from_a_leader_that_is_cancelled(monta: Monta) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import socket
 import threading
 import time
@@ -119,6 +120,46 @@ def test_a_token_reply_that_drips_ends_with_the_deadline(h: Harness, raw: Raw) -
     with pytest.raises(h.network_errors("timeout")):
         h.open(auth).get(base_url + GOOD)
     assert time.monotonic() - started < 2
+
+
+@needs("ends_token_calls_as_a_whole")
+def test_headers_of_a_token_reply_that_drip_end_with_the_deadline(h: Harness, raw: Raw) -> None:
+    base_url = raw(drip(b"HTTP/1.1 200 OK\r\nDate:"))
+    auth = h.auth(
+        client_id="id",
+        client_secret="the-secret-value",
+        base_url=base_url,
+        policy=RefreshPolicy(deadline=0.5),
+        **{h.caller: h.open().raw},
+    )
+    started = time.monotonic()
+    with pytest.raises(h.network_errors("timeout")):
+        h.open(auth).get(base_url + GOOD)
+    assert time.monotonic() - started < 2
+
+
+def test_a_token_reply_that_is_cut_short_is_a_broken_connection(h: Harness, monta: Monta) -> None:
+    monta.emulator.inject(Fault(truncate=True), times=3)
+    with pytest.raises(h.network_errors("broken")):
+        h.open(h.auth(monta)).get(monta.url(GOOD))
+
+
+def test_a_401_that_is_cut_short_is_retried(h: Harness, monta: Monta) -> None:
+    client = h.open(h.auth(monta))
+    client.get(monta.url(GOOD))
+    monta.emulator.inject(Fault(status=401, truncate=True), path="/charges")
+    assert client.get(monta.url("/charges")).status_code == 200
+
+
+def test_the_body_of_a_401_that_is_not_retried_can_be_read(h: Harness, monta: Monta) -> None:
+    auth = h.auth(monta)
+    client, pair = h.open(auth), h.token(auth)
+    body = json.dumps({"accessToken": pair.access_token})
+    monta.emulator.inject(Fault(status=401, body="why"), times=2, path="/charges")
+    for path in ("/auth/refresh", "/auth/token"):
+        monta.emulator.inject(Fault(body=body), path=path)
+    answer = client.get(monta.url("/charges"))
+    assert (answer.status_code, answer.content) == (401, b"why")
 
 
 def drip(head: bytes) -> Serve:

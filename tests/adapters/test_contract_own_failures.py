@@ -138,6 +138,19 @@ def test_a_time_limit_of_a_job_reaches_the_job(h: Harness, monta: Monta, own: se
     assert client.get(monta.url(GOOD)).status_code == 200
 
 
+@needs("hooks_see_token_calls")
+def test_a_hook_that_raises_for_a_busy_endpoint_costs_no_second_call(
+    h: Harness, monta: Monta
+) -> None:
+    """Here the token call is made in the pipeline of the client, which raises for good."""
+    monta.emulator.inject(Fault(status=503))
+    client = h.open_with_hook("raise")
+    arm(h, client, monta.source())
+    with pytest.raises(h.error):
+        client.get(monta.url(GOOD))
+    assert monta.mints == 1
+
+
 @needs("has_hooks")
 def test_a_hook_that_raises_for_a_401_costs_one_request(h: Harness, monta: Monta) -> None:
     client = h.open_with_hook("raise")

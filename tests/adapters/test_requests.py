@@ -13,6 +13,7 @@ import pytest
 import requests
 import responses
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import EmptyPoolError
 from urllib3.util.retry import Retry
 
 import monta_auth
@@ -413,3 +414,21 @@ def test_a_session_of_another_kind_is_refused_at_once() -> None:
     """It would fail at the first token call, perhaps at night."""
     with pytest.raises(monta_auth.ConfigurationError, match="session="):
         MontaAuth("id", "secret", session="https://proxy.example")  # type: ignore[arg-type]
+
+
+def test_a_pool_that_is_full_or_closed_says_nothing_of_the_endpoint(monta: Monta) -> None:
+    """As adapters raise it that limit how long a request waits for a connection."""
+
+    class Full(HTTPAdapter):
+        def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+            raise requests.ConnectionError(EmptyPoolError(None, "Pool is full"))  # type: ignore[arg-type]
+
+    session = requests.Session()
+    session.mount("http://", Full())
+    source = monta.source()
+    auth = MontaAuth(source=source, session=session)
+    for _ in range(2):  # the second one is not told what is remembered of the first
+        with pytest.raises(requests.ConnectionError, match="full"):
+            auth.token()
+    assert MontaAuth(source=source).token().access_token
+    assert source.status().failures == 0

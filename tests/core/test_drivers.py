@@ -396,14 +396,14 @@ def test_a_single_waiter_can_be_woken(run: Loop) -> None:
         async with anyio.create_task_group() as group:
             for number in range(3):
                 group.start_soon(wait, number)
-                while len(flight._wakers) <= number:
+                while len(flight.wakers) <= number:
                     await pause(0)
-            list(flight._wakers)[1]()
+            list(flight.wakers)[1]()
             while not order:
                 await pause(0)
             await pause(0.001)
             assert order == [1]
-            assert len(flight._wakers) == 2
+            assert len(flight.wakers) == 2
             flight.end()
             flight.wake()
 
@@ -419,7 +419,7 @@ def test_a_task_that_has_left_is_not_in_the_line_any_more(run: Loop, how: str) -
     async def main() -> None:
         with anyio.move_on_after(0.01 if how == "cancelled" else 1000):
             await adrive(one(Wait(flight, 1000 if how == "cancelled" else 0.01)), anever)
-        assert not flight._wakers
+        assert not flight.wakers
 
     run(main)
 
@@ -432,7 +432,7 @@ def test_an_interrupted_thread_is_not_in_the_line_any_more() -> None:
     with pytest.raises(TimeLimit):
         drive(one(Wait(flight, 1000.0)), never)
     timer.join()
-    assert not flight._wakers
+    assert not flight.wakers
 
 
 # --- Send

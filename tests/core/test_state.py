@@ -126,7 +126,7 @@ def test_the_end_of_a_flight_that_was_taken_changes_nothing(hands: Hands) -> Non
     assert decide(state, hands, ME, False) == "lead"
     current = state._flight
     state.fail(old, no_answer(), None)
-    state.abandon(old)
+    state.leave(old)
     assert state.install(old, held_now(hands, 9), "mint") is False
     assert state._flight is current
     assert state.held is None
@@ -134,7 +134,7 @@ def test_the_end_of_a_flight_that_was_taken_changes_nothing(hands: Hands) -> Non
     assert old.failure is None
 
 
-@pytest.mark.parametrize("how", ["install", "fail", "abandon", "forget", "take over"])
+@pytest.mark.parametrize("how", ["install", "fail", "leave", "forget", "take over"])
 def test_waiters_are_woken_after_the_mutex_is_given_back(hands: Hands, how: str) -> None:
     """Waking runs foreign code; another thread that needs the state must not wait for it."""
     state = state_in(hands, "none")
@@ -155,7 +155,7 @@ def test_waiters_are_woken_after_the_mutex_is_given_back(hands: Hands, how: str)
     ends: dict[str, Callable[[], object]] = {
         "install": lambda: state.install(flight, held_now(hands), "mint"),
         "fail": lambda: state.fail(flight, no_answer(), None),
-        "abandon": lambda: state.abandon(flight),
+        "leave": lambda: state.leave(flight),
         "forget": state.forget,
         "take over": lambda: decide(state, hands, OTHER, True),
     }
@@ -168,7 +168,7 @@ def test_the_state_may_be_entered_again_from_a_finaliser_or_a_signal_handler(han
     state = state_in(hands, "none")
     flight = fly(state, hands)
     with state._mutex:
-        state.abandon(flight)
+        state.leave(flight)
         assert decide(state, hands, ME, False) == "lead"
 
 
@@ -199,15 +199,15 @@ def test_a_flight_knows_why(hands: Hands, phase: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize("refreshing", [None, "refresh-1"])
-@pytest.mark.parametrize("how", ["abandon", "fail", "forget", "take over", "lease"])
+@pytest.mark.parametrize("how", ["leave", "fail", "forget", "take over", "lease"])
 def test_a_flight_that_ends_with_its_refresh_token_on_the_wire_has_spent_it(
     hands: Hands, how: str, refreshing: str | None
 ) -> None:
     state = state_in(hands, "refused")
     flight = fly(state, hands)
     flight.refreshing = refreshing
-    if how == "abandon":
-        state.abandon(flight)
+    if how == "leave":
+        state.leave(flight)
     elif how == "fail":
         state.fail(flight, no_answer(), state.held)
     elif how == "forget":

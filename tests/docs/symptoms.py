@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ import requests
 import httpx_monta
 import requests_monta
 from monta_auth import RefreshPolicy, TokenSet, TokenSource
+from monta_auth._core.effects import Wait
 from monta_auth.emulator import Emulator, Fault
 from monta_auth.stores import FileStore, MemoryStore
 from requests_monta import MontaAuth
@@ -159,15 +161,17 @@ def slow_endpoint(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) 
 
 
 def late(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
-    """A leader that has begun and is not driven on: whoever waits behind it runs out of time."""
+    """A leader is not driven on, and one that took over from it neither: the third has no time."""
     source = TokenSource(
         monta.client_id,
         monta.client_secret,
         base_url=monta.base_url,
         policy=RefreshPolicy(deadline=0.05),
     )
-    leader = source._source.acquire(blocking=False)
+    leader, successor = (source._source.acquire(blocking=False) for _ in range(2))
     next(leader)
+    while isinstance(next(successor), Wait):
+        time.sleep(0.005)  # until half the deadline is over
 
     async def main() -> str:
         auth = httpx_monta.MontaAuth(source=source)
@@ -178,6 +182,7 @@ def late(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
 
     text = asyncio.run(main())
     leader.close()
+    successor.close()
     assert monta.calls == ()
     return text.replace("0.05 s", f"{RefreshPolicy().deadline:g} s")
 
