@@ -215,6 +215,7 @@ def test_a_refused_response_can_be_read_from_the_history(
     assert answer.status_code == 200
     if h.keeps_refused_responses:
         assert answer.history[0].content == PAIR
+        assert answer.history[0].elapsed.total_seconds() > 0
 
 
 @needs("authorizes_each_hop")  # aiohttp: the others look whether an idle connection lives

@@ -432,3 +432,21 @@ def test_a_pool_that_is_full_or_closed_says_nothing_of_the_endpoint(monta: Monta
             auth.token()
     assert MontaAuth(source=source).token().access_token
     assert source.status().failures == 0
+
+
+def test_responses_that_an_adapter_has_read_are_taken_as_they_are(monta: Monta) -> None:
+    """As those of recorders and of adapters that cache."""
+
+    class Reads(HTTPAdapter):
+        def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+            response = super().send(*args, **kwargs)
+            assert response.content
+            return response
+
+    session = requests.Session()
+    session.mount("http://", Reads())
+    session.auth = MontaAuth(source=monta.source(), session=session)
+    session.get(monta.url(GOOD))
+    monta.emulator.revoke_access_tokens()
+    answer = session.get(monta.url(GOOD))
+    assert (answer.status_code, answer.history[0].json()["status"]) == (200, "UNAUTHORIZED")

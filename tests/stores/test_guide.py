@@ -142,7 +142,7 @@ def test_a_client_of_your_own() -> None:
     assert repr(names["store"]) == "RedisStore(localhost:6379)"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Django can be configured only once in a process."""
     settings: Any = importlib.import_module("django.conf").settings
