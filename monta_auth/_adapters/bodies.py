@@ -60,7 +60,9 @@ class Body:
         little at first: a response that drips takes at most twice the time.
         """
         options = {"decode_content": False} if hasattr(raw, "stream") else {}
-        take, size = (raw.read1, 1 << 16) if hasattr(raw, "read1") else (raw.read, 1)
+        # What stands in for urllib3 in recordings has another `read1`.
+        is_urllib3 = hasattr(raw, "read1") and hasattr(raw, "read_chunked")
+        take, size = (raw.read1, 1 << 16) if is_urllib3 else (raw.read, 1)
         while (chunk := take(size, **options)) and self.add(chunk):
             size = min(2 * size, 1 << 16)
 

@@ -115,7 +115,7 @@ class State:
                 joined.waiting.pop(mine, None)
             held, flight = self.held, self._flight
             if flight is mine:
-                flight.touched = now  # it was handed over to us
+                mine.touched = now  # it was handed over to us
                 return mine
             phase = Phase.DEAD if held is None else held.phase(now, is_probe=is_probe)
             if flight is not None:
@@ -134,8 +134,8 @@ class State:
                     mine.after_refusal = held.dropped is Dropped.REFUSED
                     mine.reason = held.dropped.value if held.dropped else phase.name.lower()
                 self._flight = mine
-            elif verdict is self._flight:
-                self._flight.waiting[mine] = None
+            elif isinstance(verdict, Flight):
+                verdict.waiting[mine] = None
         if ended is not None:
             ended.wake()
         return verdict
