@@ -215,7 +215,9 @@ class State:
         with self._mutex:
             if self._flight is mine:
                 self._retire(mine, now)
-                self._flight = mine.pass_on(now)
+                heir = mine.pass_on(now)
+                # A collector that ran in between may have closed the heir's flow.
+                self._flight = None if heir is None or heir.over else heir
             elif self._flight is not None:
                 self._flight.waiting.pop(mine, None)
             mine.end()  # It may be nobody's, if an interrupt struck while it ended.
