@@ -16,6 +16,8 @@ from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send, Steps
 from monta_auth._core.errors import Failure
 from monta_auth._core.leader import OnToken
+from monta_auth._core.loops import INFINITE
+from monta_auth._core.policy import Spent
 from monta_auth._core.replies import Reply
 from monta_auth._core.store_protocol import Bindable, Store
 
@@ -88,7 +90,8 @@ class MontaAuth(BaseAuth):
         if not self._origins.allows(url):
             self._origins.warn_about(url)
             return await handler(request)
-        header = self._source.fresh() or await self._header(request)
+        spent = Spent()
+        header = self._source.fresh() or await self._header(request, spent)
         request.headers["Authorization"] = header
         repeatable = can_repeat(request.body)
         try:
@@ -102,7 +105,7 @@ class MontaAuth(BaseAuth):
         if not (repeatable and can_repeat(request.body)):
             return response
         await drain(response)
-        again = await self._header(request)
+        again = await self._header(request, spent)
         if again == header:
             return response  # there is no better token
         make_ready(request, response)
@@ -152,11 +155,13 @@ class MontaAuth(BaseAuth):
 
         return await self._adrive(find_application(self._source), ask)
 
-    async def _header(self, request: ClientRequest) -> str:
-        own = self._session
+    async def _header(self, request: ClientRequest, spent: Spent) -> str:
+        own, by = self._session, self._session or request.session
         lent = lent_by(request, URL(self.source.base_url)) if own is None else {}
-        flow = self._source.acquire(blocking=False)
-        return await self._run(flow, request.session if own is None else own, lent)
+        given = (by.timeout.total, by.timeout.sock_read)
+        limit = min(seconds or INFINITE for seconds in given)
+        flow = self._source.acquire(spent, blocking=False, limit=limit)
+        return await self._run(flow, by, lent)
 
     async def _run(
         self, flow: Steps[T], session: ClientSession, lent: dict[str, Any] | None = None

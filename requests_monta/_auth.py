@@ -19,6 +19,7 @@ from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, TransportFailure, is_from_signal_handler
 from monta_auth._core.leader import OnToken
+from monta_auth._core.policy import Spent
 from monta_auth._core.replies import Reply
 from monta_auth._core.secret import BearerHeader
 from monta_auth._core.store_protocol import Bindable, Store
@@ -99,16 +100,23 @@ class MontaAuth(BaseAuth, AuthBase):
         if not self._origins.allows(url):
             self._origins.warn_about(url)
             return r
-        r.headers["Authorization"] = self._source.fresh() or self._header(r)
+        header, hook = self._source.fresh(), self._hook
+        if header is None:
+            spent = Spent()
+            header = self._header(r, spent)
+            hook = Resend(self._source, self._origins, partial(self._header, spent=spent))
+        r.headers["Authorization"] = header
         hooks = r.hooks["response"]
         if hooks:
             # A request that is authorised anew keeps one hook of ours.
             hooks[:] = [hook for hook in hooks if type(hook) is not Resend]
-        hooks.append(self._hook)
+        hooks.append(hook)
         return r
 
-    def _header(self, request: requests.PreparedRequest) -> BearerHeader:
-        return self._drive(self._source.acquire(), self._send, request)
+    def _header(
+        self, request: requests.PreparedRequest, spent: Spent | None = None
+    ) -> BearerHeader:
+        return self._drive(self._source.acquire(spent), self._send, request)
 
     def token(self) -> TokenSet:
         """Return a usable token pair; fetch or renew it if that is due.

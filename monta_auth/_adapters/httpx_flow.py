@@ -13,7 +13,9 @@ from typing import Any, ClassVar, NoReturn, Protocol
 from .._core.drivers import Done, Raised, aadvance, advance, resume
 from .._core.effects import Send, Steps
 from .._core.errors import Failure, MontaAuthError, TransportFailure
+from .._core.loops import INFINITE, time_left
 from .._core.origins import Origins
+from .._core.policy import Spent
 from .._core.replies import Reply
 from .._core.secret import BearerHeader
 from .._core.source import Source
@@ -52,7 +54,11 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
             header = auth._source.fresh()
             if header is None:
                 client = auth._sync_client
-                flow.steps = auth._source.acquire(goes_on=client is not None)
+                flow.steps = auth._source.acquire(
+                    flow.spent,
+                    limit=request.extensions.get("timeout", {}).get("read") or INFINITE,
+                    goes_on=client is not None,
+                )
                 outcome: Any = None
                 while not isinstance(step := advance(flow.steps, outcome), Done):
                     if client is not None:
@@ -96,7 +102,13 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
             header = auth._source.fresh()
             if header is None:
                 client = auth._async_client
-                flow.steps = auth._source.acquire(blocking=False, goes_on=client is not None)
+                limit = request.extensions.get("timeout", {}).get("read") or INFINITE
+                flow.steps = auth._source.acquire(
+                    flow.spent,
+                    blocking=False,
+                    limit=min(limit, time_left()),
+                    goes_on=client is not None,
+                )
                 outcome: Any = None
                 while not isinstance(step := await aadvance(flow.steps, outcome), Done):
                     if client is not None:
@@ -134,6 +146,7 @@ class _Flow:
             that the request has to be sent again in any case.
         steps: what the source does to get it.
         call: the token call that is under way.
+        spent: what the request has spent on its token.
     """
 
     header: BearerHeader | None = None
@@ -149,6 +162,7 @@ class _Flow:
         self._stream = request.stream
         self._rewind = auth._library.rewinder(request.stream)
         self._calls: list[Any] = []
+        self.spent = Spent()
 
     def to_retry(self, response: Any) -> Any:
         """Return the request to send once more, or None if the response is for the caller."""

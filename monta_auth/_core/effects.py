@@ -98,7 +98,7 @@ class Turn:
     """The turn of one leader: it asks for effects, and looks at the flight again after each.
 
     Args:
-        deadline: until when its caller can wait, on the monotonic clock.
+        deadline: until when its caller can wait, on the monotonic clock; `seconds` from now.
         goes_on: whether its driver can go on after a token call that failed. In httpx's own
             pipeline an exception ends the request.
 
@@ -108,6 +108,7 @@ class Turn:
     def __init__(self, flight: Flight, clock: Clock, deadline: float, goes_on: bool = True) -> None:
         self.flight = flight
         self.deadline = deadline
+        self.seconds = deadline - clock.monotonic()
         self.goes_on = goes_on
         self._clock = clock
 

@@ -28,6 +28,7 @@ class Flight:
         touched: when the leader last showed a sign of life, on the monotonic clock.
         refreshing: the refresh token that is on the wire, or None. If the flight ends
             while it is, nobody knows whether the token still works.
+        is_minting: whether a call with the credentials is on the wire.
         lost: token calls whose broken connection ended their leader's request.
         waiting: the flights of those who wait for this one, in the order in which they came.
         successor: the flight that took its place, if it ended without an outcome.
@@ -43,6 +44,7 @@ class Flight:
         self.reason = "start"
         self.after_refusal = False
         self.refreshing: str | None = None
+        self.is_minting = False
         self.lost = 0
         self.waiting: dict[Flight, None] = {}
         self.successor: Flight | None = None

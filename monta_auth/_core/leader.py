@@ -11,6 +11,7 @@ from .effects import Call, Steps, Turn
 from .errors import Failure, MontaAuthError, TransportFailure, in_words
 from .flight import Flight, Superseded
 from .held_pair import HeldPair
+from .policy import LIVING_LIMIT
 from .renewal import Obtained, Outcome, Renewal
 from .state import State
 from .terms import Terms
@@ -38,11 +39,15 @@ class Leader:
 
     def lead(self, flight: Flight, deadline: float, goes_on: bool) -> Steps[HeldPair | None]:
         """Renew; return what was installed, or None if that failed or was taken from us."""
-        state = self._state
+        state, policy = self._state, self._terms.policy
         started = self._terms.clock.monotonic()
+        held = state.held
+        left = 0.0 if held is None or held.dropped is not None else held.expires - started
+        if goes_on and left >= policy.deadline:
+            deadline = min(deadline, started + LIVING_LIMIT)
         was_down = state.failures.in_a_row > 0
         turn = Turn(flight, self._terms.clock, deadline, goes_on)
-        renewal = Renewal(self._terms, turn, state.held)
+        renewal = Renewal(self._terms, turn, held)
         visit = renewal.visit
         outcome: Outcome = None
         installed: HeldPair | None = None
@@ -84,11 +89,13 @@ class Leader:
         So is a connection that broke in httpx's own pipeline, where an exception ends the request
         and the call cannot be tried again: as often as it would have been.
         """
-        flight = turn.flight
+        flight, policy = turn.flight, self._terms.policy
+        if failure.kind == "timeout" and turn.seconds < min(policy.deadline, LIVING_LIMIT):
+            return True  # It had waited before, and came with too little time.
         if failure.own or turn.goes_on or failure.kind == "timeout" or not flight.waiting:
             return failure.own
         flight.lost += 1
-        return flight.lost < self._terms.policy.attempts
+        return flight.lost < policy.attempts
 
     def _announce(self) -> Steps[None]:
         while self._unannounced and self._on_token is not None:

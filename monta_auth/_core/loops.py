@@ -21,6 +21,18 @@ def in_trio() -> bool:
     return sniffio is not None and sniffio.thread_local.name == "trio"
 
 
+INFINITE = float("inf")
+
+
+def time_left() -> float:
+    """Seconds until the running task is cancelled, as far as its library tells (trio does)."""
+    if not in_trio():
+        return INFINITE
+    import trio
+
+    return trio.current_effective_deadline() - trio.current_time()
+
+
 #: asyncio itself refers to its tasks only weakly.
 _tasks: set[object] = set()
 

@@ -34,6 +34,14 @@ FAILURE_FIRST, FAILURE_LONGEST, FAILURE_ASKED = 0.5, 5.0, 60.0
 #: How long refused credentials are remembered: doubling from the first to the longest.
 REFUSAL_FIRST, REFUSAL_LONGEST = 5.0, 300.0
 LONGEST_COOLDOWN = 300.0
+#: While the held token lives, nobody waits longer for another one.
+LIVING_LIMIT = 3.0
+#: The pause before an early renewal, once several token calls in a row brought no response.
+PAUSE_LONGEST = 60.0
+#: Pause before a mint, after two or more in a row whose callers left: doubling.
+ABANDONED_FIRST, ABANDONED_LONGEST = 2.0, 60.0
+#: Renewals that one request may lead: another one would not help it.
+RENEWALS = 2
 #: Life of an access token whose expiry cannot be read or makes no sense: short enough to
 #: notice a revocation soon, long enough not to renew at every request.
 UNKNOWN_LIFE = 300.0
@@ -74,7 +82,8 @@ class RefreshPolicy(Frozen):
         mandatory: so long before expiry everybody waits for the renewal; at most 5 % of the life.
             30 s lets a request that was just sent arrive in time.
         deadline: what one request may spend on its token: tries, sleeps, waits and store locks
-            together. 10 s is below the usual 30 s limit of web servers and load balancers.
+            together, also if it is refused or redirected. 10 s is below the usual 30 s limit of
+            web servers and load balancers. While the held token lives, 3 s.
         attempts: calls to an auth endpoint in one renewal when it answers 429 or 5xx. Three
             leave seven of the ten calls a minute to the requests.
         sleep_limit: sleep between these attempts, in all. A server that asks for a longer pause
@@ -180,6 +189,23 @@ class Clock:
 SYSTEM_CLOCK = Clock()
 
 
+def doubled(first: float, step: int, longest: float) -> float:
+    """Seconds of the pause number `step` (from 0)."""
+    return min(first * 2.0 ** min(step, 16), longest)
+
+
 def backoff(step: int, first: float, longest: float, luck: float) -> float:
-    """Seconds of the pause number `step` (from 0): doubling, plus up to a quarter of jitter."""
-    return min(first * 2.0 ** min(step, 16), longest) * (1.0 + luck / 4.0)
+    """As `doubled`, plus up to a quarter of jitter."""
+    return doubled(first, step, longest) * (1.0 + luck / 4.0)
+
+
+class Spent:
+    """What one request has spent on its token so far, also if it was refused meanwhile.
+
+    Attributes:
+        seconds: of waiting for tokens; its own sending does not count.
+        renewals: that it led.
+    """
+
+    seconds = 0.0
+    renewals = 0

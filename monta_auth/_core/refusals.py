@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import copy
 
-from .errors import Failure, InvalidCredentialsError
+from .errors import Failure, InvalidCredentialsError, TransportFailure
 from .held_pair import Dropped, HeldPair
 from .policy import (
+    ABANDONED_FIRST,
+    ABANDONED_LONGEST,
     FAILURE_ASKED,
     FAILURE_FIRST,
     FAILURE_LONGEST,
     LONGEST_COOLDOWN,
+    PAUSE_LONGEST,
     REFUSAL_FIRST,
     REFUSAL_LONGEST,
     backoff,
+    doubled,
 )
 
 
@@ -53,31 +57,58 @@ class RefusedCredentials:
 
 
 class Failures:
-    """Remembers the last renewal that failed, for a time that doubles.
+    """Remembers the last renewal that failed, for a time that doubles, and when to try again.
+
+    Args:
+        pause: seconds before a renewal that is early; see `RefreshPolicy`.
 
     Attributes:
         last: a template of its failure (raise a copy), None after a success.
         in_a_row: how many renewals have failed since the last success.
         until: until when it is handed out again, on the monotonic clock.
+        pause_until: until when nobody renews early (advisory).
+        rest_until: until when nobody renews although all would wait (mandatory).
+        mint_after: earliest moment of the next mint, where the last ones were abandoned.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
         self.clear()
 
     def clear(self) -> None:
         self.last: Failure | None = None
         self.in_a_row = 0
-        self.until = float("-inf")
+        self.until = self.pause_until = self.rest_until = self.mint_after = float("-inf")
+        self._timeouts = self._abandoned = 0
 
-    def add(self, failure: Failure, now: float, luck: float) -> float:
-        """Remember a failure; return for how many seconds."""
+    def pause(self, now: float) -> None:
+        self.pause_until = now + self._pause
+
+    def add(self, failure: Failure, now: float, luck: float, *, lives: bool) -> None:
+        """Remember a failure.
+
+        Args:
+            lives: whether the held token can be used meanwhile.
+        """
         delay = backoff(self.in_a_row, FAILURE_FIRST, FAILURE_LONGEST, luck)
         if failure.retry_after is not None:
             delay = max(delay, min(failure.retry_after, FAILURE_ASKED))
         self.last = failure
         self.in_a_row += 1
         self.until = now + delay
-        return delay
+        is_silent = isinstance(failure, TransportFailure) and failure.kind == "timeout"
+        self._timeouts = self._timeouts + 1 if is_silent and lives else 0
+        pause = self._pause
+        if self._timeouts > 1:
+            pause = max(pause, doubled(pause, self._timeouts - 1, PAUSE_LONGEST))
+        self.pause_until = self.rest_until = now + max(delay, pause)
+
+    def abandon_mint(self, now: float) -> None:
+        """Its caller left while a mint was under way: that call counted for nothing."""
+        self._abandoned += 1
+        if self._abandoned > 1:
+            delay = doubled(ABANDONED_FIRST, self._abandoned - 2, ABANDONED_LONGEST)
+            self.mint_after = now + delay
 
 
 class Refusals:

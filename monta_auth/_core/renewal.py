@@ -185,6 +185,7 @@ class Renewal:
         refused = self._terms.refusals.credentials
         digest = credentials.digest(secret)
         refused.check(digest, self._clock.monotonic())
+        yield from self._calm_down()
         request = mint_request(self._terms.base_url, credentials.client_id, secret)
         try:
             reply = yield from self._exchange(request)
@@ -199,6 +200,20 @@ class Renewal:
             request.wipe()
         refused.add(digest, error, self._clock.monotonic())
         return error
+
+    def _calm_down(self) -> Steps[None]:
+        """Wait, where callers with too little time would use up the quota with mints."""
+        now, after = self._clock.monotonic(), self._terms.failures.mint_after
+        if now < after:
+            yield from self._turn.sleep(min(after, self._turn.deadline) - now)
+        if after >= self._turn.deadline:
+            raise TransportFailure(
+                "the callers of the last token calls left before the response came; "
+                f"the next one is made in {after - self._turn.deadline:.0f} s",
+                "timeout",
+                sent=False,
+                own=True,
+            )
 
     def _secret(self) -> Steps[str | MontaAuthError]:
         """Return the secret, or why there is none."""
@@ -234,12 +249,15 @@ class Renewal:
             self._sent_at = self._clock.monotonic()
             left = deadline - self._sent_at
             if left <= 0:
-                raise TransportFailure("no time is left for a token call", "timeout", sent=False)
-            flight.refreshing = refresh_token
+                text = "no time is left for a token call"
+                raise TransportFailure(text, "timeout", sent=False, own=True)
+            flight.refreshing, flight.is_minting = refresh_token, refresh_token is None
             error: Failure
             try:
                 reply = yield from self._turn.send(request, left)
+                flight.is_minting = False
             except TransportFailure as failure:
+                flight.is_minting = failure.own and failure.sent
                 if not failure.sent:
                     flight.refreshing = None
                 if not self._may_repeat(failure, refresh_token):

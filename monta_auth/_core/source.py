@@ -7,16 +7,17 @@ import logging
 import os
 import threading
 import weakref
+from typing import NoReturn
 
 from .credentials import ClientSecret, find_credentials
 from .drivers import advance, is_async, needs_async
 from .effects import Steps, Wait
 from .errors import ConfigurationError, TransportFailure
 from .flight import Flight
-from .held_pair import HeldPair, hold_old
+from .held_pair import Dropped, HeldPair, hold_old
 from .leader import Leader, OnToken
 from .origins import Origins, clean_base_url
-from .policy import SYSTEM_CLOCK, Clock, RefreshPolicy
+from .policy import LIVING_LIMIT, RENEWALS, SYSTEM_CLOCK, Clock, RefreshPolicy, Spent
 from .secret import BearerHeader
 from .state import State, Status
 from .store_protocol import Bindable, Store
@@ -80,6 +81,7 @@ class Source:
             clock,
             self._store,
             self._state.refusals,
+            self._state.failures,
         )
         self._leader = Leader(self._terms, self._state, on_token)
         if token is not None:
@@ -100,11 +102,17 @@ class Source:
         return held.header if held is not None and self._monotonic() < held.advisory_at else None
 
     def acquire(
-        self, *, blocking: bool = True, limit: float = float("inf"), goes_on: bool = True
+        self,
+        spent: Spent | None = None,
+        *,
+        blocking: bool = True,
+        limit: float = float("inf"),
+        goes_on: bool = True,
     ) -> Steps[BearerHeader]:
         """A flow that returns an ``Authorization`` header; `drive` or `adrive` runs it.
 
         Args:
+            spent: by the request before; the policy's deadline holds for all of it.
             blocking: whether the driver blocks its thread while it performs an effect.
             limit: seconds that the caller has for a token call, as far as its adapter knows.
             goes_on: whether it can go on after a token call that failed; see `Turn`.
@@ -112,7 +120,7 @@ class Source:
         Raises:
             MontaAuthError: no token can be had; TransportFailure if the network is why.
         """
-        held = yield from self._obtain(blocking, limit, goes_on)
+        held = yield from self._obtain(spent or Spent(), blocking, limit, goes_on)
         return held.header
 
     def refuse(
@@ -155,7 +163,7 @@ class Source:
 
     def pair(self, *, blocking: bool = True) -> Steps[TokenSet]:
         """As `acquire`; returns the pair that the header is made of, and renews it earlier."""
-        held = yield from self._obtain(blocking, is_probe=True)
+        held = yield from self._obtain(Spent(), blocking, is_probe=True)
         return held.pair
 
     def held_pair(self) -> TokenSet | None:
@@ -188,6 +196,7 @@ class Source:
 
     def _obtain(
         self,
+        spent: Spent,
         blocking: bool,
         limit: float = float("inf"),
         goes_on: bool = True,
@@ -195,15 +204,17 @@ class Source:
     ) -> Steps[HeldPair]:
         if blocking and self._only_async is not None:
             raise ConfigurationError(needs_async(self._only_async))
-        deadline = self._monotonic() + self.policy.deadline
+        began = self._monotonic()
+        deadline = began + self.policy.deadline - spent.seconds
         mine = Flight(threading.get_ident(), 0.0, limit)
         joined: Flight | None = None
+        installed: HeldPair | None = None
         # An interrupt may strike anywhere, also just after a flight began.
         try:
             while True:
                 now = self._monotonic()
-                if joined is not None and now >= deadline:
-                    return self._usable_or_late(joined)
+                if joined is not None and now >= self._patience(now, began, deadline):
+                    return self._state.usable(now) or self._late(joined)
                 if mine.over:
                     mine = Flight(threading.get_ident(), now, limit)
                 verdict = self._state.decide(now, mine, joined, blocking, is_probe)
@@ -213,27 +224,35 @@ class Source:
                     raise copy.copy(verdict)
                 joined = verdict
                 if verdict is mine:
+                    is_dropped = installed and installed.dropped is Dropped.INVALIDATED
+                    if installed and is_dropped and spent.renewals >= RENEWALS:
+                        return installed  # on_token drops each token: so it would the next one.
+                    spent.renewals += 1
                     installed = yield from self._leader.lead(mine, deadline, goes_on)
                     # Looked at again: on_token may have taken its time.
                     if installed is self._state.held and installed and installed.dropped is None:
                         return installed
                 else:
-                    silent = verdict.touched + self._state.patience() - now
-                    yield Wait(verdict, max(0.0, min(deadline - now, silent)))
+                    until = self._patience(now, began, deadline)
+                    silent = verdict.touched + self._state.patience()
+                    yield Wait(verdict, max(0.0, min(until, silent) - now))
         except TransportFailure as failure:
             held = self._state.usable(self._monotonic())
             if held is None or not failure.own:
                 raise
             return held
         finally:
+            spent.seconds += self._monotonic() - began
             if not mine.over or mine.wakers:
                 self._state.leave(mine)
 
-    def _usable_or_late(self, joined: Flight) -> HeldPair:
-        """The end of a caller whose time is up: the token if it lives, else why there is none."""
-        held = self._state.usable(self._monotonic())
-        if held is not None:
-            return held
+    def _patience(self, now: float, began: float, deadline: float) -> float:
+        """Until when a caller waits for another one: not for long while the token lives."""
+        lives = self._state.usable(now) is not None
+        return min(deadline, began + LIVING_LIMIT) if lives else deadline
+
+    def _late(self, joined: Flight) -> NoReturn:
+        """The end of a caller whose time is up: raise why there is no token."""
         failure = joined.outcome()
         if failure is not None:
             raise copy.copy(failure)

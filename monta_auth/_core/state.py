@@ -19,8 +19,6 @@ from .policy import LEADER_LEASE, Clock, RefreshPolicy
 from .refusals import Failures, Refusals
 from .token_calls import Kind
 
-_NEVER = float("-inf")
-
 Counted = Kind | Literal["failure"]
 Verdict = HeldPair | Flight | Failure
 
@@ -79,10 +77,7 @@ class State:
         self._flight: Flight | None = None
         self.held: HeldPair | None = None
         self.refusals = Refusals(policy.cooldown)
-        self.failures = Failures()
-        # Until when nobody renews early (advisory), and although all would wait (mandatory).
-        self._pause_until = _NEVER
-        self._rest_until = _NEVER
+        self.failures = Failures(policy.pause)
         # Whether a caller has taken over since the last pair or failure.
         self._has_taken_over = False
         self.last_renewal: float | None = None
@@ -151,8 +146,8 @@ class State:
                 return self.failures.last
             return flight
         if phase is Phase.MANDATORY:
-            return held if flight is None and now < self._rest_until else flight
-        is_due = phase is Phase.ADVISORY and flight is None and now >= self._pause_until
+            return held if flight is None and now < self.failures.rest_until else flight
+        is_due = phase is Phase.ADVISORY and flight is None and now >= self.failures.pause_until
         return None if is_due else held
 
     def patience(self) -> float:
@@ -183,7 +178,7 @@ class State:
                 self.refusals.strike()
             self.failures.clear()
             if held.phase(now) is not Phase.FRESH:
-                self._pause_until = now + self._policy.pause
+                self.failures.pause(now)
             if kind is not None:
                 self.counts[kind] += 1
             self.last_renewal = self._clock.wall()
@@ -205,8 +200,8 @@ class State:
                 if held is not None:
                     self.held = held
                 self.counts["failure"] += 1
-                delay = self.failures.add(failure, now, self._clock.random())
-                self._pause_until = self._rest_until = now + max(delay, self._policy.pause)
+                lives = self.usable(now) is not None
+                self.failures.add(failure, now, self._clock.random(), lives=lives)
         flight.wake()
 
     def leave(self, mine: Flight) -> None:
@@ -215,6 +210,8 @@ class State:
         with self._mutex:
             if self._flight is mine:
                 self._retire(mine, now)
+                if mine.is_minting:
+                    self.failures.abandon_mint(now)
                 heir = mine.pass_on(now)
                 # A collector that ran in between may have closed the heir's flow.
                 self._flight = None if heir is None or heir.over else heir
@@ -226,7 +223,7 @@ class State:
     def _retire(self, flight: Flight, now: float, failure: Failure | None = None) -> None:
         self._flight = None
         flight.end(failure)
-        self._pause_until = now + self._policy.pause
+        self.failures.pause(now)
         if flight.refreshing is not None:
             self.refusals.spent_refresh_tokens.add(flight.refreshing)
 
@@ -255,7 +252,6 @@ class State:
             self.invalidate()
             self.held = None
             self.failures.clear()
-            self._rest_until = self._pause_until = _NEVER
             self.refusals.credentials.clear()
             self.refusals.headers.clear()
         if ended is not None:
@@ -266,7 +262,8 @@ class State:
     def next_try(self, now: float) -> float:
         """Earliest moment of the next token call."""
         held = self.usable(now)
-        return self.failures.until if held is None else max(held.advisory_at, self._pause_until)
+        failures = self.failures
+        return failures.until if held is None else max(held.advisory_at, failures.pause_until)
 
     def status(self) -> Status:
         now, wall = self._clock.monotonic(), self._clock.wall()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .credentials import Credentials
 from .policy import Clock, RefreshPolicy
-from .refusals import Refusals
+from .refusals import Failures, Refusals
 from .store_protocol import Store
 
 
@@ -15,7 +15,7 @@ class Terms:
         base_url: without a slash at its end.
         credentials: None if a token pair is all there is.
         store: where pairs are kept beside memory, if anywhere.
-        refusals: what renewals remember among themselves.
+        refusals, failures: what renewals remember among themselves.
 
     Attributes:
         jitter: 0 to 1, this source's own share of random spreads.
@@ -30,6 +30,7 @@ class Terms:
         clock: Clock,
         store: Store | None,
         refusals: Refusals,
+        failures: Failures,
     ) -> None:
         self.base_url = base_url
         self.credentials = credentials
@@ -37,5 +38,6 @@ class Terms:
         self.clock = clock
         self.store = store
         self.refusals = refusals
+        self.failures = failures
         self.jitter = clock.random()
         self.clear_store = False

@@ -11,10 +11,12 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from monta_auth import InvalidTokenResponseError, RefreshPolicy
+from monta_auth._core.source import Source
 from monta_auth.emulator import Fault
 
 from .contract import Harness
@@ -250,3 +252,20 @@ def test_a_401_on_a_connection_that_closes_is_retried_on_another(h: Harness, raw
     assert client.get(base_url + GOOD).status_code == 200
     assert client.get(base_url + GOOD).status_code == 200
     assert len([request for request in seen if request.startswith(b"POST")]) == 2
+
+
+def test_a_cold_start_and_a_401_share_one_deadline(
+    h: Harness, monta: Monta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent: list[object] = []
+    acquire = Source.acquire
+
+    def note(self: Source, *args: Any, **settings: Any) -> Any:
+        spent.extend(args)
+        return acquire(self, *args, **settings)
+
+    monkeypatch.setattr(Source, "acquire", note)
+    monta.emulator.inject(Fault(status=401), path=GOOD)
+    assert h.open(h.auth(source=monta.source())).get(monta.url(GOOD)).status_code == 200
+    first, second = spent
+    assert first is second is not None

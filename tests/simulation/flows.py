@@ -12,7 +12,7 @@ from typing import Any
 from monta_auth import TokenSet
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
-from monta_auth._core.policy import Clock
+from monta_auth._core.policy import Clock, Spent
 from monta_auth._core.replies import Reply
 from monta_auth._core.source import Source
 
@@ -121,7 +121,8 @@ class Caller:
         blocking: bool = False,
         flow: Generator[Any, Any, Any] | None = None,
     ) -> None:
-        self.flow = source.acquire(blocking=blocking) if flow is None else flow
+        self.spent = Spent()
+        self.flow = source.acquire(self.spent, blocking=blocking) if flow is None else flow
         self.effect: Any = None
         self.result: str | None = None
         self.error: BaseException | None = None

@@ -22,8 +22,8 @@ from monta_auth._core import source as _source
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.flight import Flight
-from monta_auth._core.held_pair import Phase
-from monta_auth._core.policy import LEADER_LEASE
+from monta_auth._core.held_pair import Dropped, Phase
+from monta_auth._core.policy import LEADER_LEASE, RENEWALS
 from monta_auth._core.replies import Reply
 from monta_auth._core.source import Source
 from monta_auth.stores import MemoryStore
@@ -399,8 +399,11 @@ class World:
                 flow.retry_sleep += effect.seconds
         if isinstance(effect, Send):
             self._look_at_send(flow, index, effect)
-        if flow.result is not None:
-            held = state.held
+        held = state.held
+        is_dropped = held is None or held.dropped is Dropped.INVALIDATED
+        # Where somebody dropped both of its pairs before it could use them, it goes on with one.
+        is_worn = is_dropped and flow.spent.renewals == RENEWALS
+        if flow.result is not None and not is_worn:
             assert held is not None
             assert flow.result == held.header, "a header that the source does not hold"
             # A reply that took longer than its token lives brings a dead one.

@@ -1,0 +1,262 @@
+"""What one request may spend on its token, and how long the next renewal waits after silence."""
+
+from __future__ import annotations
+
+import pytest
+
+from monta_auth import RefreshPolicy
+from monta_auth._core.errors import TransportFailure
+from monta_auth._core.policy import Spent
+from monta_auth._core.source import Source
+
+from ..simulation.flows import (
+    ADVISORY,
+    DEAD,
+    HOUR,
+    MANDATORY,
+    Caller,
+    Hands,
+    error_reply,
+    hold,
+    make_source,
+    no_answer,
+    no_connection,
+    pair_reply,
+    refuse,
+)
+
+
+@pytest.fixture
+def source(hands: Hands) -> Source:
+    """One that holds nothing yet."""
+    return make_source(hands)
+
+
+@pytest.fixture
+def holder(hands: Hands) -> Source:
+    """One that holds pair 1, just born."""
+    source = make_source(hands)
+    hold(hands, source)
+    return source
+
+
+def silence(hands: Hands, caller: Caller) -> Caller:
+    """Nothing comes until the call's own limit."""
+    hands.advance(caller.effect.timeout)
+    return caller.resume(TransportFailure("read timed out", "timeout"))
+
+
+def cut_short(caller: Caller) -> Caller:
+    """The caller's own timeout ends the call."""
+    return caller.resume(TransportFailure("read timed out", "timeout", own=True))
+
+
+# --- one deadline for all of a request
+
+
+def test_a_request_that_comes_back_has_what_is_left_of_its_deadline(
+    hands: Hands, source: Source
+) -> None:
+    """A cold start, and then a 401: together they get the policy's deadline."""
+    caller = Caller(source)
+    hands.advance(7)
+    caller.resume(pair_reply(hands, 1))
+    hands.advance(100)  # the request itself, which does not count
+    assert refuse(source)
+    again = Caller(source, flow=source.acquire(caller.spent))
+    assert again.effect.timeout == pytest.approx(3.0)
+
+
+def test_time_that_waiting_took_counts_as_well(hands: Hands, source: Source) -> None:
+    leader, waiter = Caller(source), Caller(source)
+    hands.advance(4)
+    leader.resume(pair_reply(hands, 1))
+    waiter.resume(None)
+    assert (waiter.token, waiter.spent.seconds, waiter.spent.renewals) == ("access-1", 4.0, 0)
+
+
+@pytest.mark.parametrize("verb", ["invalidate", "forget"])
+def test_a_request_leads_two_renewals_at_most_though_on_token_drops_each_pair(
+    hands: Hands, verb: str
+) -> None:
+    source = make_source(hands, on_token=lambda pair: getattr(source, verb)())
+    caller = Caller(source).resume(pair_reply(hands, 1)).call()
+    assert caller.wants in ("mint", "refresh")
+    assert caller.resume(pair_reply(hands, 2)).call().token == "access-2"
+
+
+def test_too_little_time_says_nothing_of_the_endpoint(hands: Hands, source: Source) -> None:
+    """A request that has spent nearly all of its deadline fails alone."""
+    spent = Spent()
+    spent.seconds = 9.0
+    hurried, other = Caller(source, flow=source.acquire(spent)), Caller(source)
+    assert silence(hands, hurried).wants == "failed"
+    assert source.status().failures == 0
+    assert other.resume(None).wants == "mint"
+
+
+# --- 3 s while the token lives
+
+
+def test_while_the_token_lives_nobody_waits_longer_than_three_seconds(
+    hands: Hands, holder: Source
+) -> None:
+    hands.advance(MANDATORY)
+    leader, waiter = Caller(holder), Caller(holder)
+    assert leader.effect.timeout == waiter.effect.seconds == 3.0
+    hands.advance(3)
+    assert waiter.resume(None).token == "access-1"
+    leader.resume(TransportFailure("read timed out", "timeout"))
+    assert leader.token == "access-1"
+
+
+def test_after_these_three_seconds_the_request_sends_nothing_and_the_next_renewal_mints(
+    hands: Hands, holder: Source
+) -> None:
+    hands.advance(ADVISORY)
+    caller = Caller(holder)
+    assert caller.wants == "refresh"
+    assert silence(hands, caller).token == "access-1"
+    hands.advance(10)
+    assert Caller(holder).wants == "mint"
+
+
+@pytest.mark.parametrize(
+    ("before_expiry", "limit"), [(10.0, 3.0), (9.9, 10.0), (1.0, 10.0)], ids=str
+)
+def test_a_renewal_close_to_expiry_may_take_the_full_deadline(
+    hands: Hands, holder: Source, before_expiry: float, limit: float
+) -> None:
+    hands.advance(HOUR - before_expiry)
+    assert Caller(holder).effect.timeout == limit
+
+
+def test_in_httpxs_own_pipeline_a_call_keeps_the_full_deadline(
+    hands: Hands, holder: Source
+) -> None:
+    """To cut it off would fail the request."""
+    hands.advance(ADVISORY)
+    caller = Caller(holder, flow=holder.acquire(goes_on=False))
+    assert caller.effect.timeout == 10.0
+
+
+def test_a_shorter_deadline_of_the_policy_holds(hands: Hands) -> None:
+    source = make_source(hands, policy=RefreshPolicy(deadline=2.0))
+    hold(hands, source)
+    hands.advance(ADVISORY)
+    assert silence(hands, Caller(source)).token == "access-1"
+    assert source.status().failures == 1
+
+
+# --- pauses after silence
+
+
+def test_while_the_token_lives_the_pause_doubles_to_a_minute_from_the_second_silence_on(
+    hands: Hands,
+) -> None:
+    source = make_source(hands, policy=RefreshPolicy(advisory=1000.0))
+    hold(hands, source)
+    hands.advance(HOUR - 700.0)
+    pauses: list[float] = []
+    for _ in range(5):
+        silence(hands, Caller(source))
+        moment = hands.now
+        while (caller := Caller(source)).wants == "done":
+            hands.advance(0.5)
+        pauses.append(hands.now - moment)
+        caller.close()
+        hands.advance(10)
+    assert pauses == [10.0, 20.0, 40.0, 60.0, 60.0]
+
+
+@pytest.mark.parametrize("end", [no_connection, lambda: error_reply(500)], ids=["refused", "500"])
+def test_another_failure_ends_the_doubling(hands: Hands, holder: Source, end: object) -> None:
+    failures = holder._state.failures
+    late = TransportFailure("", "timeout")
+    for _ in range(3):
+        failures.add(late, 0.0, 0.0, lives=True)
+    assert failures.pause_until == 40.0
+    failures.add(TransportFailure("", "connect", sent=False), 0.0, 0.0, lives=True)
+    assert failures.pause_until == 10.0
+    failures.add(late, 0.0, 0.0, lives=True)
+    assert failures.pause_until == 10.0
+
+
+# --- cold starts whose callers leave
+
+
+def abandon(caller: Caller, how: str) -> None:
+    if how == "cancelled":
+        caller.close()
+    else:
+        assert cut_short(caller).wants == "failed"
+
+
+@pytest.mark.parametrize("how", ["cancelled", "its own shorter timeout"])
+def test_after_two_abandoned_mints_the_next_ones_wait_from_two_seconds_doubling_to_a_minute(
+    hands: Hands, source: Source, how: str
+) -> None:
+    abandon(Caller(source), how)
+    waits: list[float] = []
+    for _ in range(7):
+        caller = Caller(source)
+        assert caller.wants == "mint"
+        abandon(caller, how)
+        waits.append(round(source._state.failures.mint_after - hands.now, 3))
+        hands.advance(waits[-1])
+    assert waits == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+def test_callers_wait_for_the_next_mint_within_their_deadlines(
+    hands: Hands, source: Source
+) -> None:
+    for _ in range(2):
+        Caller(source).close()
+    caller = Caller(source)
+    assert caller.sleep == 2.0
+    hands.advance(2)
+    assert caller.resume(None).wants == "mint"
+    assert caller.resume(pair_reply(hands, 1)).token == "access-1"
+    assert source._state.failures.mint_after < 0  # a success ends it
+
+
+def test_a_caller_whose_deadline_is_too_short_is_told_when_the_next_mint_is(
+    hands: Hands, source: Source
+) -> None:
+    for _ in range(5):
+        caller = Caller(source)
+        if caller.wants == "sleep":
+            hands.advance(caller.sleep)
+            caller.resume(None)
+        caller.close()
+    caller = Caller(source)
+    hands.advance(caller.sleep)
+    assert caller.resume(None).wants == "failed"
+    assert "the next one is made in 6 s" in str(caller.error)
+    assert source.status().failures == 0
+
+
+def test_callers_that_leave_while_they_wait_for_the_next_mint_do_not_count(
+    hands: Hands, source: Source
+) -> None:
+    for _ in range(2):
+        Caller(source).close()
+    until = source._state.failures.mint_after
+    for _ in range(5):
+        caller = Caller(source)
+        assert caller.wants == "sleep"
+        caller.close()
+    assert source._state.failures.mint_after == until
+
+
+@pytest.mark.parametrize("outcome", [no_answer, no_connection, lambda: error_reply(400)])
+def test_a_mint_that_failed_was_not_abandoned(
+    hands: Hands, source: Source, outcome: object
+) -> None:
+    for _ in range(3):
+        caller = Caller(source)
+        while caller.wants in ("mint", "sleep"):
+            is_mint = caller.wants == "mint"
+            caller.resume(outcome() if is_mint else None)  # type: ignore[operator]
+        hands.advance(DEAD)
+    assert source._state.failures.mint_after < 0
