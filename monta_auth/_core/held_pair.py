@@ -46,6 +46,7 @@ class HeldPair:
     Attributes:
         header: the ``Authorization`` header of its access token.
         dropped: why its access token is not used any more, if that is so.
+        ready_until: until when a request uses it without a further look.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class HeldPair:
         mandatory = min(policy.mandatory, self._full_life * MANDATORY_SHARE)
         self.mandatory_at = self.expires - mandatory
         self.advisory_at = self.expires - max(advisory, mandatory)
-        self.probe_at = self.advisory_at
+        self.probe_at = self.ready_until = self.advisory_at
         if policy.advisory:
             self.probe_at -= min(PROBE_LEAD, self._full_life * PROBE_SHARE)
 
@@ -91,9 +92,22 @@ class HeldPair:
         return Phase.ADVISORY if is_early else Phase.FRESH
 
     def drop(self, why: Dropped) -> None:
-        """Have its access token used no more, from the next look at `advisory_at` on."""
+        """Have its access token used no more."""
         self.dropped = why
-        self.advisory_at = self.probe_at = float("-inf")
+        self.ready_until = float("-inf")
+
+    def hold_back(self) -> None:
+        """Let no request use it in passing, until it is shown: somebody has to be told of it."""
+        self.ready_until = float("-inf")
+
+    def show(self) -> None:
+        """Undo `hold_back`."""
+        if self.dropped is None:
+            self.ready_until = self.advisory_at
+
+    @property
+    def is_held_back(self) -> bool:
+        return self.ready_until < self.advisory_at
 
     def refresh_token(self, now: float) -> str | None:
         """The refresh token, while it lives; whether it was spent is the source's to know."""

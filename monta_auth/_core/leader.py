@@ -27,18 +27,31 @@ class Leader:
 
     Args:
         on_token: called once with each pair that was obtained, after it is in use.
+
+    Attributes:
+        unannounced: pairs that on_token was not called with yet. If their leader was cancelled
+            before, the next request calls it.
     """
 
     def __init__(self, terms: Terms, state: State, on_token: OnToken | None) -> None:
         self._terms = terms
         self._state = state
         self._on_token = on_token
-        # Pairs that on_token was not called with yet: a leader may be cancelled before it is.
-        self._unannounced: deque[TokenSet] = deque()
+        self.unannounced: deque[HeldPair] = deque()
         self._store_is_down = False
 
     def lead(self, flight: Flight, deadline: float, goes_on: bool) -> Steps[HeldPair | None]:
         """Renew; return what was installed, or None if that failed or was taken from us."""
+        try:
+            installed = yield from self._renew(flight, deadline, goes_on)
+        except BaseException:
+            for held in list(self.unannounced):
+                held.hold_back()  # The next request calls on_token.
+            raise
+        yield from self.announce()
+        return installed
+
+    def _renew(self, flight: Flight, deadline: float, goes_on: bool) -> Steps[HeldPair | None]:
         state, policy = self._state, self._terms.policy
         started = self._terms.clock.monotonic()
         held = state.held
@@ -63,7 +76,7 @@ class Leader:
                 if outcome is not None and state.install(flight, outcome.held, outcome.kind):
                     installed = outcome.held
                     if isinstance(outcome, Obtained) and self._on_token is not None:
-                        self._unannounced.append(installed.pair)
+                        self.unannounced.append(installed)
         except Superseded:
             pass
         except (MontaAuthError, TransportFailure) as error:
@@ -78,7 +91,6 @@ class Leader:
             self._record(flight, renewal, started, installed, failure, was_down)
         if visit is not None:
             yield from visit.release()
-        yield from self._announce()
         if own is not None:
             raise own
         return installed
@@ -97,14 +109,21 @@ class Leader:
         flight.lost += 1
         return flight.lost < policy.attempts
 
-    def _announce(self) -> Steps[None]:
-        while self._unannounced and self._on_token is not None:
+    def announce(self) -> Steps[None]:
+        """Call on_token with each pair that it was not called with yet."""
+        while self.unannounced and self._on_token is not None:
             try:
-                pair = self._unannounced.popleft()
+                held = self.unannounced.popleft()
             except IndexError:  # pragma: no cover - another thread was faster by a hair
                 return
+            held.show()
             try:
-                yield Call(self._on_token, pair, finish=True)
+                yield Call(self._on_token, held.pair, finish=True)
+            except TransportFailure:
+                # In httpx's own pipeline nothing is done for a request that has failed.
+                held.hold_back()
+                self.unannounced.appendleft(held)
+                return
             except Exception as error:
                 logger.warning("on_token raised %s; the pair is in use", type(error).__qualname__)
 

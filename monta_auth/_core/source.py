@@ -99,7 +99,7 @@ class Source:
     def fresh(self) -> BearerHeader | None:
         """Return the ready ``Authorization`` header, or None if `acquire` has to decide."""
         held = self._state.held
-        return held.header if held is not None and self._monotonic() < held.advisory_at else None
+        return held.header if held is not None and self._monotonic() < held.ready_until else None
 
     def acquire(
         self,
@@ -159,7 +159,8 @@ class Source:
     def fresh_pair(self) -> TokenSet | None:
         """Return the ready pair, or None if `pair` has to decide."""
         held = self._state.held
-        return held.pair if held is not None and self._monotonic() < held.probe_at else None
+        is_ready = held is not None and self._monotonic() < min(held.ready_until, held.probe_at)
+        return held.pair if held is not None and is_ready else None
 
     def pair(self, *, blocking: bool = True) -> Steps[TokenSet]:
         """As `acquire`; returns the pair that the header is made of, and renews it earlier."""
@@ -181,6 +182,7 @@ class Source:
     def forget(self) -> None:
         """Drop the pair and all that is remembered of failures; the next request mints."""
         self._state.forget()
+        self._leader.unannounced.clear()
         if self._store is not None:
             self._terms.clear_store = True
             self._change_store(delete_stored_pair(self._terms, self._store))
@@ -219,6 +221,8 @@ class Source:
                     mine = Flight(threading.get_ident(), now, limit)
                 verdict = self._state.decide(now, mine, joined, blocking, is_probe)
                 if isinstance(verdict, HeldPair):
+                    if verdict.is_held_back:
+                        yield from self._leader.announce()
                     return verdict
                 if not isinstance(verdict, Flight):
                     raise copy.copy(verdict)
@@ -289,6 +293,7 @@ _every_source: weakref.WeakSet[Source] = weakref.WeakSet()
 def _after_fork_in_child() -> None:
     for source in list(_every_source):
         source._terms.jitter = source._clock.random()
+        source._leader.unannounced.clear()
         source._state.start_over_in_child(source._terms.jitter)
 
 

@@ -24,7 +24,7 @@ from monta_auth._core.errors import TransportFailure
 from monta_auth._core.flight import Flight
 from monta_auth._core.origins import Origins
 from monta_auth._core.policy import LEADER_LEASE
-from monta_auth._core.source import Source
+from monta_auth._core.source import Source, _after_fork_in_child
 from monta_auth._core.state import State
 
 from ..simulation.flows import (
@@ -763,7 +763,7 @@ def test_a_refused_header_is_never_returned(hands: Hands, holder: Source, moment
     assert kept is not None
     assert refuse(holder)
     assert holder.fresh() is None
-    assert hands.now >= kept.advisory_at  # for a caller that kept it
+    assert hands.now >= kept.ready_until  # for a caller that kept it
     caller = Caller(holder)
     assert caller.wants == "refresh"
     assert caller.resume(pair_reply(hands, 2)).token == "access-2"
@@ -1098,6 +1098,9 @@ def test_a_leader_may_be_stopped_at_each_yield(hands: Hands, stop: int, how: str
     if not installed:
         assert woken == [True]
         waiter.resume(None)
+    if STEPS[stop] == "call save":
+        assert waiter.wants == "call on_token"  # the leader did not come to that
+        waiter.call()
     if installed or STEPS[stop] == "call save":
         assert waiter.token == "access-2"
         return
@@ -1170,6 +1173,66 @@ def test_on_token_hears_of_each_pair_once_after_it_is_in_use(hands: Hands) -> No
     assert heard == []
     assert leader.call().token == "access-1"
     assert heard == [("access-1", "Bearer access-1")]
+
+
+@pytest.mark.parametrize("how", ["closed", "its request has failed"])
+def test_on_token_is_called_at_the_latest_with_the_next_request(hands: Hands, how: str) -> None:
+    """Its leader may have been cancelled just before that, or can do nothing any more."""
+    heard: list[str] = []
+
+    def on_token(new: Any) -> None:
+        heard.append(new.access_token)
+
+    store = OneLease()
+    store.tries = 1
+    owner = make_source(hands, store=store, on_token=on_token)
+    leader = Caller(owner).until_send().resume(pair_reply(hands, 1))
+    while leader.wants != ("call release" if how == "closed" else "call on_token"):
+        leader.call()
+    if how == "closed":
+        leader.close()
+    else:
+        leader.resume(TransportFailure("the request has failed"))
+    assert heard == []
+    assert owner.fresh() is None
+    assert owner.fresh_pair() is None
+    follower = Caller(owner)
+    assert follower.wants == "call on_token"
+    assert Caller(owner).token == "access-1"  # nobody else waits for it
+    assert follower.call().token == "access-1"
+    assert heard == ["access-1"]
+    assert owner.fresh() == "Bearer access-1"
+
+
+def test_a_forked_child_does_not_announce_its_parents_pair(hands: Hands) -> None:
+    owner = make_source(hands, on_token=lambda new: pytest.fail("called"))
+    Caller(owner).resume(pair_reply(hands, 1)).resume(TransportFailure("the request has failed"))
+    _after_fork_in_child()
+    assert owner.fresh() == "Bearer access-1"
+    assert Caller(owner).token == "access-1"
+
+
+@pytest.mark.parametrize("how", ["refused", "forgotten"])
+def test_a_pair_that_was_not_announced_in_time_may_be_dropped_meanwhile(
+    hands: Hands, how: str
+) -> None:
+    heard: list[str] = []
+
+    def on_token(new: Any) -> None:
+        heard.append(new.access_token)
+
+    owner = make_source(hands, on_token=on_token)
+    leader = Caller(owner).resume(pair_reply(hands, 1))
+    leader.resume(TransportFailure("the request has failed"))
+    if how == "forgotten":
+        owner.forget()
+    else:
+        assert refuse(owner)
+    follower = Caller(owner).resume(pair_reply(hands, 2))
+    while follower.wants == "call on_token":
+        follower.call()
+    assert follower.token == "access-2"
+    assert heard == (["access-2"] if how == "forgotten" else ["access-1", "access-2"])
 
 
 @pytest.mark.parametrize("kind", [ValueError, StopIteration, MontaAuthError])

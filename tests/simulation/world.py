@@ -453,7 +453,7 @@ class World:
                 assert number >= self.newest[index], "an older pair replaced a newer one"
                 self.newest[index] = number
                 if state.held.header in self.refused[index]:
-                    assert self.hands.now >= state.held.advisory_at
+                    assert self.hands.now >= state.held.ready_until
             flight = state._flight
             if flight is not None:
                 leaders = [f for f in self.flows if f.mine is flight and not f.ended]
