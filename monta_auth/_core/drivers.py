@@ -7,10 +7,12 @@ function that makes the token calls and run a flow from its start to its end.
 
 from __future__ import annotations
 
+import _thread
 import contextvars
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar, final
 from weakref import WeakKeyDictionary
@@ -232,6 +234,27 @@ async def _perform(effect: Call) -> Any:
         return await outcome.value if hasattr(outcome.value, "__await__") else outcome.value
     except Exception as error:
         return _kept(error)
+
+
+def detach(function: Callable[[], Any]) -> None:
+    """Call a function of a store though nobody waits for it: in the loop, or in a thread.
+
+    It may be a finaliser that asks: the thread is one that needs no lock of `threading`.
+    """
+
+    def run() -> None:
+        with suppress(Exception):
+            _call(Call(function))
+
+    async def arun() -> None:
+        with suppress(Exception):
+            await function()
+
+    with suppress(RuntimeError):  # There is no loop, or the interpreter ends.
+        if is_async(function):
+            Bell().spawn(arun)
+        else:
+            _thread.start_new_thread(run, ())
 
 
 async def _in_thread(effect: Call) -> Done[Any] | Raised:

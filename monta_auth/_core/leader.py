@@ -42,26 +42,27 @@ class Leader:
 
     def lead(self, flight: Flight, deadline: float, goes_on: bool) -> Steps[HeldPair | None]:
         """Renew; return what was installed, or None if that failed or was taken from us."""
+        started = self._terms.clock.monotonic()
+        held, policy = self._state.held, self._terms.policy
+        left = 0.0 if held is None or held.dropped is not None else held.expires - started
+        if goes_on and left >= policy.deadline:
+            deadline = min(deadline, started + LIVING_LIMIT)
+        turn = Turn(flight, self._terms.clock, deadline, goes_on)
+        renewal = Renewal(self._terms, turn, held)
         try:
-            installed = yield from self._renew(flight, deadline, goes_on)
+            installed = yield from self._renew(turn, renewal, started)
         except BaseException:
+            if renewal.visit is not None:
+                renewal.visit.let_go()
             for held in list(self.unannounced):
                 held.hold_back()  # The next request calls on_token.
             raise
         yield from self.announce()
         return installed
 
-    def _renew(self, flight: Flight, deadline: float, goes_on: bool) -> Steps[HeldPair | None]:
-        state, policy = self._state, self._terms.policy
-        started = self._terms.clock.monotonic()
-        held = state.held
-        left = 0.0 if held is None or held.dropped is not None else held.expires - started
-        if goes_on and left >= policy.deadline:
-            deadline = min(deadline, started + LIVING_LIMIT)
+    def _renew(self, turn: Turn, renewal: Renewal, started: float) -> Steps[HeldPair | None]:
+        state, flight, visit = self._state, turn.flight, renewal.visit
         was_down = state.failures.in_a_row > 0
-        turn = Turn(flight, self._terms.clock, deadline, goes_on)
-        renewal = Renewal(self._terms, turn, held)
-        visit = renewal.visit
         outcome: Outcome = None
         installed: HeldPair | None = None
         failure: Failure | None = None
@@ -89,7 +90,7 @@ class Leader:
             elif installed is None:
                 state.leave(flight)
             self._record(flight, renewal, started, installed, failure, was_down)
-        if visit is not None:
+        if visit is not None and flight.successor is None:
             yield from visit.release()
         if own is not None:
             raise own

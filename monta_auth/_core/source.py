@@ -294,6 +294,7 @@ def _after_fork_in_child() -> None:
     for source in list(_every_source):
         source._terms.jitter = source._clock.random()
         source._leader.unannounced.clear()
+        source._terms.leased = None
         source._state.start_over_in_child(source._terms.jitter)
 
 

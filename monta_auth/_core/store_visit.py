@@ -11,6 +11,7 @@ import enum
 import logging
 from typing import Any
 
+from .drivers import detach
 from .effects import Call, Steps, Turn
 from .errors import TokenStoreError, TransportFailure
 from .flight import Superseded
@@ -18,7 +19,7 @@ from .held_pair import HeldPair, Phase, hold_old
 from .policy import STORE_LEASE, STORE_POLL
 from .secret import bearer
 from .store_protocol import Lease, Store
-from .terms import Terms
+from .terms import Leased, Terms
 from .tokens import TokenSet, is_marked_refused, mark_refused
 
 logger = logging.getLogger("monta_auth")
@@ -48,7 +49,15 @@ class Visit:
         self._turn = turn
         self._terms = terms
         self._store: Store | None = store
-        self._lease: Lease | None = None
+        self._is_saving = False
+        leased = terms.leased
+        if leased is not None and terms.clock.monotonic() < leased.until:
+            leased.flight = turn.flight  # The leader before us could not go on.
+
+    @property
+    def _lease(self) -> Lease | None:
+        leased = self._terms.leased
+        return leased.lease if leased and leased.flight is self._turn.flight else None
 
     def begin(self) -> Steps[Found]:
         """Take what others left there, or else the lease."""
@@ -61,8 +70,11 @@ class Visit:
                 return Found.ADOPTED
             if self._lease is not None or self._store is None:
                 return Found.RENEW
-            self._lease = yield from self._ask("try_lock", STORE_LEASE)
-            if self._lease is not None or self.error is not None:
+            until = clock.monotonic() + STORE_LEASE
+            lease = yield from self._ask("try_lock", STORE_LEASE)
+            if lease is not None:
+                self._terms.leased = Leased(lease, until, self._turn.flight)
+            if lease is not None or self.error is not None:
                 continue  # look once more: it may have been renewed just before we got the lease
             now = clock.monotonic()
             if self.held is not None and self.held.phase(now) is Phase.ADVISORY:
@@ -109,16 +121,32 @@ class Visit:
 
     def save(self, pair: TokenSet) -> Steps[None]:
         if self._lease is not None:
+            self._is_saving = True
             yield from self._ask("save", pair, self._lease)
+            self._is_saving = False
 
     def release(self) -> Steps[None]:
-        if self._lease is not None:
-            lease, self._lease = self._lease, None
+        lease = self._lease
+        if lease is not None:
+            self._terms.leased = None
             try:
                 yield Call(lease.release)
+            except TransportFailure:
+                detach(lease.release)  # In httpx's own pipeline, after the request has failed.
             except Exception as error:
                 # It expires by itself.
                 logger.debug("releasing the token store's lease raised %s", type(error).__name__)
+
+    def let_go(self) -> None:
+        """Release the lease though nobody waits for that, unless it may still be of use.
+
+        It is, while a refresh token is on the wire, and while the new pair is being saved.
+        """
+        lease, flight = self._lease, self._turn.flight
+        is_in_use = flight.refreshing is not None or flight.successor is not None
+        if lease is not None and not is_in_use and not self._is_saving:
+            self._terms.leased = None
+            detach(lease.release)
 
     def _delete(self) -> Steps[None]:
         if self._lease is not None:

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from .credentials import Credentials
+from .flight import Flight
 from .policy import Clock, RefreshPolicy
 from .refusals import Failures, Refusals
-from .store_protocol import Store
+from .store_protocol import Lease, Store
+
+
+class Leased:
+    """The store's lease, which the source owns: whoever leads next goes on with it.
+
+    Args:
+        until: when it expires, on the monotonic clock.
+        flight: of the leader that uses it now.
+    """
+
+    def __init__(self, lease: Lease, until: float, flight: Flight) -> None:
+        self.lease = lease
+        self.until = until
+        self.flight = flight
 
 
 class Terms:
@@ -19,6 +34,7 @@ class Terms:
 
     Attributes:
         jitter: 0 to 1, this source's own share of random spreads.
+        leased: the store's lease, if the source has it.
         clear_store: whether the stored pair is to be deleted before anything is read from there.
     """
 
@@ -40,4 +56,5 @@ class Terms:
         self.refusals = refusals
         self.failures = failures
         self.jitter = clock.random()
+        self.leased: Leased | None = None
         self.clear_store = False

@@ -25,7 +25,7 @@ import trio.testing
 
 from monta_auth import ConfigurationError, MontaAuthError
 from monta_auth._core import policy
-from monta_auth._core.drivers import adrive, drive, is_async
+from monta_auth._core.drivers import adrive, detach, drive, is_async
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.flight import Flight
@@ -1274,3 +1274,43 @@ def test_two_hundred_greenlets_cost_one_token_call() -> None:
         print(len(calls), {g.value.encode().decode() for g in greenlets})
     """
     assert run_script(script) == "1 {'Bearer access-1'}\n"
+
+
+# --- calls that nobody waits for
+
+
+def test_a_detached_call_is_made_in_a_thread_of_its_own() -> None:
+    idents: list[int] = []
+    done = threading.Event()
+
+    def function() -> None:
+        idents.append(threading.get_ident())
+        done.set()
+        raise ValueError("nobody hears of it")
+
+    detach(function)
+    assert done.wait(5)
+    assert idents != [threading.get_ident()]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
+def test_a_detached_coroutine_runs_in_the_loop(run: Callable[..., Any]) -> None:
+    async def main() -> None:
+        bell = Bell()
+
+        async def function() -> None:
+            bell.event.set()
+            raise ValueError("nobody hears of it")
+
+        detach(function)
+        await bell.wait(5)
+        assert bell.event.is_set()
+
+    run(main) if run is trio.run else run(main())
+
+
+def test_without_a_loop_a_detached_coroutine_is_left_alone() -> None:
+    async def function() -> None:
+        raise AssertionError("called")
+
+    detach(function)

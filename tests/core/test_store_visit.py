@@ -12,7 +12,7 @@ import pytest
 from monta_auth import ConfigurationError, RateLimitError, TokenSet
 from monta_auth._core.effects import Call, Send
 from monta_auth._core.errors import TransportFailure
-from monta_auth._core.source import Source
+from monta_auth._core.source import Source, _after_fork_in_child
 from monta_auth.stores import MemoryStore
 
 from ..simulation.flows import (
@@ -390,11 +390,75 @@ def test_the_lock_is_given_back_when_the_renewal_fails(
     assert store.try_lock(1.0)
 
 
-@pytest.mark.parametrize("step", ["mint", "call save", "call release"])
-def test_a_lease_is_dropped_on_close_and_expires_by_itself(
+@pytest.mark.parametrize("step", ["call load", "mint"])
+def test_a_leader_that_is_cancelled_gives_the_lease_back(
     hands: Hands, store: MemoryStore, step: str
 ) -> None:
     caller = Caller(make_source(hands, store=store))
+    play_until(caller, hands, "call try_lock")
+    play_until(caller.call(), hands, step)
+    caller.close()
+    assert store.try_lock(1.0)
+
+
+def test_a_request_that_fails_for_good_gives_the_lease_back(
+    hands: Hands, store: MemoryStore
+) -> None:
+    """In httpx's own pipeline nothing can be called any more after an exception."""
+    failure = TransportFailure("the request has failed")
+    source = make_source(hands, store=store)
+    caller = Caller(source, flow=source.acquire(goes_on=False))
+    play_until(caller, hands, "mint")
+    while caller.wants != "failed":
+        caller.resume(failure)
+    assert store.try_lock(1.0)
+
+
+def test_whoever_leads_next_goes_on_with_the_lease(hands: Hands, store: MemoryStore) -> None:
+    """The source owns it, whoever was cancelled."""
+    source = make_source(hands, store=store)
+    leader = Caller(source)
+    play_until(leader, hands, "mint")
+    waiter = Caller(source)
+    leader.close()
+    assert store.try_lock(1.0) is None
+    steps = play(waiter.resume(None), hands, pair_reply(hands, 1))
+    assert steps == ["load", "mint", "save", "release"]
+    assert store.try_lock(1.0)
+
+
+def test_a_lease_that_has_expired_is_taken_anew(hands: Hands, store: MemoryStore) -> None:
+    source = make_source(hands, store=store)
+    leader = Caller(source)
+    play_until(leader, hands, "mint")
+    waiter = Caller(source)
+    hands.advance(8)
+    leader.close()
+    steps = play(waiter.resume(None), hands, pair_reply(hands, 1))
+    assert steps == ["load", "try_lock", "load", "mint", "save", "release"]
+
+
+def test_a_forked_child_leaves_the_lease_to_its_parent(hands: Hands, store: MemoryStore) -> None:
+    source = make_source(hands, store=store)
+    parent = Caller(source)
+    play_until(parent, hands, "mint")
+    _after_fork_in_child()
+    child = Caller(source).call()
+    assert child.wants == "call try_lock"
+    assert child.call().wants == "sleep"
+    parent.close()  # the child has it too
+    assert store.try_lock(1.0) is None
+
+
+@pytest.mark.parametrize("step", ["refresh", "call save", "call release"])
+def test_a_lease_that_is_in_use_is_kept_on_close_and_expires_by_itself(
+    hands: Hands, store: MemoryStore, step: str
+) -> None:
+    source = make_source(hands, store=store)
+    if step == "refresh":
+        hold_directly(source, hands, 1)
+        hands.advance(DEAD)
+    caller = Caller(source)
     play_until(caller, hands, step, pair_reply(hands, 1))
     caller.close()
     assert store.try_lock(1.0) is None
@@ -402,7 +466,7 @@ def test_a_lease_is_dropped_on_close_and_expires_by_itself(
     assert store.try_lock(1.0)
 
 
-def test_a_superseded_leader_gives_its_lease_back_and_saves_nothing(
+def test_a_superseded_leader_leaves_the_lease_to_its_successor_and_saves_nothing(
     hands: Hands, store: MemoryStore
 ) -> None:
     source = make_source(hands, store=store)
@@ -413,7 +477,7 @@ def test_a_superseded_leader_gives_its_lease_back_and_saves_nothing(
     new = Caller(source)
     play(new, hands, pair_reply(hands, 2))
     hands.advance(-61)
-    assert play(old.resume(pair_reply(hands, 1)), hands) == ["release"]
+    assert play(old.resume(pair_reply(hands, 1)), hands) == []
     assert old.token == "access-2"
     assert store.load().access_token == "access-2"  # type: ignore[union-attr]
 
