@@ -9,8 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 
 from .errors import Failure
+
+#: The flights that this context leads. What runs inside one (a hook, a callable secret, a store
+#: over HTTP) sees them; one that is over counts for nothing.
+led_here: ContextVar[tuple[Flight, ...]] = ContextVar("monta_auth_led_here", default=())
 
 
 class Superseded(Exception):
@@ -35,6 +40,7 @@ class Flight:
         failure: a template of what went wrong (raise a copy), once the flight failed.
         over: whether the flight has ended, in whichever way.
         wakers: what wakes those who wait.
+        is_inner: whether it is led from inside another one, by a hook for instance.
     """
 
     def __init__(self, leader: int, now: float, limit: float = float("inf")) -> None:
@@ -50,6 +56,7 @@ class Flight:
         self.successor: Flight | None = None
         self.failure: Failure | None = None
         self.over = False
+        self.is_inner = False
         self.wakers: dict[Callable[[], object], None] = {}
 
     def pass_on(self, now: float) -> Flight | None:

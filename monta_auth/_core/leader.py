@@ -70,7 +70,7 @@ class Leader:
         try:
             outcome = yield from renewal.run()
             try:
-                if isinstance(outcome, Obtained) and visit is not None:
+                if isinstance(outcome, Obtained) and visit is not None and state.wants(flight):
                     yield from visit.save(outcome.held.pair)
             finally:
                 # Also when we are cancelled here: the pair is in our hands.

@@ -13,7 +13,7 @@ from .credentials import ClientSecret, find_credentials
 from .drivers import advance, is_async, needs_async
 from .effects import Steps, Wait
 from .errors import ConfigurationError, TransportFailure
-from .flight import Flight
+from .flight import Flight, led_here
 from .held_pair import Dropped, HeldPair, hold_old
 from .leader import Leader, OnToken
 from .origins import Origins, clean_base_url
@@ -26,6 +26,11 @@ from .terms import Terms
 from .tokens import TokenSet
 
 logger = logging.getLogger("monta_auth")
+
+_ENDLESS = (
+    "a hook, callable or store makes requests with the auth that it is itself a part of, again and "
+    "again: let it use a client without this auth"
+)
 
 
 class Source:
@@ -209,6 +214,13 @@ class Source:
         began = self._monotonic()
         deadline = began + self.policy.deadline - spent.seconds
         mine = Flight(threading.get_ident(), 0.0, limit)
+        outer = self._state.flight_of(led_here.get())
+        if outer is not None:
+            if outer.is_inner:
+                raise ConfigurationError(_ENDLESS)
+            held = self._state.usable(began)
+            if held is not None:
+                return held
         joined: Flight | None = None
         installed: HeldPair | None = None
         # An interrupt may strike anywhere, also just after a flight began.
@@ -219,6 +231,7 @@ class Source:
                     return self._state.usable(now) or self._late(joined)
                 if mine.over:
                     mine = Flight(threading.get_ident(), now, limit)
+                mine.is_inner = outer is not None
                 verdict = self._state.decide(now, mine, joined, blocking, is_probe)
                 if isinstance(verdict, HeldPair):
                     if verdict.is_held_back:
@@ -232,6 +245,7 @@ class Source:
                     if installed and is_dropped and spent.renewals >= RENEWALS:
                         return installed  # on_token drops each token: so it would the next one.
                     spent.renewals += 1
+                    led_here.set((*(f for f in led_here.get() if not f.over), mine))
                     installed = yield from self._leader.lead(mine, deadline, goes_on)
                     # Looked at again: on_token may have taken its time.
                     if installed is self._state.held and installed and installed.dropped is None:

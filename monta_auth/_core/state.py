@@ -116,7 +116,7 @@ class State:
             if flight is not None:
                 is_silent = now - flight.touched >= self.patience()
                 # Its leader runs in this very thread and could not go on while we wait here.
-                is_below = blocking and flight.leader == mine.leader
+                is_below = mine.is_inner or (blocking and flight.leader == mine.leader)
                 if is_silent or (is_below and phase in (Phase.MANDATORY, Phase.DEAD)):
                     ended = flight
                     self._has_taken_over |= is_silent
@@ -150,6 +150,10 @@ class State:
         is_due = phase is Phase.ADVISORY and flight is None and now >= self.failures.pause_until
         return None if is_due else held
 
+    def flight_of(self, context: tuple[Flight, ...]) -> Flight | None:
+        """Return the flight under way, if it is one of these."""
+        return self._flight if self._flight in context else None
+
     def patience(self) -> float:
         """Seconds without a sign of life after which a leader is replaced."""
         return LEADER_LEASE if self._has_taken_over else self._policy.deadline / 2
@@ -161,17 +165,23 @@ class State:
 
     # --- how a flight ends
 
+    def wants(self, flight: Flight) -> bool:
+        """Whether a pair of this flight is of use: whoever took over has not brought one yet."""
+        while flight.successor is not None:
+            flight = flight.successor
+        return self._flight is flight
+
     def install(self, flight: Flight, held: HeldPair, kind: Kind | None) -> bool:
-        """Hold a pair from now on and wake all; False if the flight is the source's no more.
+        """Hold a pair from now on and wake all; False if the source does not want it any more.
 
         Args:
             kind: of the token call that obtained it; None if it was adopted from a store.
         """
         now = self._clock.monotonic()
         with self._mutex:
-            if self._flight is not flight:
+            if not self.wants(flight):
                 return False
-            self._flight = None
+            ended, self._flight = self._flight, None
             self._has_taken_over = False
             self.held = held
             if held.header in self.refusals.headers:
@@ -183,7 +193,11 @@ class State:
                 self.counts[kind] += 1
             self.last_renewal = self._clock.wall()
             flight.end()
+            if ended is not None:
+                ended.end()
         flight.wake()
+        if ended is not None:
+            ended.wake()
         return True
 
     def fail(self, flight: Flight, failure: Failure, held: HeldPair | None) -> None:

@@ -120,9 +120,10 @@ class Visit:
         return held.phase(now) is Phase.FRESH
 
     def save(self, pair: TokenSet) -> Steps[None]:
-        if self._lease is not None:
+        leased = self._terms.leased  # of the source, whoever leads by now
+        if leased is not None:
             self._is_saving = True
-            yield from self._ask("save", pair, self._lease)
+            yield from self._ask("save", pair, leased.lease)
             self._is_saving = False
 
     def release(self) -> Steps[None]:

@@ -768,3 +768,34 @@ def test_with_respx_as_users_use_it() -> None:
     assert charges.calls.last.request.headers["Authorization"] == "Bearer a2"
     assert (token.call_count, refresh.call_count) == (1, 1)
     assert b"client-secret" not in refresh.calls.last.request.content
+
+
+# --- hooks that use the same auth
+
+
+def test_a_hook_may_make_requests_with_the_same_auth(lib: Lib) -> None:
+    """Also for a token call: then its request leads a renewal of its own."""
+    auth = lib.auth()
+    with lib.client(auth=auth) as other:
+
+        def hook(request: Any) -> None:
+            request.headers["X-Status"] = str(other.get(GOOD).status_code)
+
+        with lib.client(auth=auth, event_hooks={"request": [hook]}) as client:
+            assert client.get(GOOD).request.headers["X-Status"] == "200"
+    assert lib.script.paths.count("/auth/token") == 2
+
+
+def test_an_async_hook_may_make_requests_with_the_same_auth(lib: Lib) -> None:
+    async def main() -> None:
+        auth = lib.auth()
+        async with lib.async_client(auth=auth) as other:
+
+            async def hook(request: Any) -> None:
+                request.headers["X-Status"] = str((await other.get(GOOD)).status_code)
+
+            async with lib.async_client(auth=auth, event_hooks={"request": [hook]}) as client:
+                assert (await client.get(GOOD)).request.headers["X-Status"] == "200"
+
+    asyncio.run(main())
+    assert lib.script.paths.count("/auth/token") == 2

@@ -212,7 +212,7 @@ def test_flows_left_over_at_the_interpreters_end_make_no_noise() -> None:
 def test_collected_flows_make_no_noise_and_free_the_flight() -> None:
     """In cycles and out of them, in whatever order the collector takes them."""
     script = """
-        import gc
+        import contextvars, gc
         gc.set_threshold(1)
         source = Source("id", "secret")
 
@@ -222,7 +222,7 @@ def test_collected_flows_make_no_noise_and_free_the_flight() -> None:
         for i in range(200):
             holder = Holder()
             holder.me, holder.flow = holder, source.acquire(blocking=bool(i % 2))
-            next(holder.flow)
+            contextvars.copy_context().run(next, holder.flow)
             del holder
         gc.collect()
         print(source._state._flight is None)

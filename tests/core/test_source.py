@@ -21,7 +21,7 @@ from monta_auth import (
 )
 from monta_auth._core.effects import Send, Wait
 from monta_auth._core.errors import TransportFailure
-from monta_auth._core.flight import Flight
+from monta_auth._core.flight import Flight, led_here
 from monta_auth._core.origins import Origins
 from monta_auth._core.policy import LEADER_LEASE
 from monta_auth._core.source import Source, _after_fork_in_child
@@ -485,6 +485,23 @@ def test_a_superseded_leader_installs_nothing_and_takes_the_newer_pair(
     old.resume(pair_reply(hands, 1))
     assert old.token == "access-2"
     assert source.fresh() == "Bearer access-2"
+
+
+def test_a_superseded_leaders_pair_is_used_and_saved_if_nobody_has_brought_one_since(
+    hands: Hands,
+) -> None:
+    store = OneLease()
+    store.tries = 1
+    source = make_source(hands, store=store)
+    old = Caller(source).until_send()
+    hands.advance(LEADER_LEASE + 1)
+    new = Caller(source).until_send()
+    assert new.wants == "mint"
+    hands.advance(-LEADER_LEASE)
+    assert old.resume(pair_reply(hands, 1)).call().token == "access-1"
+    assert store.saved.access_token == "access-1"
+    assert new.resume(pair_reply(hands, 2)).until_send().token == "access-1"
+    assert store.saved.access_token == "access-1"
 
 
 @pytest.mark.parametrize(
@@ -1155,6 +1172,81 @@ def test_a_pair_whose_leader_is_cancelled_after_it_came_is_still_notified(
         else:
             later.call()
     assert heard == ["access-1", "access-2"]
+
+
+# --- requests from inside a renewal: hooks, callables, stores over HTTP
+
+
+def inside(outer: Caller, source: Source) -> Caller:
+    """A request that something makes while the outer one waits for it."""
+    return outer.context.run(Caller, source)
+
+
+@pytest.mark.parametrize("moment", [ADVISORY, MANDATORY])
+def test_a_request_from_inside_a_renewal_uses_the_token_that_lives(
+    hands: Hands, holder: Source, moment: float
+) -> None:
+    hands.advance(moment)
+    outer = Caller(holder)
+    assert inside(outer, holder).token == "access-1"
+    assert outer.resume(pair_reply(hands, 2)).token == "access-2"
+
+
+@pytest.mark.parametrize("phase", ["start", "expired", "401"])
+def test_without_one_it_renews_by_itself_and_the_outer_request_goes_on_with_that_pair(
+    hands: Hands, phase: str
+) -> None:
+    source = make_source(hands)
+    if phase != "start":
+        hold(hands, source)
+        hands.advance(DEAD if phase == "expired" else 0)
+    if phase == "401":
+        assert refuse(source)
+    outer = Caller(source)
+    inner = inside(outer, source)
+    assert inner.wants == "mint"  # the refresh token may be on the wire already
+    assert inner.resume(pair_reply(hands, 2)).token == "access-2"
+    assert outer.resume(pair_reply(hands, 1)).token == "access-2"
+    assert source.fresh() == "Bearer access-2"
+
+
+def test_if_its_renewal_fails_both_get_the_failure(hands: Hands, source: Source) -> None:
+    outer = Caller(source)
+    inner = inside(outer, source).resume(error_reply(400))
+    assert isinstance(inner.error, TokenEndpointError)
+    outer.resume(TransportFailure("a hook raised it"))
+    assert isinstance(outer.error, TokenEndpointError)
+    assert inner.error is not outer.error
+
+
+def test_a_request_from_inside_that_renewal_is_refused_at_once(
+    hands: Hands, source: Source
+) -> None:
+    outer = Caller(source)
+    inner = inside(outer, source)
+    innermost = inside(inner, source)
+    assert isinstance(innermost.error, ConfigurationError)
+    assert "a client without this auth" in str(innermost.error)
+    assert inner.resume(pair_reply(hands, 2)).token == "access-2"
+    assert outer.resume(pair_reply(hands, 1)).token == "access-2"
+
+
+def test_what_a_context_led_before_counts_for_nothing(hands: Hands, source: Source) -> None:
+    first = Caller(source).resume(pair_reply(hands, 1))
+    assert refuse(source)
+    second = inside(first, source)
+    assert second.wants == "refresh"
+    assert len(second.context[led_here]) == 1
+
+
+def test_a_request_of_another_source_may_wait_inside(hands: Hands, source: Source) -> None:
+    other = make_source(hands)
+    leader, outer = Caller(other), Caller(source)
+    inner = inside(outer, other)
+    assert inner.wants == "wait"
+    leader.close()
+    assert inner.resume(None).wants == "mint"
+    assert inside(inner, source).wants == "mint"  # still inside of the outer request
 
 
 # --- on_token

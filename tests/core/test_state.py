@@ -127,11 +127,27 @@ def test_the_end_of_a_flight_that_was_taken_changes_nothing(hands: Hands) -> Non
     current = state._flight
     state.fail(old, no_answer(), None)
     state.leave(old)
-    assert state.install(old, held_now(hands, 9), "mint") is False
     assert state._flight is current
     assert state.held is None
     assert state.counts["failure"] == 0
     assert old.failure is None
+
+
+@pytest.mark.parametrize("first", ["the superseded leader", "its successor"])
+def test_of_two_leaders_the_first_pair_counts(hands: Hands, first: str) -> None:
+    state = state_in(hands, "none")
+    old = fly(state, hands)
+    hands.advance(LEADER_LEASE + 1)
+    assert decide(state, hands, ME, False) == "lead"
+    new = state._flight
+    assert new is not None
+    flights = [old, new] if first == "the superseded leader" else [new, old]
+    held = [held_now(hands, 8), held_now(hands, 9)]
+    installed = [state.install(*each, "mint") for each in zip(flights, held, strict=True)]
+    assert installed == [True, False]
+    assert state.held is held[0]
+    assert state._flight is None
+    assert new.over
 
 
 @pytest.mark.parametrize("how", ["install", "fail", "leave", "forget", "take over"])

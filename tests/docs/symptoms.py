@@ -12,6 +12,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -169,8 +170,8 @@ def late(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
         policy=RefreshPolicy(deadline=0.05),
     )
     leader, successor = (source._source.acquire(blocking=False) for _ in range(2))
-    next(leader)
-    while isinstance(next(successor), Wait):
+    copy_context().run(next, leader)
+    while isinstance(copy_context().run(next, successor), Wait):
         time.sleep(0.005)  # until half the deadline is over
 
     async def main() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import json
 from collections.abc import Generator
@@ -122,6 +123,7 @@ class Caller:
         flow: Generator[Any, Any, Any] | None = None,
     ) -> None:
         self.spent = Spent()
+        self.context = contextvars.copy_context()  # as each thread and task has one
         self.flow = source.acquire(self.spent, blocking=blocking) if flow is None else flow
         self.effect: Any = None
         self.result: str | None = None
@@ -133,9 +135,9 @@ class Caller:
         self.effect = None
         try:
             if isinstance(outcome, BaseException):
-                self.effect = self.flow.throw(outcome)
+                self.effect = self.context.run(self.flow.throw, outcome)
             else:
-                self.effect = self.flow.send(outcome)
+                self.effect = self.context.run(self.flow.send, outcome)
         except StopIteration as done:
             self.result = done.value
         except Exception as error:
@@ -144,7 +146,7 @@ class Caller:
 
     def close(self) -> None:
         self.effect = None
-        self.flow.close()
+        self.context.run(self.flow.close)
 
     def until_send(self) -> Caller:
         """Perform calls, until the flow wants to send, sleep or wait, or has ended."""
