@@ -20,7 +20,7 @@ from ._core.errors import (
 )
 from ._core.origins import PARTNER_API, PARTNER_SANDBOX_API, PUBLIC_API
 from ._core.policy import Clock, RefreshPolicy
-from ._core.state import Status
+from ._core.status import Status
 from ._core.tokens import TokenSet
 
 if _t.TYPE_CHECKING:

@@ -15,7 +15,7 @@ from .._core.policy import RefreshPolicy
 from .._core.replies import Reply
 from .._core.shared_sources import shared_source
 from .._core.source import Source
-from .._core.state import Status
+from .._core.status import Status
 from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
 from .token_source import TokenSource, token_source_of

@@ -11,7 +11,7 @@ from .._core.credentials import ClientSecret
 from .._core.leader import OnToken
 from .._core.policy import SYSTEM_CLOCK, Clock, RefreshPolicy
 from .._core.source import Source
-from .._core.state import Status
+from .._core.status import Status
 from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
 

@@ -115,9 +115,24 @@ class HeldPair:
 
 
 def hold_new(
-    pair: TokenSet, policy: RefreshPolicy, *, sent: float, jitter: float, after_refusal: bool
+    pair: TokenSet,
+    policy: RefreshPolicy,
+    *,
+    sent: float,
+    jitter: float,
+    after_refusal: bool,
+    old: HeldPair | None = None,
 ) -> HeldPair:
-    """Lay out a pair that came from the wire: its life counts from when the call was sent."""
+    """Lay out a pair that came from the wire: its life counts from when the call was sent.
+
+    Args:
+        old: the one that was refreshed, if it was.
+    """
+    if old is not None and pair.refresh_token is None:
+        # RFC 6749, section 6: then the one that was sent stays.
+        pair = pair.__replace__(
+            refresh_token=old.pair.refresh_token, refresh_expires_at=old.pair.refresh_expires_at
+        )
     assert pair.issued_at is not None  # `read_pair` always tells
     life = (pair.access_expires_at - pair.issued_at).total_seconds()
     refresh_life = None

@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 from .effects import Call, Steps, Turn
 from .errors import Failure, MontaAuthError, TransportFailure, in_words
-from .flight import Flight, Superseded
+from .flight import Flight, Superseded, led_here
 from .held_pair import HeldPair
 from .policy import LIVING_LIMIT
 from .renewal import Obtained, Outcome, Renewal
 from .state import State
+from .store_visit import let_go
 from .terms import Terms
 from .tokens import TokenSet, fingerprint
 
@@ -47,21 +48,24 @@ class Leader:
         left = 0.0 if held is None or held.dropped is not None else held.expires - started
         if goes_on and left >= policy.deadline:
             deadline = min(deadline, started + LIVING_LIMIT)
-        turn = Turn(flight, self._terms.clock, deadline, goes_on)
-        renewal = Renewal(self._terms, turn, held)
+        led_here.set((*(f for f in led_here.get() if not f.over), flight))
         try:
-            installed = yield from self._renew(turn, renewal, started)
+            installed = yield from self._renew(flight, started, deadline, goes_on)
         except BaseException:
-            if renewal.visit is not None:
-                renewal.visit.let_go()
+            let_go(self._terms, flight)
             for held in list(self.unannounced):
                 held.hold_back()  # The next request calls on_token.
             raise
         yield from self.announce()
         return installed
 
-    def _renew(self, turn: Turn, renewal: Renewal, started: float) -> Steps[HeldPair | None]:
-        state, flight, visit = self._state, turn.flight, renewal.visit
+    def _renew(
+        self, flight: Flight, started: float, deadline: float, goes_on: bool
+    ) -> Steps[HeldPair | None]:
+        state = self._state
+        turn = Turn(flight, self._terms.clock, deadline, goes_on)
+        renewal = Renewal(self._terms, turn, state.held)
+        visit = renewal.visit
         was_down = state.failures.in_a_row > 0
         outcome: Outcome = None
         installed: HeldPair | None = None

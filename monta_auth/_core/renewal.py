@@ -203,17 +203,14 @@ class Renewal:
 
     def _calm_down(self) -> Steps[None]:
         """Wait, where callers with too little time would use up the quota with mints."""
-        now, after = self._clock.monotonic(), self._terms.failures.mint_after
+        now, end = self._clock.monotonic(), self._turn.deadline
+        after = self._terms.failures.mint_after
         if now < after:
-            yield from self._turn.sleep(min(after, self._turn.deadline) - now)
-        if after >= self._turn.deadline:
-            raise TransportFailure(
-                "the callers of the last token calls left before the response came; "
-                f"the next one is made in {after - self._turn.deadline:.0f} s",
-                "timeout",
-                sent=False,
-                own=True,
-            )
+            yield from self._turn.sleep(min(after, end) - now)
+        if after >= end:
+            text = "the callers of the last token calls left before the response came"
+            text += f"; the next one is made in {after - end:.0f} s"
+            raise TransportFailure(text, "timeout", sent=False, own=True)
 
     def _secret(self) -> Steps[str | MontaAuthError]:
         """Return the secret, or why there is none."""
@@ -235,10 +232,8 @@ class Renewal:
             raise
         except Exception as error:
             kind = type(error).__qualname__
-        return MontaAuthError(
-            f"the callable client_secret raised {kind}: no token can be obtained without a secret",
-            retryable=True,
-        )
+        text = f"the callable client_secret raised {kind}: without a secret there is no token"
+        return MontaAuthError(text, retryable=True)
 
     def _exchange(self, request: TokenRequest, refresh_token: str | None = None) -> Steps[Reply]:
         """Make the call until it is answered with something else than "later"."""
@@ -249,8 +244,7 @@ class Renewal:
             self._sent_at = self._clock.monotonic()
             left = deadline - self._sent_at
             if left <= 0:
-                text = "no time is left for a token call"
-                raise TransportFailure(text, "timeout", sent=False, own=True)
+                raise TransportFailure("no time is left", "timeout", sent=False, own=True)
             flight.refreshing, flight.is_minting = refresh_token, refresh_token is None
             error: Failure
             try:
@@ -292,17 +286,11 @@ class Renewal:
         self, reply: Reply, request: TokenRequest, old: HeldPair | None = None
     ) -> HeldPair:
         """Lay out the pair of a response; `old` is the one that was refreshed."""
-        pair = read_pair(reply, request, self._clock.wall())
-        if old is not None and pair.refresh_token is None:
-            # RFC 6749, section 6: then the one that was sent stays.
-            pair = pair.__replace__(
-                refresh_token=old.pair.refresh_token,
-                refresh_expires_at=old.pair.refresh_expires_at,
-            )
         return hold_new(
-            pair,
+            read_pair(reply, request, self._clock.wall()),
             self._terms.policy,
             sent=self._sent_at,
             jitter=self._terms.jitter,
             after_refusal=self._turn.flight.after_refusal,
+            old=old,
         )

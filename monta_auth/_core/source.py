@@ -7,7 +7,6 @@ import logging
 import os
 import threading
 import weakref
-from typing import NoReturn
 
 from .credentials import ClientSecret, find_credentials
 from .drivers import advance, is_async, needs_async
@@ -19,18 +18,14 @@ from .leader import Leader, OnToken
 from .origins import Origins, clean_base_url
 from .policy import LIVING_LIMIT, RENEWALS, SYSTEM_CLOCK, Clock, RefreshPolicy, Spent
 from .secret import BearerHeader
-from .state import State, Status
+from .state import State
+from .status import Status
 from .store_protocol import Bindable, Store
 from .store_visit import delete_stored_pair, drop_stored_token
 from .terms import Terms
 from .tokens import TokenSet
 
 logger = logging.getLogger("monta_auth")
-
-_ENDLESS = (
-    "a hook, callable or store makes requests with the auth that it is itself a part of, again and "
-    "again: let it use a client without this auth"
-)
 
 
 class Source:
@@ -214,13 +209,9 @@ class Source:
         began = self._monotonic()
         deadline = began + self.policy.deadline - spent.seconds
         mine = Flight(threading.get_ident(), 0.0, limit)
-        outer = self._state.flight_of(led_here.get())
-        if outer is not None:
-            if outer.is_inner:
-                raise ConfigurationError(_ENDLESS)
-            held = self._state.usable(began)
-            if held is not None:
-                return held
+        outer = self._state.outer(led_here.get())
+        if outer is not None and (held := self._state.usable(began)) is not None:
+            return held
         joined: Flight | None = None
         installed: HeldPair | None = None
         # An interrupt may strike anywhere, also just after a flight began.
@@ -228,7 +219,10 @@ class Source:
             while True:
                 now = self._monotonic()
                 if joined is not None and now >= self._patience(now, began, deadline):
-                    return self._state.usable(now) or self._late(joined)
+                    held = self._state.usable(now)
+                    if held is None:
+                        raise self._state.late(joined)
+                    return held
                 if mine.over:
                     mine = Flight(threading.get_ident(), now, limit)
                 mine.is_inner = outer is not None
@@ -245,7 +239,6 @@ class Source:
                     if installed and is_dropped and spent.renewals >= RENEWALS:
                         return installed  # on_token drops each token: so it would the next one.
                     spent.renewals += 1
-                    led_here.set((*(f for f in led_here.get() if not f.over), mine))
                     installed = yield from self._leader.lead(mine, deadline, goes_on)
                     # Looked at again: on_token may have taken its time.
                     if installed is self._state.held and installed and installed.dropped is None:
@@ -268,18 +261,6 @@ class Source:
         """Until when a caller waits for another one: not for long while the token lives."""
         lives = self._state.usable(now) is not None
         return min(deadline, began + LIVING_LIMIT) if lives else deadline
-
-    def _late(self, joined: Flight) -> NoReturn:
-        """The end of a caller whose time is up: raise why there is no token."""
-        failure = joined.outcome()
-        if failure is not None:
-            raise copy.copy(failure)
-        raise TransportFailure(
-            f"no token within {self.policy.deadline:g} s: a renewal is under way, but it did not "
-            "end in time",
-            "timeout",
-            sent=False,
-        )
 
     # --- the rest
 

@@ -7,58 +7,20 @@ given back, since waking runs foreign code.
 
 from __future__ import annotations
 
+import copy
 import threading
-from datetime import UTC, datetime
 from typing import Literal
 
-from .errors import Failure, in_words
+from .errors import ConfigurationError, Failure, TransportFailure, in_words
 from .flight import Flight
-from .frozen import Frozen
 from .held_pair import Dropped, HeldPair, Phase
 from .policy import LEADER_LEASE, Clock, RefreshPolicy
 from .refusals import Failures, Refusals
+from .status import Status, date_of
 from .token_calls import Kind
 
 Counted = Kind | Literal["failure"]
 Verdict = HeldPair | Flight | Failure
-
-
-class Status(Frozen):
-    """How a source is doing; it holds no secret and no token.
-
-    Args:
-        access_expires_at, refresh_expires_at: of the held pair, by the server's clock.
-        last_renewal: when a pair was last obtained or taken over, by the local clock.
-        last_failure: type and text of the failure of the last renewal, None after a success.
-        next_try: earliest moment of the next token call, by the local clock; None: at once.
-        mints, refreshes: pairs obtained from ``/auth/token`` and ``/auth/refresh``.
-        failures: renewals that failed.
-        refusals: access tokens that the API refused with a 401.
-    """
-
-    access_expires_at: datetime | None
-    refresh_expires_at: datetime | None
-    last_renewal: datetime | None
-    last_failure: str | None
-    next_try: datetime | None
-    mints: int
-    refreshes: int
-    failures: int
-    refusals: int
-
-    def __init__(
-        self,
-        access_expires_at: datetime | None = None,
-        refresh_expires_at: datetime | None = None,
-        last_renewal: datetime | None = None,
-        last_failure: str | None = None,
-        next_try: datetime | None = None,
-        mints: int = 0,
-        refreshes: int = 0,
-        failures: int = 0,
-        refusals: int = 0,
-    ) -> None:
-        self._set(locals())
 
 
 class State:
@@ -150,9 +112,27 @@ class State:
         is_due = phase is Phase.ADVISORY and flight is None and now >= self.failures.pause_until
         return None if is_due else held
 
-    def flight_of(self, context: tuple[Flight, ...]) -> Flight | None:
-        """Return the flight under way, if it is one of these."""
-        return self._flight if self._flight in context else None
+    def outer(self, led_here: tuple[Flight, ...]) -> Flight | None:
+        """Return the flight under way, if the caller's own context leads it."""
+        flight = self._flight if self._flight in led_here else None
+        if flight is not None and flight.is_inner:
+            raise ConfigurationError(
+                "a hook, callable or store makes requests with the auth that it is itself a part "
+                "of, again and again: let it use a client without this auth"
+            )
+        return flight
+
+    def late(self, joined: Flight) -> Failure:
+        """Return why there is no token for a caller whose time is up."""
+        failure = joined.outcome()
+        if failure is not None:
+            return copy.copy(failure)
+        return TransportFailure(
+            f"no token within {self._policy.deadline:g} s: a renewal is under way, but it did not "
+            "end in time",
+            "timeout",
+            sent=False,
+        )
 
     def patience(self) -> float:
         """Seconds without a sign of life after which a leader is replaced."""
@@ -287,9 +267,9 @@ class State:
             return Status(
                 access_expires_at=pair.access_expires_at if pair else None,
                 refresh_expires_at=pair.refresh_expires_at if pair else None,
-                last_renewal=_date(self.last_renewal),
+                last_renewal=date_of(self.last_renewal),
                 last_failure=in_words(failure) if failure is not None else None,
-                next_try=_date(wall + next_try - now) if next_try > now else None,
+                next_try=date_of(wall + next_try - now) if next_try > now else None,
                 mints=self.counts["mint"],
                 refreshes=self.counts["refresh"],
                 failures=self.counts["failure"],
@@ -309,7 +289,3 @@ class State:
                 held.pair = held.pair.__replace__(refresh_token=None, refresh_expires_at=None)
             if held.dropped is None:
                 held.spread(self._policy, jitter)
-
-
-def _date(wall: float | None) -> datetime | None:
-    return None if wall is None else datetime.fromtimestamp(wall, UTC)

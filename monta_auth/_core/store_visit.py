@@ -14,7 +14,7 @@ from typing import Any
 from .drivers import detach
 from .effects import Call, Steps, Turn
 from .errors import TokenStoreError, TransportFailure
-from .flight import Superseded
+from .flight import Flight, Superseded
 from .held_pair import HeldPair, Phase, hold_old
 from .policy import STORE_LEASE, STORE_POLL
 from .secret import bearer
@@ -49,7 +49,6 @@ class Visit:
         self._turn = turn
         self._terms = terms
         self._store: Store | None = store
-        self._is_saving = False
         leased = terms.leased
         if leased is not None and terms.clock.monotonic() < leased.until:
             leased.flight = turn.flight  # The leader before us could not go on.
@@ -122,9 +121,9 @@ class Visit:
     def save(self, pair: TokenSet) -> Steps[None]:
         leased = self._terms.leased  # of the source, whoever leads by now
         if leased is not None:
-            self._is_saving = True
+            leased.is_saving = True
             yield from self._ask("save", pair, leased.lease)
-            self._is_saving = False
+            leased.is_saving = False
 
     def release(self) -> Steps[None]:
         lease = self._lease
@@ -137,17 +136,6 @@ class Visit:
             except Exception as error:
                 # It expires by itself.
                 logger.debug("releasing the token store's lease raised %s", type(error).__name__)
-
-    def let_go(self) -> None:
-        """Release the lease though nobody waits for that, unless it may still be of use.
-
-        It is, while a refresh token is on the wire, and while the new pair is being saved.
-        """
-        lease, flight = self._lease, self._turn.flight
-        is_in_use = flight.refreshing is not None or flight.successor is not None
-        if lease is not None and not is_in_use and not self._is_saving:
-            self._terms.leased = None
-            detach(lease.release)
 
     def _delete(self) -> Steps[None]:
         if self._lease is not None:
@@ -169,6 +157,18 @@ class Visit:
             is_ours = isinstance(error, TokenStoreError)
             self.error = f"TokenStoreError: {error}" if is_ours else type(error).__qualname__
             return None
+
+
+def let_go(terms: Terms, flight: Flight) -> None:
+    """Release the lease though nobody waits for that, unless it may still be of use.
+
+    It is, while a refresh token is on the wire, and while the new pair is being saved.
+    """
+    leased = terms.leased
+    is_in_use = flight.refreshing is not None or flight.successor is not None
+    if leased is not None and leased.flight is flight and not is_in_use and not leased.is_saving:
+        terms.leased = None
+        detach(leased.lease.release)
 
 
 def drop_stored_token(terms: Terms, store: Store, header: str | None) -> Steps[None]:

@@ -15,12 +15,16 @@ class Leased:
     Args:
         until: when it expires, on the monotonic clock.
         flight: of the leader that uses it now.
+
+    Attributes:
+        is_saving: whether a pair is being saved with it.
     """
 
     def __init__(self, lease: Lease, until: float, flight: Flight) -> None:
         self.lease = lease
         self.until = until
         self.flight = flight
+        self.is_saving = False
 
 
 class Terms:

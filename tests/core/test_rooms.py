@@ -27,6 +27,7 @@ CORE = [
     "held_pair",
     "refusals",
     "flight",
+    "status",
     "state",
     "effects",
     "loops",
