@@ -1,8 +1,8 @@
 """Which sources are shared in this process.
 
 ``requests.get(url, auth=MontaAuth(...))`` in a loop makes an auth object a turn; all of them
-must use one pair. A source lives as long as an auth object that uses it; the last few used stay
-alive without one.
+must use one pair. A source lives as long as an auth object that uses it. A few stay alive without
+one: those whose tokens live longest and, among equals, those that were used last.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .origins import clean_base_url, forget_warnings
 from .policy import RefreshPolicy
 from .source import Source
 
-#: More different credentials than this in turns, and unused ones begin to mint again.
+#: With more different credentials than this in turns, those whose tokens end soonest mint anew.
 KEPT = 64
 
 _Key = tuple[str, str, str, RefreshPolicy]
@@ -58,8 +58,12 @@ def shared_source(
         _recent[key] = source
         _recent.move_to_end(key)
         while len(_recent) > KEPT:
-            _recent.popitem(last=False)
+            del _recent[min((k for k in _recent if k != key), key=_end_of_life)]
         return source
+
+
+def _end_of_life(key: _Key) -> float:
+    return _recent[key].lives_until()
 
 
 def forget_shared_sources() -> None:

@@ -159,8 +159,9 @@ class Source:
     def fresh_pair(self) -> TokenSet | None:
         """Return the ready pair, or None if `pair` has to decide."""
         held = self._state.held
-        is_ready = held is not None and self._monotonic() < min(held.ready_until, held.probe_at)
-        return held.pair if held is not None and is_ready else None
+        if held is None or self._monotonic() >= min(held.ready_until, held.probe_at):
+            return None
+        return held.pair
 
     def pair(self, *, blocking: bool = True) -> Steps[TokenSet]:
         """As `acquire`; returns the pair that the header is made of, and renews it earlier."""
@@ -171,6 +172,11 @@ class Source:
         """Return the pair that is held now, whatever it is good for."""
         held = self._state.held
         return held.pair if held is not None else None
+
+    def lives_until(self) -> float:
+        """Until when its access token is used, on the monotonic clock; -inf if there is none."""
+        held = self._state.held
+        return held.expires if held is not None and held.dropped is None else float("-inf")
 
     def invalidate(self) -> None:
         """Drop the access token: the next request renews. What is remembered of failures stays."""
@@ -261,8 +267,6 @@ class Source:
         """Until when a caller waits for another one: not for long while the token lives."""
         lives = self._state.usable(now) is not None
         return min(deadline, began + LIVING_LIMIT) if lives else deadline
-
-    # --- the rest
 
     def _find_async(self, on_token: OnToken | None) -> object | None:
         """Something of the user's that only async clients can call, or None."""

@@ -15,6 +15,8 @@ from monta_auth._core import shared_sources as registry
 from monta_auth._core.shared_sources import KEPT, forget_shared_sources, shared_source
 from monta_auth._core.source import Source
 
+from ..simulation.flows import Hands, hold
+
 
 @pytest.fixture(autouse=True)
 def empty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -141,6 +143,20 @@ def test_older_ones_go() -> None:
     assert first() is None
     assert len(registry._recent) == KEPT
     assert len(registry._alive) == KEPT
+
+
+def test_of_too_many_those_stay_whose_tokens_live_longest(hands: Hands) -> None:
+    """However long ago they were used: each new one costs a token call."""
+    lives = {f"client-{number}": 1000.0 + number for number in range(KEPT)}
+    sources = {client: weakref.ref(source(client)) for client in lives}
+    for client, life in lives.items():
+        hold(hands, sources[client](), life=life)  # type: ignore[arg-type]
+    source("another")  # has none yet, and stays: it is in use
+    gc.collect()
+    assert [client for client in lives if sources[client]() is None] == ["client-0"]
+    source("one more")
+    gc.collect()
+    assert [client for client in lives if sources[client]() is None] == ["client-0"]
 
 
 def test_use_keeps_a_source_among_the_last_few() -> None:
