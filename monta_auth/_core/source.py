@@ -154,8 +154,6 @@ class Source:
             )
         return again
 
-    # --- for users, through the adapters
-
     def fresh_pair(self) -> TokenSet | None:
         """Return the ready pair, or None if `pair` has to decide."""
         held = self._state.held
@@ -220,7 +218,7 @@ class Source:
             return held
         joined: Flight | None = None
         installed: HeldPair | None = None
-        # An interrupt may strike anywhere, also just after a flight began.
+        # An interrupt may strike anywhere.
         try:
             while True:
                 now = self._monotonic()
