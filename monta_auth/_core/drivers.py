@@ -242,7 +242,7 @@ def detach(function: Callable[[], Any]) -> None:
     It may be a finaliser that asks: the thread is one that needs no lock of `threading`.
     """
 
-    def run() -> None:
+    def run() -> None:  # pragma: no cover - coverage does not see such a thread
         with suppress(Exception):
             _call(Call(function))
 

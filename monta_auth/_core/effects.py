@@ -125,10 +125,6 @@ class Turn:
         return self._do(Call(function, *args, finish=finish, seconds=left))
 
     def _do(self, effect: Send | Sleep | Call) -> Steps[Any]:
-        # A pair that comes late is still of use, if nobody has brought one since.
-        saves = isinstance(effect, Call) and effect.finish
-        if self.flight.over and not saves:
-            raise Superseded
         try:
             outcome = yield effect
         except Exception:
@@ -136,6 +132,7 @@ class Turn:
                 raise Superseded from None
             raise
         self.flight.touched = self._clock.monotonic()
+        # A pair that comes late is still of use, if nobody has brought one since.
         is_pair = isinstance(effect, Send) and outcome.is_good
         if self.flight.over and not is_pair:
             raise Superseded

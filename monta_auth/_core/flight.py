@@ -77,12 +77,12 @@ class Flight:
         heir.waiting = {other: None for other in self.waiting if other is not heir}
         self.successor = heir
 
-    def outcome(self) -> Failure | None:
-        """What went wrong in this flight or, if it had no outcome, in its successors."""
+    def heir(self) -> Flight:
+        """Return the last one of those that took its place, or itself."""
         flight = self
         while flight.successor is not None:
             flight = flight.successor
-        return flight.failure
+        return flight
 
     def add(self, wake: Callable[[], object]) -> bool:
         """Have `wake` called, from any thread, when the flight ends; False if it has ended."""

@@ -101,7 +101,7 @@ class State:
         """As `decide`; None means to lead."""
         held, flight = self.held, self._flight
         if held is None or phase is Phase.DEAD:
-            failure = joined.outcome() if joined is not None else None
+            failure = joined.heir().failure if joined is not None else None
             if failure is not None:
                 return failure
             if flight is None and now < self.failures.until:
@@ -124,7 +124,7 @@ class State:
 
     def late(self, joined: Flight) -> Failure:
         """Return why there is no token for a caller whose time is up."""
-        failure = joined.outcome()
+        failure = joined.heir().failure
         if failure is not None:
             return copy.copy(failure)
         return TransportFailure(
@@ -147,9 +147,7 @@ class State:
 
     def wants(self, flight: Flight) -> bool:
         """Whether a pair of this flight is of use: whoever took over has not brought one yet."""
-        while flight.successor is not None:
-            flight = flight.successor
-        return self._flight is flight
+        return self._flight is flight.heir()
 
     def install(self, flight: Flight, held: HeldPair, kind: Kind | None) -> bool:
         """Hold a pair from now on and wake all; False if the source does not want it any more.
@@ -159,9 +157,10 @@ class State:
         """
         now = self._clock.monotonic()
         with self._mutex:
-            if not self.wants(flight):
+            heir = flight.heir() if flight.over else flight
+            if self._flight is not heir:
                 return False
-            ended, self._flight = self._flight, None
+            self._flight = None
             self._has_taken_over = False
             self.held = held
             if held.header in self.refusals.headers:
@@ -173,11 +172,9 @@ class State:
                 self.counts[kind] += 1
             self.last_renewal = self._clock.wall()
             flight.end()
-            if ended is not None:
-                ended.end()
+            heir.end()
         flight.wake()
-        if ended is not None:
-            ended.wake()
+        heir.wake()
         return True
 
     def fail(self, flight: Flight, failure: Failure, held: HeldPair | None) -> None:
