@@ -40,6 +40,7 @@ class Flight:
         failure: a template of what went wrong (raise a copy), once the flight failed.
         over: whether the flight has ended, in whichever way.
         wakers: what wakes those who wait.
+        blocks: whether its leader blocks a thread while it waits.
         is_inner: whether it is led from inside another one, by a hook for instance.
     """
 
@@ -56,7 +57,7 @@ class Flight:
         self.successor: Flight | None = None
         self.failure: Failure | None = None
         self.over = False
-        self.is_inner = False
+        self.is_inner = self.blocks = False
         self.wakers: dict[Callable[[], object], None] = {}
 
     def pass_on(self, now: float) -> Flight | None:

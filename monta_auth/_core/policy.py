@@ -16,6 +16,9 @@ from .frozen import Frozen
 #: A waiting caller takes over from a leader that has been silent for half the policy's deadline,
 #: once; after that only from one that has been silent for so long, which is the longest deadline.
 LEADER_LEASE = 60.0
+#: A caller that blocks its thread takes over from a leader in an event loop so soon. It is less
+#: than `CONNECT_LIMIT`, so that neither fails.
+POOL_PATIENCE = 2.0
 #: Life of a lease on a stored pair. Less than a request's deadline, so that requests that wait
 #: behind a process that died get their turn.
 STORE_LEASE = 8.0

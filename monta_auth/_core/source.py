@@ -229,7 +229,7 @@ class Source:
                     return held
                 if mine.over:
                     mine = Flight(threading.get_ident(), now, limit)
-                mine.is_inner = outer is not None
+                mine.blocks, mine.is_inner = blocking, outer is not None
                 verdict = self._state.decide(now, mine, joined, blocking, is_probe)
                 if isinstance(verdict, HeldPair):
                     if verdict.is_held_back:
@@ -249,7 +249,7 @@ class Source:
                         return installed
                 else:
                     until = self._patience(now, began, deadline)
-                    silent = verdict.touched + self._state.patience()
+                    silent = verdict.touched + self._state.patience(mine, verdict)
                     yield Wait(verdict, max(0.0, min(until, silent) - now))
         except TransportFailure as failure:
             held = self._state.usable(self._monotonic())

@@ -14,7 +14,7 @@ from typing import Literal
 from .errors import ConfigurationError, Failure, TransportFailure, in_words
 from .flight import Flight
 from .held_pair import Dropped, HeldPair, Phase
-from .policy import LEADER_LEASE, Clock, RefreshPolicy
+from .policy import LEADER_LEASE, POOL_PATIENCE, Clock, RefreshPolicy
 from .refusals import Failures, Refusals
 from .status import Status, date_of
 from .token_calls import Kind
@@ -76,7 +76,7 @@ class State:
                 return mine
             phase = Phase.DEAD if held is None else held.phase(now, is_probe=is_probe)
             if flight is not None:
-                is_silent = now - flight.touched >= self.patience()
+                is_silent = now - flight.touched >= self.patience(mine, flight)
                 # Its leader runs in this very thread and could not go on while we wait here.
                 is_below = mine.is_inner or (blocking and flight.leader == mine.leader)
                 if is_silent or (is_below and phase in (Phase.MANDATORY, Phase.DEAD)):
@@ -134,9 +134,13 @@ class State:
             sent=False,
         )
 
-    def patience(self) -> float:
-        """Seconds without a sign of life after which a leader is replaced."""
-        return LEADER_LEASE if self._has_taken_over else self._policy.deadline / 2
+    def patience(self, mine: Flight, flight: Flight) -> float:
+        """Seconds without a sign of life after which this caller replaces that leader."""
+        if self._has_taken_over:
+            return LEADER_LEASE
+        half = self._policy.deadline / 2
+        # Perhaps it waits for a thread of a pool, in vain: all of them wait for it.
+        return min(half, POOL_PATIENCE) if mine.blocks and not flight.blocks else half
 
     def usable(self, now: float) -> HeldPair | None:
         """The held pair, if its access token may still be used."""

@@ -468,6 +468,17 @@ def test_between_two_outcomes_a_flight_is_taken_over_once(hands: Hands, source: 
     assert Caller(source).wants == "mint"
 
 
+def test_a_caller_in_a_thread_takes_over_from_a_loop_before_its_connection_fails(
+    hands: Hands, source: Source
+) -> None:
+    """The loop may look up the host in a thread of a pool that waits for it."""
+    _leader = Leader(source, thread=1)
+    sync, other = Caller(source, blocking=True), Caller(source)
+    assert (sync.effect.seconds, other.effect.seconds) == (2.0, 5.0)
+    hands.advance(2)
+    assert sync.resume(None).wants == "mint"
+
+
 def test_the_lease_runs_from_the_leaders_last_effect(hands: Hands, source: Source) -> None:
     leader = Caller(source)
     hands.advance(4)

@@ -388,7 +388,8 @@ class World:
             if effect.flight.add(lambda woken=flow.woken: woken.append(True)):  # type: ignore[misc]
                 flow.woken.clear()
             silent = now - effect.flight.touched
-            assert silent < state.patience(), "a wait for a flight that ran out"
+            patience = state.patience(flow.mine, effect.flight)
+            assert silent < patience, "a wait for a flight that ran out"
             for other in self.flows if flow.blocking else ():
                 if other.flight is effect.flight and other is not flow:
                     assert other.thread != flow.thread, f"{flow} waits for its own thread"
