@@ -4,7 +4,7 @@ Run it in a checkout, with the libraries and the peers installed:
 
     pip install -e ".[all]" authlib requests-oauthlib google-auth httpx-auth monta
 
-It takes three minutes, on a machine that should do nothing else, and prints tables. ``--output
+It takes ten minutes, on a machine that should do nothing else, and prints tables. ``--output
 docs/benchmarks`` writes those of the page and its plots; ``--quick`` runs everything a few times
 only, for its counts. Exit status 1: a promise of the project was missed.
 """
@@ -57,7 +57,7 @@ def run(quick: bool) -> Results:
 
 #: What the project promises of its own column.
 STEP_LIMITS = {"requests": 3.0, "httpx": 2.0, "httpx2": 2.0}
-MEMORY_LIMIT, WALL_LIMIT, IMPORT_LIMIT, CLOCK_LIMIT = 1.05, 1.1, 8.0, 5
+MEMORY_LIMIT, IMPORT_LIMIT, CLOCK_LIMIT = 1.05, 8.0, 5
 
 
 def missed(results: Results, *, with_times: bool) -> list[str]:
@@ -78,7 +78,8 @@ def missed(results: Results, *, with_times: bool) -> list[str]:
             else:
                 require(figure.token_calls == 1, name, figure, "one token call")
             if figure.wall is not None and with_times:
-                require(figure.wall.median <= WALL_LIMIT, name, figure, f"{WALL_LIMIT} x")
+                most = _stampede.wall_limit(row.measure, row.library)
+                require(round(figure.wall.median, 2) <= most, name, figure, f"{most} x")
             if figure.waited is not None and with_times:
                 require(figure.waited <= 1, name, figure, "only who renews waits")
         elif isinstance(figure, Spread) and with_times:

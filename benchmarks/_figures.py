@@ -43,6 +43,8 @@ class Crowd:
     waited: int | None = None
     #: Wall time over the ideal, where all requests came through.
     wall: Spread | None = None
+    #: TCP connections that the server saw being opened, where that was counted.
+    connections: int | None = None
 
     def __str__(self) -> str:
         calls = f"{self.token_calls} token call{'' if self.token_calls == 1 else 's'}"
@@ -51,6 +53,8 @@ class Crowd:
             parts.append(f"{self.waited} waited")
         if self.wall is not None:
             parts.append(f"{self.wall} x")
+        if self.connections is not None:
+            parts.append(f"{self.connections} connections opened")
         if self.failed:
             parts.append(f"{self.failed} of {self.requests} failed")
         return ", ".join(parts)

@@ -322,10 +322,8 @@ class HttpxContestant(Contestant):
     def settings(self, in_memory: bool) -> dict[str, Any]:
         """What all clients of the library are opened with."""
         # Where a clock is moved, idle connections must not come of age: httpcore would close some
-        # of them in use. Otherwise the library's defaults.
-        limits = self.httpx.Limits(
-            max_connections=100, max_keepalive_connections=20, keepalive_expiry=None
-        )
+        # of them in use. And 500 tasks must not wait for one of 100 connections.
+        limits = self.httpx.Limits(keepalive_expiry=None)
         return {"transport": self.transport(in_memory), "timeout": 60, "limits": limits}
 
     def open(self, world: World, *, in_memory: bool = False) -> Any:
@@ -461,7 +459,9 @@ class AiohttpContestant(Contestant):
         aiohttp = load("aiohttp")
 
         middleware = self.middleware(world)
-        client: Any = aiohttp.ClientSession(middlewares=[middleware])
+        client: Any = aiohttp.ClientSession(
+            middlewares=[middleware], connector=aiohttp.TCPConnector(limit=0)
+        )
         return SimpleNamespace(session=client, auth=middleware)
 
     async def aget(self, client: Any, url: str) -> int:
@@ -525,7 +525,7 @@ class MontaAiohttp(AiohttpContestant):
         aiohttp = load("aiohttp")
         monta = load("monta")
         load("monta.client").API_BASE_URL = world.base_url + "/"
-        session = aiohttp.ClientSession()
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         api = monta.MontaApiClient(CLIENT_ID, CLIENT_SECRET, session)
         return SimpleNamespace(api=api, session=session)
 

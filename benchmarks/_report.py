@@ -47,7 +47,8 @@ PARTS = {
 Its time over that of the same library with a static header: the median of all rounds (quartiles).
 """),
     "Stampedes": (("cold start", "revocation"), """\
-Token calls; wall time over the ideal, where every request came through; requests that failed.
+Token calls; wall time over the ideal, where every request came through; TCP connections that the
+server saw; requests that failed.
 """),
     "Expiry": (("expiry",), """\
 Eight threads or tasks call without a pause while the token expires: token calls, and how many
@@ -172,7 +173,7 @@ def stampede_plot(results: Results) -> str | None:
         if row.measure.startswith((_stampede.COLD, _stampede.REVOKED)) and row.figures:
             label = f"{row.measure.partition(',')[0]}, {row.library}"
             groups[label] = [bar(name, row.figures[name]) for name in NAMES if name in row.figures]
-    note = "32 threads or 100 tasks at once; one token call is right. Logarithmic."
+    note = "Many threads or tasks at once; one token call is right. Logarithmic."
     return plot("Token calls of a stampede", note, groups) if groups else None
 
 

@@ -55,7 +55,7 @@ class Desk:
 
         self.settings = Settings()
         self.state = State(self.settings)
-        self.token_calls = self.api_calls = self.busy = 0
+        self.token_calls = self.api_calls = self.connections = self.busy = 0
 
     def answer(
         self, method: str, path: str, headers: dict[str, str], body: bytes
@@ -98,13 +98,19 @@ class Desk:
         return 200, json.dumps(reply).encode()
 
     def control(self, orders: dict[str, float]) -> bytes:
+        self.connections -= 1  # the one that these orders came through is no contestant's
         if orders.pop("revoke", False):
             self.state.revoke_access_tokens()
         if orders.pop("clear", False):
-            self.token_calls = self.api_calls = 0
+            self.token_calls = self.api_calls = self.connections = 0
         for name, value in orders.items():
             setattr(self.settings, name, value)
-        counts = {"token": self.token_calls, "api": self.api_calls, "busy": self.busy}
+        counts = {
+            "token": self.token_calls,
+            "api": self.api_calls,
+            "connections": self.connections,
+            "busy": self.busy,
+        }
         return json.dumps(counts).encode()
 
 
@@ -116,6 +122,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.desk.connections += 1
 
     def data_received(self, data: bytes) -> None:
         self.data += data

@@ -1,8 +1,8 @@
 """Many requests at one moment, with no token or with one that was just revoked.
 
-The ideal is what the static header does with a token call made by hand in front of it: one token
-call, then all requests at once. After a revocation: all are refused at once, one token call, all
-again.
+The ideal at a cold start is a token call made by hand, and then the first burst of a fresh client
+with a static header: none of its connections is open yet, as with the contestants. After a
+revocation: all are refused at once, one token call, all again.
 """
 
 from __future__ import annotations
@@ -13,15 +13,21 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 from ._figures import Crowd, Results, Spread
 from ._peers import STATIC, Contestant, rows
 from ._server import World
 
 COLD, REVOKED = "cold start", "revocation"
-THREADS, TASKS = 32, 100
-#: Seconds of a token call and of an API call; far more than the work of the client.
-LATENCY, QUICK_LATENCY = 0.1, 0.03
+#: Threads and tasks of each measure. A quick run is for the counts, which 100 tasks show as well.
+CROWDS = {COLD: (64, 500), REVOKED: (32, 100)}
+QUICK_CROWDS = {**CROWDS, COLD: (64, 100)}
+#: Seconds of a token call and of an API call. After a revocation, far more than the work of the
+#: client; at a cold start that work counts, and connections are soon free again.
+LATENCIES = {COLD: (0.1, 0.02), REVOKED: (0.1, 0.1)}
+QUICK_LATENCY = 0.03
+ROUNDS = 4
 
 #: Wall time and number of requests that failed.
 Outcome = tuple[float, int]
@@ -62,91 +68,126 @@ class Tally:
         self.walls: list[float] = []
         self.failed: list[int] = []
         self.token_calls: list[int] = []
+        self.connections: list[int] = []
 
-    def add(self, outcome: Outcome, token_calls: int) -> None:
+    def add(self, outcome: Outcome, counts: dict[str, int]) -> None:
         self.walls.append(outcome[0])
         self.failed.append(outcome[1])
-        self.token_calls.append(token_calls)
+        self.token_calls.append(counts["token"])
+        self.connections.append(counts["connections"])
 
     def crowd(self, number: int, ideal: list[float]) -> Crowd:
         whole = not any(self.failed)
         wall = Spread.of_ratios(self.walls, ideal) if whole else None
-        return Crowd(number, max(self.failed), max(self.token_calls), wall=wall)
+        calls, connections = max(self.token_calls), max(self.connections)
+        return Crowd(number, max(self.failed), calls, wall=wall, connections=connections)
 
 
-Tallies = dict[str, dict[str, Tally]]
+def by_hand(one: Contestant, client: Any, world: World) -> float:
+    began = time.perf_counter()
+    one.obtain(client, world)
+    return time.perf_counter() - began
 
 
-def one_round(one: Contestant, world: World, tallies: Tallies) -> None:
-    client = one.open(world)
-    static = one.name == STATIC
+async def by_hand_of_tasks(one: Contestant, client: Any, world: World) -> float:
+    began = time.perf_counter()
+    await one.aobtain(client, world)
+    return time.perf_counter() - began
+
+
+def cold_start(one: Contestant, world: World, number: int) -> Outcome:
+    client, took = one.open(world), 0.0
+    if one.name == STATIC:
+        other = one.open(world)
+        took = by_hand(one, other, world)
+        client.auth.token = other.auth.token
+        one.close(other)
+    wall, failed = threads_at_once(lambda: one.get(client, world.url), number)
+    one.close(client)
+    return took + wall, failed
+
+
+async def cold_start_of_tasks(one: Contestant, world: World, number: int) -> Outcome:
+    client, took = one.open(world), 0.0
+    if one.name == STATIC:
+        other = one.open(world)
+        took = await by_hand_of_tasks(one, other, world)
+        client.auth.token = other.auth.token
+        await one.aclose(other)
+    wall, failed = await tasks_at_once(lambda: one.aget(client, world.url), number)
+    await one.aclose(client)
+    return took + wall, failed
+
+
+def revocation(one: Contestant, world: World, number: int) -> Outcome:
+    client, took = one.open(world), 0.0
 
     def stampede() -> Outcome:
-        return threads_at_once(lambda: one.get(client, world.url), THREADS)
+        return threads_at_once(lambda: one.get(client, world.url), number)
 
-    def by_hand() -> float:
-        began = time.perf_counter()
-        one.obtain(client, world)
-        return time.perf_counter() - began if static else 0.0
-
-    world.set(clear=True)
-    took = by_hand()
-    wall, failed = stampede()
-    tallies[COLD][one.name].add((took + wall, failed), world.set()["token"])
+    one.obtain(client, world)
+    stampede()
     world.set(revoke=True, clear=True)
-    took = stampede()[0] + by_hand() if static else 0.0
+    if one.name == STATIC:
+        took = stampede()[0] + by_hand(one, client, world)
     wall, failed = stampede()
-    tallies[REVOKED][one.name].add((took + wall, failed), world.set()["token"])
     one.close(client)
+    return took + wall, failed
 
 
-async def one_async_round(one: Contestant, world: World, tallies: Tallies) -> None:
-    client = one.open(world)
-    static = one.name == STATIC
+async def revocation_of_tasks(one: Contestant, world: World, number: int) -> Outcome:
+    client, took = one.open(world), 0.0
 
     async def stampede() -> Outcome:
-        return await tasks_at_once(lambda: one.aget(client, world.url), TASKS)
+        return await tasks_at_once(lambda: one.aget(client, world.url), number)
 
-    async def by_hand() -> float:
-        if not static:
-            return 0.0
-        began = time.perf_counter()
-        await one.aobtain(client, world)
-        return time.perf_counter() - began
-
-    world.set(clear=True)
-    took = await by_hand()
-    wall, failed = await stampede()
-    tallies[COLD][one.name].add((took + wall, failed), world.set()["token"])
+    await one.aobtain(client, world)
+    await stampede()
     world.set(revoke=True, clear=True)
-    took = (await stampede())[0] + await by_hand() if static else 0.0
+    if one.name == STATIC:
+        took = (await stampede())[0] + await by_hand_of_tasks(one, client, world)
     wall, failed = await stampede()
-    tallies[REVOKED][one.name].add((took + wall, failed), world.set()["token"])
     await one.aclose(client)
+    return took + wall, failed
+
+
+#: What each measure does with threads and with tasks.
+MEASURES = {COLD: (cold_start, cold_start_of_tasks), REVOKED: (revocation, revocation_of_tasks)}
+
+
+def wall_limit(measure: str, library: str) -> float:
+    """What the project promises of the wall time, over the ideal.
+
+    Tasks of one loop are let go a few at a time, and share connections that a burst would open.
+    """
+    is_async = library == "aiohttp" or library.endswith(" async")
+    return 0.95 if measure.startswith(COLD) and is_async else 1.1
 
 
 def measure(results: Results, present: list[Contestant], world: World, quick: bool) -> None:
-    latency = QUICK_LATENCY if quick else LATENCY
-    world.set(token_latency=latency, api_latency=latency)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its pool keeps 10 connections of 32
-    tallies: dict[str, Tallies] = {
-        library: {name: {one.name: Tally() for one in group} for name in (COLD, REVOKED)}
-        for library, group in rows(present).items()
-    }
-    for round_ in range(1 if quick else 4):
-        first = round_ * 7 % len(present)  # another one each time
-        for one in present[first:] + present[:first]:
-            if one.is_async:
-                asyncio.run(one_async_round(one, world, tallies[one.row]))
-            else:
-                one_round(one, world, tallies[one.row])
-    world.set(token_latency=0.0, api_latency=0.0)
-    for name in (COLD, REVOKED):
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its pool keeps 10 connections of 64
+    for name, (of_threads, of_tasks) in MEASURES.items():
+        threads, tasks = (QUICK_CROWDS if quick else CROWDS)[name]
+        of_token, of_api = (QUICK_LATENCY, QUICK_LATENCY) if quick else LATENCIES[name]
+        world.set(token_latency=of_token, api_latency=of_api)
+        tallies = {(one.row, one.name): Tally() for one in present}
+        for round_ in range(1 if quick else ROUNDS):
+            first = round_ * 7 % len(present)  # another one each time
+            for one in present[first:] + present[:first]:
+                world.set(clear=True)
+                if one.is_async:
+                    outcome = asyncio.run(of_tasks(one, world, tasks))
+                else:
+                    outcome = of_threads(one, world, threads)
+                tallies[one.row, one.name].add(outcome, world.set())
         for library, group in rows(present).items():
-            many = TASKS if group[0].is_async else THREADS
-            kind = "tasks" if group[0].is_async else "threads"
-            table = tallies[library][name]
-            row = results.row(f"{name}, {many} {kind}", library, "1 token call, 1.0 x")
+            many, kind = (tasks, "tasks") if group[0].is_async else (threads, "threads")
+            ideal = tallies[library, STATIC]
+            limit = f"1 token call, {wall_limit(name, library)} x"
+            if name == COLD:
+                limit += f"; the ideal opens {max(ideal.connections)} connections"
+            row = results.row(f"{name}, {many} {kind}", library, limit)
             for one in group:
                 if one.name != STATIC:
-                    row.figures[one.name] = table[one.name].crowd(many, table[STATIC].walls)
+                    row.figures[one.name] = tallies[library, one.name].crowd(many, ideal.walls)
+    world.set(token_latency=0.0, api_latency=0.0)

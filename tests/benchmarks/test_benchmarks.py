@@ -71,6 +71,19 @@ def test_a_wrong_clock_costs_neither_a_request_nor_a_token_call(quick_run: Path,
     assert counts(quick_run, f"clock off by {off}") == dict.fromkeys([*SYNC, "aiohttp"], (2, 0))
 
 
+def test_a_stampede_opens_no_more_connections_than_it_makes_calls(quick_run: Path) -> None:
+    opened = {
+        (what.partition(",")[0], library): (figure["connections"], figure["requests"])
+        for (what, library), figure in figures(quick_run).items()
+        if figure.get("connections") is not None
+    }
+    stampedes = ["cold start", "revocation"]
+    assert set(opened) == {(what, library) for what in stampedes for library in LIBRARIES}
+    for (what, _), (connections, requests) in opened.items():
+        calls = requests + 1 if what == "cold start" else 2 * requests + 1
+        assert connections <= calls
+
+
 def test_the_counts_tell_good_from_bad(quick_run: Path) -> None:
     """A peer that never asks again after a 401 is seen to lose its requests."""
     lost = figures(quick_run, "Authlib")["revocation, 32 threads", "requests"]
@@ -124,6 +137,12 @@ def test_a_broken_promise_is_reported() -> None:
         "results = Results();"
         "row = results.row('cold start, 32 threads', 'requests', '');"
         "row.figures['monta-auth'] = Crowd(32, failed=1, token_calls=2);"
+        "row = results.row('cold start, 64 threads', 'requests', '');"
+        "row.figures['monta-auth'] = Crowd(64, 0, 1, wall=Spread(1.1, 1.0, 1.2), connections=9);"
+        "row = results.row('cold start, 500 tasks', 'httpx async', '');"
+        "row.figures['monta-auth'] = Crowd(500, 0, 1, wall=Spread(0.96, 0.9, 1.0), connections=9);"
+        "row = results.row('revocation, 100 tasks', 'httpx async', '');"
+        "row.figures['monta-auth'] = Crowd(100, 0, 1, wall=Spread(1.1, 1.0, 1.2), connections=9);"
         "row = results.row('auth step', 'requests', '');"
         "row.figures['monta-auth'] = Spread(3.1, 3.1, 3.1);"
         "row = results.row('request in memory', 'httpx', '');"
@@ -133,10 +152,12 @@ def test_a_broken_promise_is_reported() -> None:
         "row.figures['monta-auth'] = Spread(1.06, 1.0, 1.1);"
         "print(*missed(results, with_times=True), sep='\\n')"
     )
+    tasks = "cold start, 500 tasks, httpx async: "
     crowd = "cold start, 32 threads, requests: 2 token calls, 1 of 32 failed; promised: "
     assert in_child(code).splitlines() == [
         crowd + "no request fails",
         crowd + "one token call",
+        tasks + "1 token call, 0.96 (0.90-1.00) x, 9 connections opened; promised: 0.95 x",
         "auth step, requests: 3.10 (3.10-3.10); promised: 3.0",
         "request in memory, httpx: 1.04 (1.00-1.10); promised: below every peer",
         "request in memory, httpx2: 1.06 (1.00-1.10); promised: 1.05",
