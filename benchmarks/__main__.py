@@ -81,7 +81,12 @@ def missed(results: Results, *, with_times: bool) -> list[str]:
                 most = _stampede.wall_limit(row.measure, row.library)
                 require(round(figure.wall.median, 2) <= most, name, figure, f"{most} x")
             if figure.waited is not None and with_times:
-                require(figure.waited <= 1, name, figure, "only who renews waits")
+                is_probe = row.measure == _clock.PROBE
+                what = "no request waits" if is_probe else "only who renews waits"
+                require(figure.waited <= (not is_probe), name, figure, what)
+            if figure.added is not None and with_times:
+                most = _clock.ADDED_LIMIT
+                require(round(figure.added.median, 2) < most, name, figure, f"below {most:g} ms")
         elif isinstance(figure, Spread) and with_times:
             peers = [f for key, f in row.figures.items() if key != OURS and isinstance(f, Spread)]
             limits = {

@@ -47,12 +47,19 @@ import json  # noqa: E402
 import threading  # noqa: E402
 from typing import Any  # noqa: E402
 
-from ._figures import Crowd, Results, Row  # noqa: E402
+from monta_auth._core.policy import PROBE_LEAD, PROBE_SHARE  # noqa: E402
+
+from ._figures import Crowd, Results, Row, Spread  # noqa: E402
 from ._peers import EVERYONE, STATIC, Contestant, rows  # noqa: E402
 from ._server import World, in_child  # noqa: E402
 
-EXPIRY, CLOCK = "expiry, 8 at a time", "clock off by"
+EXPIRY, PROBE, CLOCK = "expiry, 8 at a time", "probe, 2 at a time", "clock off by"
 
+#: Numbers of one run, by their names.
+Counts = dict[str, float]
+
+#: Milliseconds that a renewal may add to the slowest request, where a probe renews.
+ADDED_LIMIT = 1.0
 WORKERS = 8
 TOKEN_LATENCY = 0.4
 #: A token call may meet one step, which is less than the three seconds that `MontaAuth` grants it
@@ -61,6 +68,12 @@ STEP = 2.5
 #: Seconds before the expiry and after it: every margin that a peer has, and ours, lies in between.
 BEFORE, AFTER = 400.0, 40.0
 LIFE = 3600.0
+#: Seconds between two probes: a fifth of the time by which they may renew before requests do.
+PROBE_EVERY = min(PROBE_LEAD, PROBE_SHARE * LIFE) / 5
+#: Seconds before the expiry when the probes begin.
+PROBE_BEFORE, PROBE_ROUNDS = 480.0, 9
+#: Few requests with pauses: with more, the slowest one has waited for the processor.
+PROBE_WORKERS, PROBE_PAUSE = 2, 0.02
 SKEWS = {"10 min": 600.0, "2 h": 7200.0}
 #: The clock is wrong from the start, or from the third request on; slow, and fast.
 WRONG_AFTER = (0, 2)
@@ -73,7 +86,7 @@ def travel(world: World, seconds: float) -> None:
     world.set(offset=passed)
 
 
-def at_an_expiry(one: Contestant, world: World) -> dict[str, int]:
+def at_an_expiry(one: Contestant, world: World) -> Counts:
     """Let 8 threads or tasks call without a pause while the token comes to its end."""
     traffic = AsyncTraffic(one, world) if one.is_async else Traffic(one, world)
     travel(world, LIFE - BEFORE)
@@ -86,24 +99,58 @@ def at_an_expiry(one: Contestant, world: World) -> dict[str, int]:
         moved += STEP
     traffic.stop()
     counts = world.set(token_latency=0.0)
-    waited = sum(took > TOKEN_LATENCY / 2 for took, _ in traffic.requests)
-    failed = sum(status != 200 for _, status in traffic.requests)
-    return {
-        "requests": len(traffic.requests),
-        "failed": failed,
-        "token_calls": counts["token"],
-        "waited": waited,
-    }
+    return {**traffic.counts(), "token_calls": counts["token"]}
+
+
+def with_a_probe(one: Contestant, world: World, quick: bool) -> list[Counts]:
+    """Let a probe look at the token every few seconds, while 2 threads or tasks call.
+
+    Returns:
+        The counts of each life of a token, and by how much its slowest request was slower during
+        the renewal than for as long before.
+    """
+    traffic = (AsyncTraffic if one.is_async else Traffic)(one, world, PROBE_WORKERS, PROBE_PAUSE)
+    one.prepare(traffic.client)
+    world.set(token_latency=TOKEN_LATENCY)
+    traffic.start()
+    age, found = 0.0, list[Counts]()
+    for _ in range(1 if quick else PROBE_ROUNDS):
+        traffic.requests.clear()
+        travel(world, LIFE - PROBE_BEFORE - age)
+        world.set(clear=True)
+        began = real_monotonic()
+        time.sleep(TOKEN_LATENCY)
+        quiet = slowest = traffic.slowest_since(began)
+        calls, moved = 0, 0.0
+        while moved < PROBE_BEFORE + AFTER:
+            traffic.wait_for_all()
+            travel(world, PROBE_EVERY)
+            moved, age = moved + PROBE_EVERY, age + PROBE_EVERY
+            began = real_monotonic()
+            traffic.probe()
+            while (counts := world.set())["busy"]:
+                time.sleep(0.01)
+            if counts["token"] > calls:
+                calls, age = counts["token"], 0.0
+                slowest = traffic.slowest_since(began)
+        added = (slowest - quiet) * 1000
+        found.append({**traffic.counts(), "token_calls": calls, "added_ms": added})
+    traffic.stop()
+    world.set(token_latency=0.0)
+    return found
 
 
 class Traffic:
     """Threads that call and call."""
 
-    def __init__(self, one: Contestant, world: World) -> None:
-        self.one, self.world = one, world
-        self.requests: list[tuple[float, int]] = []
+    def __init__(
+        self, one: Contestant, world: World, workers: int = WORKERS, pause: float = 0.002
+    ) -> None:
+        self.one, self.world, self.workers, self.pause = one, world, workers, pause
+        #: When each began, how long it took, and its status.
+        self.requests: list[tuple[float, float, int]] = []
         #: How many requests each worker has ended.
-        self.turns = [0] * WORKERS
+        self.turns = [0] * workers
         self.over = False
         self.client: Any = None
         self.open()
@@ -111,7 +158,7 @@ class Traffic:
     def open(self) -> None:
         self.client = self.one.open(self.world)
         assert self.one.get(self.client, self.world.url) == 200
-        self.threads = [threading.Thread(target=self.work, args=[n]) for n in range(WORKERS)]
+        self.threads = [threading.Thread(target=self.work, args=[n]) for n in range(self.workers)]
 
     def start(self) -> None:
         for thread in self.threads:
@@ -124,9 +171,24 @@ class Traffic:
                 status = self.one.get(self.client, self.world.url)
             except Exception:
                 status = 0
-            self.requests.append((real_monotonic() - began, status))
+            self.requests.append((began, real_monotonic() - began, status))
             self.turns[number] += 1
-            time.sleep(0.002)
+            time.sleep(self.pause)
+
+    def probe(self) -> None:
+        self.one.probe(self.client)
+
+    def slowest_since(self, moment: float) -> float:
+        """Return how long the slowest of those took that ended later."""
+        return max(took for began, took, _ in self.requests[:] if began + took >= moment)
+
+    def counts(self) -> Counts:
+        requests = self.requests[:]
+        return {
+            "requests": len(requests),
+            "failed": sum(status != 200 for _, _, status in requests),
+            "waited": sum(took > TOKEN_LATENCY / 2 for _, took, _ in requests),
+        }
 
     def wait_for_all(self) -> None:
         """Wait until each worker has ended a request, so that none of them meets two steps."""
@@ -154,11 +216,12 @@ class AsyncTraffic(Traffic):
         self.go.set()
 
     async def main(self) -> None:
+        self.loop = asyncio.get_running_loop()
         self.client = self.one.open(self.world)
         assert await self.one.aget(self.client, self.world.url) == 200
         self.ready.set()
         await asyncio.to_thread(self.go.wait)
-        await asyncio.gather(*(self.call(number) for number in range(WORKERS)))
+        await asyncio.gather(*(self.call(number) for number in range(self.workers)))
         await self.one.aclose(self.client)
 
     async def call(self, number: int) -> None:
@@ -168,14 +231,17 @@ class AsyncTraffic(Traffic):
                 status = await self.one.aget(self.client, self.world.url)
             except Exception:
                 status = 0
-            self.requests.append((real_monotonic() - began, status))
+            self.requests.append((began, real_monotonic() - began, status))
             self.turns[number] += 1
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(self.pause)
+
+    def probe(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.one.aprobe(self.client), self.loop).result()
 
 
 def with_a_wrong_clock(
     one: Contestant, world: World, seconds: float, after: int, requests: int
-) -> dict[str, int]:
+) -> Counts:
     """Call once a minute for more than one life, with a wall clock that is wrong.
 
     Args:
@@ -224,7 +290,9 @@ def takes_part(one: Contestant) -> bool:
 def main(index: int, port: int, quick: bool) -> None:
     one, world = EVERYONE[index], World(port)
     travel(world, 0.0)
-    found: dict[str, list[dict[str, int]]] = {EXPIRY: [at_an_expiry(one, world)]}
+    found: dict[str, list[Counts]] = {EXPIRY: [at_an_expiry(one, world)]}
+    if one.renews_apart:
+        found[PROBE] = with_a_probe(one, world, quick)
     for name, seconds in SKEWS.items():
         if one.row != one.library:
             continue  # the clock of an async client is that of its sync brother
@@ -238,38 +306,44 @@ def main(index: int, port: int, quick: bool) -> None:
 
 def measure(results: Results, present: list[Contestant], world: World, quick: bool) -> None:
     grouped = rows([one for one in present if takes_part(one)])
-    found: dict[tuple[str, str], dict[str, list[dict[str, int]]]] = {}
+    found: dict[tuple[str, str], dict[str, list[Counts]]] = {}
     for one in present:
         if takes_part(one):
             index = str(EVERYONE.index(one))
-            answer: dict[str, list[dict[str, int]]] = in_child(
+            answer: dict[str, list[Counts]] = in_child(
                 "benchmarks._clock", index, str(world.port), "quick" if quick else ""
             )
             world.set(offset=0.0, token_latency=0.0)
             all_of_it = found.setdefault((one.row, one.name), {})
             for name, counts in answer.items():
                 all_of_it.setdefault(name, []).extend(counts)
-    for name in (EXPIRY, *SKEWS):
+    for name in (EXPIRY, PROBE, *SKEWS):
         for library, group in grouped.items():
-            if name not in found[library, group[0].name]:
-                continue
-            row = _new_row(results, name, library)
-            for one in group:
-                row.figures[one.name] = _worst(found[library, one.name][name])
+            there = {one.name: found[library, one.name].get(name) for one in group}
+            if any(there.values()):
+                row = _new_row(results, name, library)
+                row.figures.update({one: _worst(counts) for one, counts in there.items() if counts})
 
 
 def _new_row(results: Results, name: str, library: str) -> Row:
     if name == EXPIRY:
         return results.row(EXPIRY, library, "1 token call, 1 waited")
+    if name == PROBE:
+        return results.row(PROBE, library, f"1 token call, 0 waited, {ADDED_LIMIT:g} ms added")
     return results.row(f"{CLOCK} {name}", library, "2 token calls")
 
 
-def _worst(counts: list[dict[str, int]]) -> Crowd:
+def _worst(counts: list[Counts]) -> Crowd:
     def worst(key: str) -> int:
-        return max(count[key] for count in counts)
+        return int(max(count[key] for count in counts))
 
-    waited = worst("waited") if "waited" in counts[0] else None
-    return Crowd(worst("requests"), worst("failed"), worst("token_calls"), waited)
+    return Crowd(
+        worst("requests"),
+        worst("failed"),
+        worst("token_calls"),
+        waited=worst("waited") if "waited" in counts[0] else None,
+        added=Spread.of([c["added_ms"] for c in counts]) if "added_ms" in counts[0] else None,
+    )
 
 
 if __name__ == "__main__":

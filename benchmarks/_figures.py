@@ -45,6 +45,8 @@ class Crowd:
     wall: Spread | None = None
     #: TCP connections that the server saw being opened, where that was counted.
     connections: int | None = None
+    #: Milliseconds by which a renewal made the slowest request slower, where that was measured.
+    added: Spread | None = None
 
     def __str__(self) -> str:
         calls = f"{self.token_calls} token call{'' if self.token_calls == 1 else 's'}"
@@ -55,6 +57,8 @@ class Crowd:
             parts.append(f"{self.wall} x")
         if self.connections is not None:
             parts.append(f"{self.connections} connections opened")
+        if self.added is not None:
+            parts.append(f"{self.added} ms added")
         if self.failed:
             parts.append(f"{self.failed} of {self.requests} failed")
         return ", ".join(parts)

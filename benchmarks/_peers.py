@@ -76,6 +76,7 @@ class Contestant:
         modules: what must be importable.
         added: what to import on top of the library, for the import figure.
         is_async: whether its client is.
+        renews_apart: whether it can renew while no request waits: in a probe, or in the background.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Contestant:
     modules: tuple[str, ...] = ()
     added: str = ""
     is_async = False
+    renews_apart = False
 
     @property
     def row(self) -> str:
@@ -124,6 +126,15 @@ class Contestant:
         """Make one token call by hand; only the static header needs it."""
 
     async def aobtain(self, client: Any, world: World) -> None:
+        pass
+
+    def prepare(self, client: Any) -> None:
+        """Have it renew in the background, if it can."""
+
+    def probe(self, client: Any) -> None:
+        """Do what a readiness probe does. Async clients have `aprobe`."""
+
+    async def aprobe(self, client: Any) -> None:
         pass
 
 
@@ -212,6 +223,7 @@ class StaticRequests(RequestsContestant):
 
 class OursRequests(RequestsContestant):
     name, modules, added = OURS, ("requests_monta",), "requests_monta"
+    renews_apart = True
 
     def open(self, world: World, *, in_memory: bool = False) -> Any:
         requests = load("requests")
@@ -222,6 +234,9 @@ class OursRequests(RequestsContestant):
             session=with_memory(requests.Session(), True) if in_memory else None,
         )
         return session
+
+    def probe(self, client: Any) -> None:
+        client.auth.token()
 
 
 EXPIRED = {"access_token": "expired", "token_type": "Bearer", "expires_at": LONG_AGO}
@@ -270,6 +285,7 @@ class OauthlibRequests(RequestsContestant):
 
 class GoogleRequests(RequestsContestant):
     name, modules, added = "google-auth", ("google.auth",), "google.auth.transport.requests"
+    renews_apart = True
 
     def open(self, world: World, *, in_memory: bool = False) -> Any:
         requests = load("requests")
@@ -283,6 +299,9 @@ class GoogleRequests(RequestsContestant):
         )
         inner = google.Request(with_memory(requests.Session(), True)) if in_memory else None
         return with_memory(google.AuthorizedSession(credentials, auth_request=inner), in_memory)
+
+    def prepare(self, client: Any) -> None:
+        client.credentials.with_non_blocking_refresh()
 
     def step(self, client: Any, url: str, calls: int) -> Block:
         requests = prepared_requests(url, calls)
@@ -401,7 +420,7 @@ class StaticHttpx(HttpxContestant):
 
 
 class OursHttpx(HttpxContestant):
-    name = OURS
+    name, renews_apart = OURS, True
 
     def __init__(self, library: str = "httpx", is_async: bool = False) -> None:
         super().__init__(library, is_async)
@@ -410,6 +429,12 @@ class OursHttpx(HttpxContestant):
 
     def auth(self, world: World, in_memory: bool) -> Any:
         return load(self.added).MontaAuth(source=new_source(world))
+
+    def probe(self, client: Any) -> None:
+        client.auth.token(client)
+
+    async def aprobe(self, client: Any) -> None:
+        await client.auth.atoken(client)
 
 
 class HttpxAuthHttpx(HttpxContestant):
@@ -513,9 +538,13 @@ class StaticAiohttp(AiohttpContestant):
 
 class OursAiohttp(AiohttpContestant):
     name, modules, added = OURS, ("aiohttp_monta",), "aiohttp_monta"
+    renews_apart = True
 
     def middleware(self, world: World) -> Any:
         return load(self.added).MontaAuth(source=new_source(world))
+
+    async def aprobe(self, client: Any) -> None:
+        await client.auth.token(client.session)
 
 
 class MontaAiohttp(AiohttpContestant):

@@ -54,6 +54,11 @@ server saw; requests that failed.
 Eight threads or tasks call without a pause while the token expires: token calls, and how many
 requests waited for one.
 """),
+    "Expiry with a probe": (("probe",), """\
+The same with two threads or tasks that pause between requests, while a readiness probe asks for the
+token every 12 s: token calls, how many requests waited for one, and milliseconds that the renewal
+added to the slowest request: the median of all rounds (quartiles).
+"""),
     "A wrong clock": (("clock",), """\
 A hundred requests in a hundred minutes, while a token lives for an hour: token calls, and requests
 that failed. The worst of four runs: slow or fast, from the start or from the third request on.

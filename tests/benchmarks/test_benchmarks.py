@@ -58,7 +58,7 @@ def counts(folder: Path, measure: str) -> dict[str, tuple[int, int]]:
     }
 
 
-@pytest.mark.parametrize("measure", ["cold start", "revocation", "expiry"])
+@pytest.mark.parametrize("measure", ["cold start", "revocation", "expiry", "probe"])
 def test_every_stampede_makes_one_token_call_and_loses_no_request(
     quick_run: Path, measure: str
 ) -> None:
@@ -99,6 +99,7 @@ def test_each_measure_has_a_figure_of_each_library(quick_run: Path) -> None:
         *(("cold start", library) for library in LIBRARIES),
         *(("revocation", library) for library in LIBRARIES),
         *(("expiry", library) for library in LIBRARIES),
+        *(("probe", library) for library in LIBRARIES),
         *(("clock off by 10 min", library) for library in [*SYNC, "aiohttp"]),
         *(("clock off by 2 h", library) for library in [*SYNC, "aiohttp"]),
         *(("import", library) for library in [*SYNC, "aiohttp"]),
@@ -113,7 +114,7 @@ def test_the_page_says_what_could_not_be_measured_and_has_whole_tables(quick_run
     assert missed.endswith("* None.\n")
     assert "aiohttp, request in memory" in missing
     tables = head.split(".. list-table::")[1:]
-    assert len(tables) == 5
+    assert len(tables) == 6
     for table in tables:
         rows = [row.count("\n     -") for row in table.split("\n   * -")[1:]]
         assert len(rows) > 1
@@ -143,6 +144,8 @@ def test_a_broken_promise_is_reported() -> None:
         "row.figures['monta-auth'] = Crowd(500, 0, 1, wall=Spread(0.96, 0.9, 1.0), connections=9);"
         "row = results.row('revocation, 100 tasks', 'httpx async', '');"
         "row.figures['monta-auth'] = Crowd(100, 0, 1, wall=Spread(1.1, 1.0, 1.2), connections=9);"
+        "row = results.row('probe, 2 at a time', 'aiohttp', '');"
+        "row.figures['monta-auth'] = Crowd(9, 0, 1, waited=1, added=Spread(1.0, 0.9, 1.1));"
         "row = results.row('auth step', 'requests', '');"
         "row.figures['monta-auth'] = Spread(3.1, 3.1, 3.1);"
         "row = results.row('request in memory', 'httpx', '');"
@@ -152,12 +155,15 @@ def test_a_broken_promise_is_reported() -> None:
         "row.figures['monta-auth'] = Spread(1.06, 1.0, 1.1);"
         "print(*missed(results, with_times=True), sep='\\n')"
     )
+    probe = "probe, 2 at a time, aiohttp: 1 token call, 1 waited, 1.00 (0.90-1.10) ms added; "
     tasks = "cold start, 500 tasks, httpx async: "
     crowd = "cold start, 32 threads, requests: 2 token calls, 1 of 32 failed; promised: "
     assert in_child(code).splitlines() == [
         crowd + "no request fails",
         crowd + "one token call",
         tasks + "1 token call, 0.96 (0.90-1.00) x, 9 connections opened; promised: 0.95 x",
+        probe + "promised: no request waits",
+        probe + "promised: below 1 ms",
         "auth step, requests: 3.10 (3.10-3.10); promised: 3.0",
         "request in memory, httpx: 1.04 (1.00-1.10); promised: below every peer",
         "request in memory, httpx2: 1.06 (1.00-1.10); promised: 1.05",
