@@ -94,7 +94,7 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
             return pair
         by: Any = client if client is not None else self._sync_client
         if by is None:
-            with self._library.module.Client() as by:
+            with self._library.client() as by:
                 return self.token(by)
 
         def send(effect: Send) -> Reply:
@@ -109,7 +109,7 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
             return pair
         by: Any = client if client is not None else self._async_client
         if by is None:
-            async with self._library.module.AsyncClient() as by:
+            async with self._library.async_client() as by:
                 return await self.atoken(by)
 
         async def send(effect: Send) -> Reply:
@@ -137,7 +137,7 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
         """
         by: Any = client if client is not None else self._sync_client
         if by is None:
-            with self._library.module.Client() as by:
+            with self._library.client() as by:
                 return self.application(by)
 
         def ask(effect: Ask) -> Reply:
@@ -150,7 +150,7 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
         """As `application`, for async code and an ``AsyncClient``."""
         by: Any = client if client is not None else self._async_client
         if by is None:
-            async with self._library.module.AsyncClient() as by:
+            async with self._library.async_client() as by:
                 return await self.aapplication(by)
 
         async def ask(effect: Ask) -> Reply:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import traceback
 from contextlib import aclosing, closing, suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from .._core.drivers import Raised
@@ -56,6 +56,19 @@ class Library:
             module.ProxyError,
             module.UnsupportedProtocol,
         )
+
+    def client(self) -> Any:
+        """Open a client, as the library's defaults are."""
+        return self.module.Client(verify=self._certificates)
+
+    def async_client(self) -> Any:
+        """As `client`; an ``AsyncClient``."""
+        return self.module.AsyncClient(verify=self._certificates)
+
+    @cached_property
+    def _certificates(self) -> Any:
+        # Reading them takes 20 ms, which an event loop should not wait for again and again.
+        return self.module.create_ssl_context()
 
     def token_call(self, effect: Send, like: Any) -> Any:
         """Return the library's request for a token call.

@@ -799,3 +799,17 @@ def test_an_async_hook_may_make_requests_with_the_same_auth(lib: Lib) -> None:
 
     asyncio.run(main())
     assert lib.script.paths.count("/auth/token") == 2
+
+
+def test_certificates_are_read_once_for_all_token_calls_without_a_client(
+    lib: Lib, monta: Monta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes 20 ms, in the event loop."""
+    library = lib.adapter.MontaAuth._library
+    auth = lib.adapter.MontaAuth(monta.client_id, monta.client_secret, base_url=monta.base_url)
+    auth.token()
+    monkeypatch.setattr(lib.library, "create_ssl_context", lambda: pytest.fail("read again"))
+    assert library.client() is not library.client()
+    auth.invalidate()
+    asyncio.run(auth.atoken())
+    assert (monta.mints, monta.refreshes) == (1, 1)

@@ -388,6 +388,7 @@ class World:
             if effect.flight.add(lambda woken=flow.woken: woken.append(True)):  # type: ignore[misc]
                 flow.woken.clear()
             silent = now - effect.flight.touched
+            assert flow.mine is not None  # it waits
             patience = state.patience(flow.mine, effect.flight)
             assert silent < patience, "a wait for a flight that ran out"
             for other in self.flows if flow.blocking else ():
