@@ -438,8 +438,10 @@ def test_a_foreign_origin_is_named_once_and_nothing_but_the_origin(
     for path in ("/a?secret=s3cr3t", "/b"):
         origins.warn_about("https://user:s3cr3t@evil.com" + path)
     (text,) = warned(caplog)
-    assert "https://evil.com:443" in text
-    assert "s3cr3t" not in text
+    assert text == (
+        "a request to https://evil.com:443 goes out without the Monta token: it is not the origin "
+        "of base_url; name it in allowed_origins if it should carry the token"
+    )
 
 
 def test_an_allowed_origin_is_not_warned_about(caplog: pytest.LogCaptureFixture) -> None:
