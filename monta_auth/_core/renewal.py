@@ -151,10 +151,10 @@ class Renewal:
                 reply = yield from self._exchange(request, token)
             if reply.is_good:
                 return self._pair_in(reply, request, held)
-            if not is_refused_refresh(reply):
-                raise read_error(reply, request, self._clock.wall())
             if is_all:
                 raise read_refused_refresh(reply, request)
+            if not is_refused_refresh(reply):
+                raise read_error(reply, request, self._clock.wall())
         finally:
             request.wipe()
         self._spend(token)

@@ -126,11 +126,14 @@ def read_error(reply: Reply, request: TokenRequest, wall: float) -> TokenEndpoin
     elif 300 <= reply.status < 400:
         what = "the token endpoint redirects, which is not followed with a secret in hand"
     elif reply.status == 404:
-        what = "there is no token endpoint here: is /api/v1 missing at the end of base_url?"
+        what = _NO_ENDPOINT
     else:
         what = "the token endpoint refused the call"
     hint = wait_hint(reply, wall)
     return error_of(reply, kind, what, request.secrets, retry_after=hint, retryable=retryable)
+
+
+_NO_ENDPOINT = "there is no token endpoint here: is /api/v1 missing at the end of base_url?"
 
 
 def is_refused_refresh(reply: Reply) -> bool:
@@ -144,10 +147,15 @@ def is_refused_refresh(reply: Reply) -> bool:
 
 
 def read_refused_refresh(reply: Reply, request: TokenRequest) -> TokenEndpointError:
-    """Return the error for a refused refresh token where no credentials can take its place."""
-    what = (
-        "the token endpoint refused the refresh token, and there are no credentials to fetch "
-        "another pair; pass client_id= and client_secret= (it is tried again later)"
+    """Return the error for a refused refresh where no credentials can take its place."""
+    what = "the token endpoint refused the call"
+    if reply.status == 404:
+        what = _NO_ENDPOINT
+    elif is_refused_refresh(reply):
+        what += ": it does not accept the refresh token"
+    what += (
+        "; there are no credentials to fetch another pair, so the refresh token is kept and tried "
+        "again later; pass client_id= and client_secret="
     )
     return error_of(reply, TokenEndpointError, what, request.secrets, retryable=True)
 
