@@ -863,10 +863,11 @@ def test_the_warning_about_a_cool_down_shows_no_query(
     born_of_refusals(hands, holder, 1, 2)
     header = "Bearer access-3"
     assert not holder.refuse(401, URL + "?key=hidden", header, header)
-    assert caplog.messages == [
+    (text,) = caplog.messages
+    assert text == (
         "the API refuses every new token with 401; no renewal for 15 s. Does the credential have "
         f"access to {URL}?"
-    ]
+    )
 
 
 def test_in_a_cool_down_a_late_refusal_of_an_older_token_is_still_sent_again(
