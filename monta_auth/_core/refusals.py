@@ -98,9 +98,8 @@ class Failures:
         self.until = now + delay
         is_silent = isinstance(failure, TransportFailure) and failure.kind == "timeout"
         self._timeouts = self._timeouts + 1 if is_silent and lives else 0
-        pause = self._pause
-        if self._timeouts > 1:
-            pause = max(pause, doubled(pause, self._timeouts - 1, PAUSE_LONGEST))
+        step = max(0, self._timeouts - 1)
+        pause = max(self._pause, doubled(self._pause, step, PAUSE_LONGEST))
         self.pause_until = self.rest_until = now + max(delay, pause)
 
     def abandon_mint(self, now: float) -> None:

@@ -188,7 +188,6 @@ class Source:
         self._state.forget()
         self._leader.unannounced.clear()
         if self._store is not None:
-            self._terms.clear_store = True
             self._change_store(delete_stored_pair(self._terms, self._store))
 
     def status(self) -> Status:

@@ -65,6 +65,10 @@ def test_a_request_that_comes_back_has_what_is_left_of_its_deadline(
     assert refuse(source)
     again = Caller(source, flow=source.acquire(caller.spent))
     assert again.effect.timeout == pytest.approx(3.0)
+    hands.advance(1)
+    again.resume(pair_reply(hands, 2))
+    assert caller.spent.seconds == pytest.approx(8.0)
+    assert caller.spent.renewals == 2
 
 
 def test_time_that_waiting_took_counts_as_well(hands: Hands, source: Source) -> None:

@@ -24,6 +24,7 @@ from monta_auth._core.errors import TransportFailure
 from monta_auth._core.flight import Flight, led_here
 from monta_auth._core.origins import Origins
 from monta_auth._core.policy import LEADER_LEASE
+from monta_auth._core.refusals import RefusedCredentials
 from monta_auth._core.source import Source, _after_fork_in_child
 from monta_auth._core.state import State
 
@@ -423,6 +424,28 @@ def test_refused_credentials_are_remembered_by_value_doubling_to_five_minutes(
             hands.advance(5.0)
 
 
+def test_a_success_ends_what_is_remembered_of_these_credentials(
+    hands: Hands, source: Source
+) -> None:
+    for _ in range(2):
+        Caller(source).resume(error_reply(401))
+        hands.advance(60)
+    remembered = source._state.refusals.credentials._entries
+    assert [delay for _, delay, _ in remembered.values()] == [10.0]
+    assert Caller(source).resume(pair_reply(hands, 1)).token == "access-1"
+    assert not remembered
+
+
+def test_sixteen_refused_credentials_are_remembered() -> None:
+    refused, error = RefusedCredentials(), InvalidCredentialsError("no")
+    for number in range(17):
+        refused.add(str(number), error, 0.0)
+    refused.check("0", 0.0)
+    for number in range(1, 17):
+        with pytest.raises(InvalidCredentialsError):
+            refused.check(str(number), 0.0)
+
+
 def test_wrong_credentials_asked_a_thousand_times_in_five_seconds_cost_one_call(
     hands: Hands, source: Source
 ) -> None:
@@ -454,7 +477,10 @@ def test_a_flight_whose_leader_nobody_drives_any_more_is_taken_over(
     assert waiter.effect.timeout == 5.0
 
 
-def test_between_two_outcomes_a_flight_is_taken_over_once(hands: Hands, source: Source) -> None:
+@pytest.mark.parametrize("outcome", ["a pair", "a failure"])
+def test_between_two_outcomes_a_flight_is_taken_over_once(
+    hands: Hands, source: Source, outcome: str
+) -> None:
     """A slow endpoint must not be called by one waiting caller after the other."""
     _leader = Caller(source)
     hands.advance(5)
@@ -464,8 +490,10 @@ def test_between_two_outcomes_a_flight_is_taken_over_once(hands: Hands, source: 
     hands.advance(LEADER_LEASE - 5)
     taker = Caller(source)
     assert taker.wants == "mint"
-    taker.resume(pair_reply(hands, 1))
-    assert refuse(source)
+    taker.resume(pair_reply(hands, 1) if outcome == "a pair" else error_reply(400))
+    if outcome == "a pair":
+        assert refuse(source)
+    hands.advance(1)
     _leader = Caller(source)
     hands.advance(5)
     assert Caller(source).wants == "mint"
@@ -1453,6 +1481,8 @@ def test_status_tells_how_the_source_is_doing(hands: Hands, source: Source) -> N
     status = source.status()
     assert status.access_expires_at is not None
     assert (status.access_expires_at - born).total_seconds() == 3600
+    assert status.refresh_expires_at is not None
+    assert (status.refresh_expires_at - born).total_seconds() == 86400
     assert status.last_renewal == born
     assert status.next_try is not None
     assert (status.next_try - born).total_seconds() == 3300
