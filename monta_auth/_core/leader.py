@@ -46,7 +46,9 @@ class Leader:
         started = self._terms.clock.monotonic()
         held, policy = self._state.held, self._terms.policy
         left = 0.0 if held is None or held.dropped is not None else held.expires - started
-        if goes_on and left >= policy.deadline:
+        # Close to the end it may take longer, unless its own limit would end the request then.
+        enough = LIVING_LIMIT if flight.limit <= policy.deadline else policy.deadline
+        if goes_on and left >= enough:
             deadline = min(deadline, started + LIVING_LIMIT)
         led_here.set((*(f for f in led_here.get() if not f.over), flight))
         try:

@@ -250,9 +250,9 @@ class Source:
                     until = self._patience(now, began, deadline)
                     silent = verdict.touched + self._state.patience(mine, verdict)
                     yield Wait(verdict, max(0.0, min(until, silent) - now))
-        except TransportFailure as failure:
+        except TransportFailure:
             held = self._state.usable(self._monotonic())
-            if held is None or not failure.own:
+            if held is None:
                 raise
             return held
         finally:

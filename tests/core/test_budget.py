@@ -135,6 +135,26 @@ def test_a_renewal_close_to_expiry_may_take_the_full_deadline(
     assert Caller(holder).effect.timeout == limit
 
 
+@pytest.mark.parametrize(("before_expiry", "timeout"), [(3.0, 3.0), (2.9, 10.0)], ids=str)
+def test_a_caller_whose_own_limit_is_short_hurries_as_long_as_the_token_lives(
+    hands: Hands, holder: Source, before_expiry: float, timeout: float
+) -> None:
+    """Otherwise its own limit would end the request, with a token that lives."""
+    hands.advance(HOUR - before_expiry)
+    caller = Caller(holder, flow=holder.acquire(limit=5.0))
+    assert caller.effect.timeout == timeout
+
+
+def test_a_leader_with_too_little_time_goes_on_with_a_token_that_lives(
+    hands: Hands, holder: Source
+) -> None:
+    hands.advance(ADVISORY)
+    spent = Spent()
+    spent.seconds = 9.0
+    assert silence(hands, Caller(holder, flow=holder.acquire(spent))).token == "access-1"
+    assert holder.status().failures == 0
+
+
 def test_in_httpxs_own_pipeline_a_call_keeps_the_full_deadline(
     hands: Hands, holder: Source
 ) -> None:
