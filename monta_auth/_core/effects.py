@@ -128,7 +128,8 @@ class Turn:
         try:
             outcome = yield effect
         except Exception:
-            if self.flight.over:
+            # In httpx's own pipeline the request has ended: it must not lead once more.
+            if self.flight.over and (self.goes_on or isinstance(effect, Call)):
                 raise Superseded from None
             raise
         self.flight.touched = self._clock.monotonic()

@@ -109,7 +109,10 @@ class Leader:
         and the call cannot be tried again: as often as it would have been.
         """
         flight, policy = turn.flight, self._terms.policy
-        if failure.kind == "timeout" and turn.seconds < min(policy.deadline, LIVING_LIMIT):
+        if flight.over and not turn.goes_on:
+            return True  # It was superseded: what it brings changes nothing.
+        # Half of that is clearly less: the clock moves on between two looks at it.
+        if failure.kind == "timeout" and turn.seconds < min(policy.deadline, LIVING_LIMIT) / 2:
             return True  # It had waited before, and came with too little time.
         if failure.own or turn.goes_on or failure.kind == "timeout" or not flight.waiting:
             return failure.own

@@ -233,6 +233,8 @@ class Source:
                 if isinstance(verdict, HeldPair):
                     if verdict.is_held_back:
                         yield from self._leader.announce()
+                        if verdict is not self._state.held or verdict.dropped is not None:
+                            continue  # on_token took its time, or dropped it itself
                     return verdict
                 if not isinstance(verdict, Flight):
                     raise copy.copy(verdict)

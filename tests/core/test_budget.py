@@ -6,7 +6,7 @@ import pytest
 
 from monta_auth import RefreshPolicy
 from monta_auth._core.errors import TransportFailure
-from monta_auth._core.policy import Spent
+from monta_auth._core.policy import Clock, Spent
 from monta_auth._core.source import Source
 
 from ..simulation.flows import (
@@ -112,6 +112,22 @@ def test_while_the_token_lives_nobody_waits_longer_than_three_seconds(
     assert waiter.resume(None).token == "access-1"
     leader.resume(TransportFailure("read timed out", "timeout"))
     assert leader.token == "access-1"
+
+
+def test_silence_is_remembered_although_the_clock_moves_on_between_two_looks(
+    hands: Hands,
+) -> None:
+    def tick() -> float:
+        hands.advance(1e-5)
+        return hands.now
+
+    hands.clock = Clock(tick, hands.clock.wall, hands.clock.random)
+    source = make_source(hands)
+    hold(hands, source)
+    hands.advance(MANDATORY)
+    assert silence(hands, Caller(source)).token == "access-1"
+    assert source.status().failures == 1
+    assert Caller(source).token == "access-1"  # nobody waits again before the pause is over
 
 
 def test_after_these_three_seconds_the_request_sends_nothing_and_the_next_renewal_mints(
