@@ -121,10 +121,13 @@ class Caller:
         *,
         blocking: bool = False,
         flow: Generator[Any, Any, Any] | None = None,
+        **settings: Any,
     ) -> None:
         self.spent = Spent()
         self.context = contextvars.copy_context()  # as each thread and task has one
-        self.flow = source.acquire(self.spent, blocking=blocking) if flow is None else flow
+        if flow is None:
+            flow = source.acquire(self.spent, blocking=blocking, **settings)
+        self.flow = flow
         self.effect: Any = None
         self.result: str | None = None
         self.error: BaseException | None = None
@@ -213,6 +216,10 @@ def hold(hands: Hands, source: Source, serial: int = 1, life: float = HOUR) -> N
 
 def no_connection() -> TransportFailure:
     return TransportFailure("connection refused", "connect", sent=False)
+
+
+def broken(*, sent: bool = True) -> TransportFailure:
+    return TransportFailure("connection reset by peer", sent=sent)
 
 
 def no_answer() -> TransportFailure:

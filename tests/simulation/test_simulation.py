@@ -18,14 +18,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from .world import LOOP, World, run
+from .world import LOOP, Plan, World, run
 
 FACTOR = int(os.environ.get("MONTA_SIM_FACTOR", "1"))
 DEEPER = FACTOR > 1
 
 STARTS = ["cold", "fresh", "advisory", "mandatory", "dead", "401"]
 NETWORK = ("lost", "unsent", "503")
-ALL_FAULTS = (*NETWORK, "garbage", "429", "500", "hint", "slow", "400", "302")
+#: Connections that break, before and after the call was carried out, and before it was sent; a
+#: hook that raises, also where its response can be seen; and what is the caller's own problem.
+BROKEN = ("reset", "reset early", "cut", "hook", "seen hook", "own", "own late")
+#: A reply without a refresh token, and one that brings the very same pair again.
+ODD = ("bare", "same")
+ALL_FAULTS = (*NETWORK, *BROKEN, *ODD, "garbage", "429", "500", "hint", "slow", "400", "302")
 ALL_TURNS = (
     "refuse",
     "late refuse",
@@ -116,6 +121,8 @@ def wander(make: Callable[[random.Random], dict[str, Any]], runs: int, steps: in
 TWO = ((LOOP, False), (LOOP, False))
 THREE = (*TWO, (LOOP, False))
 SYNC_IN_LOOP = (*TWO, (LOOP, True))
+#: In httpx's own pipeline: of those who wait, whoever has the most time goes on.
+PIPELINES = ((LOOP, False, 5.0), (LOOP, False, 5.0), (1, True, 9.0))
 THREADS = ((1, True), (2, True), (LOOP, False))
 
 
@@ -136,9 +143,7 @@ def test_all_interleavings_of_three_flows_with_cancellations(start: str) -> None
     "flows",
     [pytest.param(SYNC_IN_LOOP, id="sync in a loop"), pytest.param(THREADS, id="threads")],
 )
-def test_all_interleavings_of_sync_and_async_flows(
-    start: str, flows: tuple[tuple[int, bool], ...]
-) -> None:
+def test_all_interleavings_of_sync_and_async_flows(start: str, flows: tuple[Plan, ...]) -> None:
     """A blocking flow stops its thread: nobody may depend on what that thread would do next."""
     assert explore({"start": start, "flows": flows, "faults": ("lost",)}, 7 + 2 * DEEPER) > 5
 
@@ -169,6 +174,34 @@ def test_all_interleavings_with_a_leader_that_nobody_drives(start: str) -> None:
     assert explore(settings, 7 + 2 * DEEPER) > 5
 
 
+@pytest.mark.parametrize("start", ["cold", "mandatory", "401"])
+def test_all_interleavings_of_two_flows_with_broken_connections(start: str) -> None:
+    settings = {"start": start, "flows": TWO, "faults": ("reset", "cut", "hook")}
+    assert explore(settings, 7 + 2 * DEEPER) > 5
+
+
+@pytest.mark.parametrize("start", ["cold", "401"])
+@pytest.mark.parametrize(
+    ("flows", "faults"),
+    [
+        pytest.param(PIPELINES, ("reset", "own", "seen hook"), id="pipelines"),
+        pytest.param((TWO[0], *PIPELINES[:2]), ("own late", "reset"), id="mixed"),
+    ],
+)
+def test_all_interleavings_with_failures_of_one_caller(
+    start: str, flows: tuple[Plan, ...], faults: tuple[str, ...]
+) -> None:
+    """What ends one request in httpx's own pipeline, and what is nobody's problem but its own."""
+    assert explore({"start": start, "flows": flows, "faults": faults}, 6 + 2 * DEEPER) > 5
+
+
+@pytest.mark.parametrize("turn", ["refuse", "invalidate"])
+@pytest.mark.parametrize("start", ["cold", "401"])
+def test_all_interleavings_with_odd_pairs(start: str, turn: str) -> None:
+    settings = {"start": start, "flows": TWO, "faults": ODD, "turns": (turn,), "turn_limit": 2}
+    assert explore(settings, 6 + 2 * DEEPER) > 5
+
+
 @pytest.mark.parametrize("start", ["cold", "401"])
 def test_all_interleavings_of_two_sources_with_one_store(start: str) -> None:
     settings = {"start": start, "flows": THREE, "sources": 2, "store": True}
@@ -182,6 +215,7 @@ def crowd(chance: random.Random) -> dict[str, Any]:
         "start": chance.choice(STARTS),
         "flows": tuple(
             chance.choice([(LOOP, False), (LOOP, False), (LOOP, True), (number + 1, True)])
+            + chance.choice([(), (), (), (chance.choice([2.0, 5.0, 30.0]),)])
             for number in range(count)
         ),
         "faults": tuple(chance.sample(ALL_FAULTS, chance.randint(0, len(ALL_FAULTS)))),
@@ -214,7 +248,7 @@ def crowd_with_faulty_store(chance: random.Random) -> dict[str, Any]:
 
 
 def test_random_crowds_at_sources_with_a_store_that_fails() -> None:
-    wander(crowd_with_faulty_store, runs=200, steps=120)
+    wander(crowd_with_faulty_store, runs=600, steps=120)
 
 
 class Machine(RuleBasedStateMachine):
@@ -238,9 +272,15 @@ class Machine(RuleBasedStateMachine):
             flows=(),
         )
 
-    @rule(thread=st.sampled_from([LOOP, 1, 2]), blocking=st.booleans())
-    def start(self, thread: int, blocking: bool) -> None:
-        self.world.plan.append((thread, blocking or thread != LOOP))
+    @rule(
+        thread=st.sampled_from([LOOP, 1, 2]),
+        blocking=st.booleans(),
+        limit=st.sampled_from([None, 5.0, 30.0]),
+    )
+    def start(self, thread: int, blocking: bool, limit: float | None) -> None:
+        blocking |= thread != LOOP
+        plan: Plan = (thread, blocking) if limit is None else (thread, blocking, limit)
+        self.world.plan.append(plan)
         self.world.act(("start",))
 
     @rule(pick=st.integers(0, 1000))

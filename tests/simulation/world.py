@@ -10,20 +10,23 @@ thread) while they were calling.
 
 from __future__ import annotations
 
+import copy
 import json
+from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from monta_auth import MontaAuthError, RefreshPolicy
+from monta_auth import InvalidCredentialsError, MontaAuthError, RefreshPolicy
 from monta_auth._core import source as _source
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.flight import Flight
 from monta_auth._core.held_pair import Dropped, Phase
-from monta_auth._core.policy import LEADER_LEASE, RENEWALS
+from monta_auth._core.policy import LEADER_LEASE, LIVING_LIMIT, RENEWALS, RETRY_FIRST
 from monta_auth._core.replies import Reply
 from monta_auth._core.source import Source
 from monta_auth.stores import MemoryStore
@@ -34,6 +37,7 @@ from .flows import (
     URL,
     Caller,
     Hands,
+    broken,
     error_reply,
     make_source,
     no_answer,
@@ -42,9 +46,16 @@ from .flows import (
 )
 
 LIFE = 3600.0
+#: Bodies are read often: by the server, and by several invariants.
+read = lru_cache(maxsize=256)(json.loads)
 #: The thread of the event loop; flows with another number have a thread of their own.
 LOOP = 0
 Action = tuple[Any, ...]
+#: Thread and whether it blocks; for httpx's own pipeline, where an exception ends the request, also
+#: the seconds that the request gives a token call.
+Plan = tuple[int, bool] | tuple[int, bool, float]
+#: Calls that were carried out, and what is wrong with their replies.
+CARRIED_OUT = ("ok", "bare", "same", "lost", "garbage", "reset", "hook", "seen hook", "own late")
 
 
 class Server:
@@ -56,22 +67,40 @@ class Server:
         self.pairs = 0
         self.usable: set[str] = set()
         self.knows_us = True
+        self.born: dict[int, float] = {}
 
-    def serve(self, request: Any) -> Reply:
+    def left(self, number: int) -> float:
+        """Seconds that this access token still lives."""
+        return self.born[number] + LIFE - self.hands.now
+
+    def serve(self, request: Any, how: str = "ok") -> Reply:
+        """Carry out a call.
+
+        Args:
+            how: "same" brings the newest pair once more, while it lives; "bare" a pair without a
+                refresh token, so that the one that was sent is as good as before.
+        """
         self.calls += 1
-        body = json.loads(request.body)
+        body = read(request.body)
         if request.kind == "refresh":
             token = body["refreshToken"]
             if token not in self.usable:
                 return error_reply(401)
-            self.usable.remove(token)
+            if how != "bare":
+                self.usable.remove(token)
         else:
             assert body == {"clientId": ID, "clientSecret": SECRET}
             if not self.knows_us:
                 return error_reply(401)
-        self.pairs += 1
+        if how != "same" or not self.pairs or self.left(self.pairs) < 1.0:
+            self.pairs += 1
+            self.born[self.pairs] = self.hands.now
+        life = self.left(self.pairs)
+        if how == "bare":
+            nothing = {"refreshToken": None, "refreshTokenExpirationDate": None}
+            return pair_reply(self.hands, self.pairs, life=life, **nothing)
         self.usable.add(f"refresh-{self.pairs}")
-        return pair_reply(self.hands, self.pairs, life=LIFE)
+        return pair_reply(self.hands, self.pairs, life=life)
 
 
 def serial(header: str) -> int:
@@ -81,11 +110,11 @@ def serial(header: str) -> int:
 class Flow(Caller):
     """A caller with a thread, and what the scheduler knows of it."""
 
-    def __init__(self, source: Source, number: int, thread: int, blocking: bool) -> None:
+    def __init__(self, source: Source, number: int, plan: Plan) -> None:
         self.number = number
         self.source = source
-        self.thread = thread
-        self.blocking = blocking
+        self.thread, self.blocking = plan[:2]
+        self.goes_on = len(plan) == 2
         self.closed = False
         self.frozen = False
         self.until = 0.0
@@ -94,18 +123,23 @@ class Flow(Caller):
         self.sends = 0
         self.woken: list[bool] = []
         self.later: Flight | None = None
-        self.sent_at = float("-inf")
+        self.sent_at = float("inf")
         self.retry_sleep = 0.0
         self.reply: Reply | None = None
         self.has_secret = True
-        super().__init__(source, blocking=blocking)
+        self.faults = 0
+        self.life = LIFE
+        self.brings = ""
+        settings: dict[str, Any] = {"limit": plan[2], "goes_on": False} if len(plan) == 3 else {}
+        super().__init__(source, blocking=self.blocking, **settings)
 
     @property
     def ended(self) -> bool:
         return self.closed or self.effect is None
 
     def __repr__(self) -> str:
-        return f"{'sync' if self.blocking else 'async'} flow {self.number} ({self.wants})"
+        kind = "" if self.goes_on else " in a pipeline"
+        return f"{'sync' if self.blocking else 'async'} flow {self.number}{kind} ({self.wants})"
 
 
 class World:
@@ -115,7 +149,7 @@ class World:
         start: the state of the first source's pair: cold, fresh, advisory, mandatory, dead, 401.
         faults: what may happen to a token call beside being answered.
         turns: what may happen to the world as a whole, each at most `turn_limit` times.
-        threads: of the flows, with whether they block; a new flow takes the next of them.
+        flows: what a new flow takes the next of.
         sources: how many share the store, if there is one.
     """
 
@@ -127,7 +161,7 @@ class World:
         faults: tuple[str, ...] = (),
         turns: tuple[str, ...] = (),
         turn_limit: int = 1,
-        flows: tuple[tuple[int, bool], ...] = ((LOOP, False), (LOOP, False)),
+        flows: tuple[Plan, ...] = ((LOOP, False), (LOOP, False)),
         sources: int = 1,
         store: bool = False,
         callables: bool = False,
@@ -150,18 +184,23 @@ class World:
             settings["store"] = MemoryStore(monotonic=lambda: self.hands.now)
         if callables:
             settings |= {"client_secret": lambda: SECRET, "on_token": self.hear}
-        self.heard: list[int] = []
+        self.heard: Counter[int] = Counter()
         self.sources = [make_source(self.hands, **settings) for _ in range(sources)]
         self.led: Flight | None = None
         self.mine: Flight | None = None
         for source in self.sources:
             self._watch(patch, source)
-        self.plan = list(flows)
+        self.plan: list[Plan] = list(flows)
         self.flows: list[Flow] = []
         self.trace: list[str] = []
         # For each source: refresh token -> why it may not be sent again.
         self.used: list[dict[str, str]] = [{} for _ in self.sources]
-        self.refused: list[set[str]] = [set() for _ in self.sources]
+        # How often each header was brought by a token call; and, for each that was refused or
+        # invalidated, how often until then: what a renewal brings once more is used once more.
+        self.brought: list[Counter[str]] = [Counter() for _ in self.sources]
+        self.refused: list[dict[str, int]] = [{} for _ in self.sources]
+        # For each header that came without a refresh token: the one that was sent for it.
+        self.kept: dict[str, str | None] = {}
         self.newest = [0] * sources
         self.sends_of_flight: dict[Flight, int] = {}
         if start != "cold":
@@ -180,10 +219,11 @@ class World:
         patch.setattr(source._state, "decide", watched)
 
     def hear(self, new: Any) -> None:
-        self.heard.append(serial(new.access_token))
+        self.heard[serial(new.access_token)] += 1
 
     def _prepare(self, start: str) -> None:
-        plan, self.plan = self.plan, [(LOOP, False)]
+        plan = self.plan
+        self.plan = [(LOOP, False)]
         two_phases = self.two_phases
         self.settle()
         self.plan, self.two_phases = plan, two_phases
@@ -230,11 +270,16 @@ class World:
         effect = flow.effect
         if isinstance(effect, Send):
             if flow.reply is not None:
-                return [("deliver", flow), ("lose", flow)]
+                breaks: list[Action] = [("break", flow)] if "reset" in self.faults else []
+                return [("deliver", flow), ("lose", flow), *breaks]
             # Faults shall not outnumber answers where choices are random.
             steps: list[Action] = [("answer", flow, "ok")] * self.answers
-            steps += [("answer", flow, fault) for fault in self.faults if fault != "call"]
-            return [*steps, *[("serve", flow)] * self.answers] if self.two_phases else steps
+            unfit = ("call", "seen hook") if flow.goes_on else ("call",)
+            steps += [("answer", flow, fault) for fault in self.faults if fault not in unfit]
+            if self.two_phases:
+                steps += [("serve", flow, "ok")] * self.answers
+                steps += [("serve", flow, how) for how in ("bare", "same") if how in self.faults]
+            return steps
         if isinstance(effect, Call):
             fails: list[Action] = [("call fails", flow)] if "call" in self.faults else []
             return [("call", flow), *fails]
@@ -261,12 +306,12 @@ class World:
         self.check()
 
     def _start(self) -> None:
-        thread, blocking = self.plan.pop(0)
+        plan = self.plan.pop(0)
         number = len(self.flows)
         source = self.sources[number % len(self.sources)]
-        self.thread = thread
+        self.thread = plan[0]
         self.led = self.mine = None
-        flow = Flow(source, number, thread, blocking)
+        flow = Flow(source, number, plan)
         self.flows.append(flow)
         self._look(flow, was=None)
 
@@ -281,7 +326,7 @@ class World:
             flow.frozen = False
             return
         if name == "serve":
-            flow.reply = self.server.serve(was.request)
+            flow.reply = self._serve(flow, was, fault)
             return
         if name == "close":
             flow.closed = True
@@ -297,25 +342,97 @@ class World:
             assert isinstance(was, Call)
             # Without the secret, even a refresh token that may be spent is worth a try.
             flow.has_secret &= was.function is not flow.source.credentials.secret  # type: ignore[union-attr]
+            flow.faults += not flow.has_secret
             flow.resume(OSError("no space left"))
         else:
             outcome = self._outcome(name, flow, was, fault)
             moment = isinstance(outcome, Reply) and (outcome.status in (429, 500, 503))
             flow.later = flow.flight if moment and was.request.kind == "refresh" else None
-            flow.resume(outcome)
+            self._receive(flow, was, outcome, fault)
         self._look(flow, was)
+
+    def _serve(self, flow: Flow, effect: Send, how: str) -> Reply:
+        reply = self.server.serve(effect.request, how)
+        flow.life = self.server.left(self.server.pairs) if reply.is_good else LIFE
+        return reply
+
+    def _receive(self, flow: Flow, effect: Send, outcome: object, fault: str) -> None:
+        """Let a flow have what became of its token call."""
+        state = flow.source._state
+        is_leader = state._flight is flow.flight
+        waiting = list(flow.flight.waiting) if flow.flight is not None else []
+        failures, last = state.counts["failure"], state.failures.last
+        good = outcome if isinstance(outcome, Reply) and outcome.is_good else None
+        flow.faults += good is None
+        if good is not None and fault != "garbage":
+            answer = read(good.body)
+            flow.brings = "Bearer " + answer["accessToken"]
+            self.brought[self.sources.index(flow.source)][flow.brings] += 1
+            self.kept.pop(flow.brings, None)
+            if "refreshToken" not in answer:
+                self.kept[flow.brings] = read(effect.request.body).get("refreshToken")
+        flow.resume(outcome)
+        failure = broken() if fault == "seen hook" else outcome
+        if not isinstance(failure, TransportFailure):
+            return
+        if not flow.goes_on:
+            # The request has ended with an exception: nothing that the flow asks for can be done.
+            while flow.effect is not None:
+                flow.resume(copy.copy(failure))
+        if fault == "seen hook":
+            return  # judged by its response
+        added = state.counts["failure"] - failures
+        if not is_leader:
+            # It may lead anew, and learn at once that its credentials were refused meanwhile.
+            is_other = isinstance(state.failures.last, InvalidCredentialsError)
+            assert added == 0 or is_other, "the failure of a superseded leader was remembered"
+        elif state._flight is flow.flight:
+            assert added == 0, "a failure was remembered of a renewal that goes on"
+        elif added == 0:
+            assert state.failures.last is last
+            is_pipeline = not flow.goes_on and failure.kind != "timeout" and waiting
+            is_short = failure.kind == "timeout" and effect.timeout < LIVING_LIMIT
+            assert failure.own or is_pipeline or is_short, f"nobody remembers: {failure}"
+            heir = max(waiting, key=lambda flight: flight.limit, default=None)
+            assert state._flight is heir, "the wrong caller goes on"
+        else:
+            assert added == 1
+            # Of one whose callable secret failed before, that is remembered.
+            is_own = failure.own and flow.has_secret
+            assert not is_own, "a failure of a caller's own was remembered"
+            left = effect.timeout - (self.hands.now - flow.sent_at)
+            is_alone = flow.faults == 1 and left > RETRY_FIRST * 1.25
+            if flow.goes_on and failure.kind != "timeout":
+                assert not is_alone, "one broken connection failed a renewal"
+            elif failure.kind != "timeout" and waiting:
+                assert flow.flight is not None
+                assert flow.flight.lost == flow.source.policy.attempts, "nobody else tried"
 
     def _outcome(self, name: str, flow: Flow, effect: Send, fault: str) -> object:
         served, flow.reply = flow.reply, None
         if name == "lose":
             self._use(flow, effect, "no answer")
             return no_answer()
+        if name == "break":
+            self._use(flow, effect, "broken")
+            return broken()
         reply = served if name == "deliver" else None
-        if name == "answer" and fault in ("ok", "lost", "garbage"):
-            reply = self.server.serve(effect.request)
+        if name == "answer" and fault in CARRIED_OUT:
+            reply = self._serve(flow, effect, fault)
         if fault == "lost":
             self._use(flow, effect, "no answer")
             return no_answer()
+        if fault in ("reset", "reset early", "hook"):
+            self._use(flow, effect, "broken")
+            return broken()
+        if fault == "cut":
+            return broken(sent=False)
+        if fault in ("own", "own late"):
+            # A full pool, or the request's own short timeout.
+            text, sent = f"for flow {flow.number} alone", fault == "own late"
+            if sent:
+                self._use(flow, effect, "left")
+            return TransportFailure(text, "timeout" if sent else "connect", sent, own=True)
         if fault == "garbage":
             self._use(flow, effect, "unreadable")
             return Reply(200, {}, b"<html>")
@@ -329,13 +446,21 @@ class World:
             return error_reply(429, headers={"Retry-After": "20"})
         if reply is None:
             return error_reply(int(fault))
-        if reply.status < 300 or reply.status == 401:
+        if reply.status == 401 or (reply.is_good and not self._is_kept(effect, reply)):
             self._use(flow, effect, f"answered {reply.status}")
         return reply
 
+    def _is_kept(self, effect: Send, reply: Reply) -> bool:
+        """Whether the server says that the refresh token that was sent serves again.
+
+        It does so by sending it, or none (RFC 6749, section 6).
+        """
+        sent = read(effect.request.body).get("refreshToken")
+        return read(reply.body).get("refreshToken") in (None, sent)
+
     def _use(self, flow: Flow, effect: Send, why: str) -> None:
         if effect.request.kind == "refresh":
-            token = json.loads(effect.request.body)["refreshToken"]
+            token = read(effect.request.body)["refreshToken"]
             self.used[self.sources.index(flow.source)][token] = why
 
     def _turn(self, turn: str) -> None:
@@ -348,15 +473,15 @@ class World:
         if turn == "refuse" and held is not None:
             header = str(held.header)
             if source.refuse(401, URL, header, header):
-                self.refused[number].add(header)
+                self._refuse(number, header)
         elif turn == "late refuse" and held is not None and serial(held.header) > 1:
             header = f"Bearer access-{serial(held.header) - 1}"
             assert source.refuse(401, URL, header, header)
             assert held.dropped is not None or source._state.held is held
-            self.refused[number].add(header)
+            self._refuse(number, header)
         elif turn in ("invalidate", "forget"):
             if held is not None:
-                self.refused[number].add(str(held.header))
+                self._refuse(number, str(held.header))
             getattr(source, turn)()
         elif turn == "lease":
             self.hands.advance(LEADER_LEASE + 1)
@@ -373,6 +498,17 @@ class World:
         elif turn == "deny":
             self.server.knows_us = not self.server.knows_us
 
+    def _refuse(self, number: int, header: str) -> None:
+        # A renewal that is about to save what it brought ends after this moment.
+        saving = [f for f in self.flows if f.brings == header and f.wants == "call save"]
+        late = sum(f.source is self.sources[number] for f in saving)
+        self.refused[number][header] = self.brought[number][header] - late
+
+    def _is_refused(self, number: int, header: str) -> bool:
+        """Whether it was refused or dropped, and no renewal has brought the very same since."""
+        until_then = self.refused[number].get(header)
+        return until_then is not None and self.brought[number][header] <= until_then
+
     # --- the invariants
 
     def _look(self, flow: Flow, was: Any) -> None:
@@ -382,7 +518,10 @@ class World:
         index = self.sources.index(source)
         state, now, effect = source._state, self.hands.now, flow.effect
         if isinstance(effect, Wait):
-            assert 0 < effect.seconds <= source.policy.deadline
+            # on_token of the pair of another flow may have taken all its time.
+            has_told = isinstance(was, Call) and was.function == self.hear
+            assert effect.seconds > 0 or has_told
+            assert effect.seconds <= source.policy.deadline
             flow.until = now + effect.seconds
             flow.woken = [True]
             if effect.flight.add(lambda woken=flow.woken: woken.append(True)):  # type: ignore[misc]
@@ -401,20 +540,26 @@ class World:
                 flow.retry_sleep += effect.seconds
         if isinstance(effect, Send):
             self._look_at_send(flow, index, effect)
+        if isinstance(effect, Call) and effect.function == self.hear:
+            flow.sent_at = min(flow.sent_at, now)
         held = state.held
         is_dropped = held is None or held.dropped is Dropped.INVALIDATED
         # Where somebody dropped both of its pairs before it could use them, it goes on with one.
-        is_worn = is_dropped and flow.spent.renewals == RENEWALS
+        is_worn = is_dropped and flow.spent.renewals >= RENEWALS
         if flow.result is not None and not is_worn:
             assert held is not None
             assert flow.result == held.header, "a header that the source does not hold"
-            # A reply that took longer than its token lives brings a dead one.
-            in_time = now - flow.sent_at < 60.0
+            # A reply, or on_token, that took longer than the token lives leaves a dead one.
+            in_time = now - flow.sent_at < min(60.0, flow.life)
             assert held.phase(now) is not Phase.DEAD or not in_time, "a dead token was returned"
-            assert flow.result not in self.refused[index], "a refused header was returned"
+            assert not self._is_refused(index, flow.result), "a refused header was returned"
         if flow.error is not None:
             assert isinstance(flow.error, MontaAuthError | TransportFailure), repr(flow.error)
-            assert state.usable(now) is None, "a failure reached a caller past a living token"
+            if flow.goes_on or not isinstance(was, Send):  # An exception ends a pipeline's request.
+                assert state.usable(now) is None, "a failure reached a caller past a living token"
+            if isinstance(flow.error, TransportFailure) and "alone" in flow.error.text:
+                text = f"for flow {flow.number} alone"
+                assert flow.error.text == text, "a caller's own failure reached another"
             others = [f.error for f in self.flows if f is not flow and f.error is not None]
             assert all(flow.error is not error for error in others), "a failure is shared"
 
@@ -426,6 +571,7 @@ class World:
         assert 0 < effect.timeout <= source.policy.deadline
         flow.sends += 1
         flow.sent_at = self.hands.now
+        flow.brings = ""
         self.sends_of_flight[flight] = self.sends_of_flight.get(flight, 0) + 1
         assert self.sends_of_flight[flight] <= 2 * source.policy.attempts, "calls without end"
         assert flow.retry_sleep <= source.policy.sleep_limit * 1.0001 * max(1, flow.sends)
@@ -440,7 +586,7 @@ class World:
         if effect.request.kind == "mint":
             assert flow.later is not flight, "the credentials were used after a 429 or 5xx"
         if effect.request.kind == "refresh":
-            token = json.loads(effect.request.body)["refreshToken"]
+            token = read(effect.request.body)["refreshToken"]
             why = self.used[index].get(token)
             assert why is None or not flow.has_secret, (
                 f"{token} was sent again although it was {why}"
@@ -452,9 +598,12 @@ class World:
             state = source._state
             if state.held is not None:
                 number = serial(state.held.header)
+                if state.held.header in self.kept:
+                    kept = self.kept[state.held.header]
+                    assert state.held.pair.refresh_token == kept, "the refresh token was lost"
                 assert number >= self.newest[index], "an older pair replaced a newer one"
                 self.newest[index] = number
-                if state.held.header in self.refused[index]:
+                if self._is_refused(index, state.held.header):
                     assert self.hands.now >= state.held.ready_until
             flight = state._flight
             if flight is not None:
@@ -466,7 +615,9 @@ class World:
                 alive = flight is flow.source._state._flight
                 assert flight.over or alive, f"{flow} waits for what nobody will end"
                 assert not flight.over or flow.woken, f"{flow} was not woken"
-        assert len(set(self.heard)) == len(self.heard), "on_token heard of a pair twice"
+        for number, times in self.heard.items():
+            brought = sum(counter[f"Bearer access-{number}"] for counter in self.brought)
+            assert times <= brought, "on_token heard of a pair twice"
 
     # --- the end
 
