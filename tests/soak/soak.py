@@ -48,7 +48,12 @@ NETWORK = (requests.RequestException, httpx.RequestError, httpx2.RequestError)
 
 
 #: Token calls are few, so faults of theirs must be fewer, or the run is one long outage.
-DEEDS = ["revoke", "dead refresh", "slow", "503", "429", "reset", "lost", *["calm"] * 6]
+BAD = ["revoke", "dead refresh", "slow", "503", "429", "reset", "lost", "cut", "cut charges"]
+DEEDS = [*BAD, *["calm"] * 6]
+
+
+class HookError(Exception):
+    """What some of the users' hooks raise for an error response, as many SDKs do."""
 
 
 class Worker:
@@ -105,6 +110,8 @@ class Worker:
             self.outcomes["leaks"] += 1
         if isinstance(error, MontaAuthError) and isinstance(error, NETWORK):
             self.outcomes[f"documented: {type(error).__mro__[1].__name__}"] += 1
+        elif isinstance(error, HookError):
+            self.outcomes["documented: what a hook raised"] += 1
         elif isinstance(error, NETWORK) and not isinstance(error, MontaAuthError):
             self.outcomes["documented: network"] += 1
         else:
@@ -114,15 +121,31 @@ class Worker:
         if time.monotonic() - started > LONGEST:
             self.unexplained.append(f"{path}: took {time.monotonic() - started:.1f} s")
 
+    def hook(self, response: Any, **kwargs: Any) -> None:
+        """Raise for some of the responses with an error, those of token calls included."""
+        if response.status_code >= 400 and self.random.random() < 0.3:
+            raise HookError
+
+    async def ahook(self, response: Any) -> None:
+        self.hook(response)
+
     def requests_thread(self) -> None:
         with requests.Session() as session:
             session.auth = requests_monta.MontaAuth(source=self.source)
             for path in self.paths():
                 self.judge(path, partial(session.get, self.base_url + path, timeout=3.0))
 
+    def hooked_thread(self) -> None:
+        with requests.Session() as session:
+            session.hooks["response"].append(self.hook)
+            session.auth = requests_monta.MontaAuth(source=self.source, session=session)
+            for path in self.paths():
+                self.judge(path, partial(session.get, self.base_url + path, timeout=3.0))
+
     def httpx_thread(self) -> None:
         auth = httpx_monta.MontaAuth(source=self.source)
-        with httpx.Client(auth=auth, timeout=3.0, follow_redirects=True) as client:
+        options: Any = {"follow_redirects": True, "event_hooks": {"response": [self.hook]}}
+        with httpx.Client(auth=auth, timeout=3.0, **options) as client:
             for path in self.paths():
                 self.judge(path, partial(client.get, self.base_url + path))
 
@@ -142,7 +165,8 @@ class Worker:
                     self.fault(path, error, started)
 
         async def main() -> None:
-            async with library.AsyncClient(auth=auth, timeout=3.0, follow_redirects=True) as client:
+            options: Any = {"follow_redirects": True, "event_hooks": {"response": [self.ahook]}}
+            async with library.AsyncClient(auth=auth, timeout=3.0, **options) as client:
                 await asyncio.gather(*(task(client) for _ in range(8)))
 
         asyncio.run(main())
@@ -152,7 +176,7 @@ class Worker:
         logging.basicConfig(stream=log, level=logging.DEBUG, force=True)
         targets = [
             self.requests_thread,
-            self.requests_thread,
+            self.hooked_thread,
             self.httpx_thread,
             lambda: self.loop_thread(httpx, httpx_monta.MontaAuth(source=self.source)),
             lambda: self.loop_thread(httpx2, httpx2_monta.MontaAuth(source=self.source)),
@@ -207,6 +231,10 @@ def chaos(monta: Emulator, chance: random.Random, until: float) -> Counter[str]:
             monta.inject(Fault(close=True))
         elif deed == "lost":
             monta.inject(Fault(close=True, after=True))
+        elif deed == "cut":
+            monta.inject(Fault(truncate=True))
+        elif deed == "cut charges":
+            monta.inject(Fault(truncate=True), path="/charges")
         time.sleep(chance.uniform(0.2, 1.5))
         monta.latency = 0.0
     return done
