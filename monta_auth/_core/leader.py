@@ -58,6 +58,8 @@ class Leader:
             for held in list(self.unannounced):
                 held.hold_back()  # The next request calls on_token.
             raise
+        finally:
+            led_here.set(tuple(f for f in led_here.get() if f is not flight))
         yield from self.announce()
         return installed
 

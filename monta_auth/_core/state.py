@@ -175,6 +175,7 @@ class State:
             if kind is not None:
                 self.counts[kind] += 1
             self.last_renewal = self._clock.wall()
+            flight.refreshing = None
             flight.end()
             heir.end()
         flight.wake()
@@ -221,6 +222,7 @@ class State:
         self.failures.pause(now)
         if flight.refreshing is not None:
             self.refusals.spent_refresh_tokens.add(flight.refreshing)
+            flight.refreshing = ""  # Contexts and frames hold on to flights.
 
     # --- refusals
 
