@@ -1281,6 +1281,7 @@ def test_a_request_from_inside_that_renewal_is_refused_at_once(
 
 def test_what_a_context_led_before_counts_for_nothing(hands: Hands, source: Source) -> None:
     first = Caller(source).resume(pair_reply(hands, 1))
+    assert first.context[led_here] == ()
     assert refuse(source)
     second = inside(first, source)
     assert second.wants == "refresh"

@@ -232,6 +232,7 @@ def test_a_flight_that_ends_with_its_refresh_token_on_the_wire_has_spent_it(
         hands.advance(LEADER_LEASE + 1 if how == "lease" else 0)
         decide(state, hands, OTHER, how == "take over")
     assert ("refresh-1" in state.refusals.spent_refresh_tokens) is (refreshing is not None)
+    assert not flight.refreshing  # contexts and frames hold on to flights
 
 
 def test_an_installed_pair_has_not_spent_its_predecessors_token(hands: Hands) -> None:
