@@ -811,3 +811,21 @@ def test_no_failure_carries_a_request_or_a_cause(hands: Hands, case: str) -> Non
     assert error.__cause__ is None
     assert error.__context__ is None
     assert URL not in str(error)
+
+
+@pytest.mark.parametrize("outcome", [error_reply(401), no_answer()], ids=["refused", "lost"])
+def test_if_the_secret_fails_and_the_last_refresh_token_too_the_secrets_error_is_raised(
+    hands: Hands, outcome: object
+) -> None:
+    def secret() -> str:
+        raise OSError("no vault")
+
+    source = make_source(hands, client_secret=lambda: SECRET)
+    hold(hands, source)
+    source.credentials.secret = secret  # type: ignore[union-attr]
+    hands.advance(2 * 86400)  # by its dates, the refresh token is over
+    caller = Caller(source).call()
+    assert caller.body == {"refreshToken": "refresh-1"}
+    caller.resume(outcome)
+    assert type(caller.error) is MontaAuthError
+    assert "raised OSError" in str(caller.error)
