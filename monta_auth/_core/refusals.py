@@ -95,6 +95,7 @@ class Failures:
             delay = max(delay, min(failure.retry_after, FAILURE_ASKED))
         self.last = failure
         self.in_a_row += 1
+        self._abandoned = 0
         self.until = now + delay
         is_silent = isinstance(failure, TransportFailure) and failure.kind == "timeout"
         self._timeouts = self._timeouts + 1 if is_silent and lives else 0

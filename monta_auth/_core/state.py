@@ -206,7 +206,7 @@ class State:
         with self._mutex:
             if self._flight is mine:
                 self._retire(mine, now)
-                if mine.is_minting:
+                if mine.is_minting and self.usable(now) is None:
                     self.failures.abandon_mint(now)
                 heir = mine.pass_on(now)
                 # A collector that ran in between may have closed the heir's flow.

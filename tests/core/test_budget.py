@@ -276,6 +276,25 @@ def test_a_caller_whose_deadline_is_too_short_is_told_when_the_next_mint_is(
     assert source.status().failures == 0
 
 
+def test_a_failure_in_between_ends_the_row_of_abandoned_mints(hands: Hands, source: Source) -> None:
+    Caller(source).close()
+    Caller(source).resume(error_reply(400))
+    hands.advance(1)
+    Caller(source).close()
+    assert Caller(source).wants == "mint"
+
+
+def test_while_the_token_lives_abandoned_mints_make_nobody_wait(
+    hands: Hands, holder: Source
+) -> None:
+    hands.advance(MANDATORY)
+    Caller(holder).close()  # its refresh token was on the wire
+    for _ in range(3):
+        caller = Caller(holder)
+        assert caller.wants == "mint"
+        caller.close()
+
+
 def test_callers_that_leave_while_they_wait_for_the_next_mint_do_not_count(
     hands: Hands, source: Source
 ) -> None:
