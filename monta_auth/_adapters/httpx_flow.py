@@ -54,6 +54,7 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
             header = auth._source.fresh()
             if header is None:
                 client = auth._sync_client
+                flow.spent = flow.spent or Spent()
                 flow.steps = auth._source.acquire(
                     flow.spent,
                     limit=request.extensions.get("timeout", {}).get("read") or INFINITE,
@@ -103,6 +104,7 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
             if header is None:
                 client = auth._async_client
                 limit = request.extensions.get("timeout", {}).get("read") or INFINITE
+                flow.spent = flow.spent or Spent()
                 flow.steps = auth._source.acquire(
                     flow.spent,
                     blocking=False,
@@ -153,6 +155,7 @@ class _Flow:
     called = False
     steps: Steps[BearerHeader] | None = None
     call: Any = None
+    spent: Spent | None = None
     _is_retry = False
 
     def __init__(self, auth: FlowAuth, request: Any) -> None:
@@ -162,7 +165,6 @@ class _Flow:
         self._stream = request.stream
         self._rewind = auth._library.rewinder(request.stream)
         self._calls: list[Any] = []
-        self.spent = Spent()
 
     def to_retry(self, response: Any) -> Any:
         """Return the request to send once more, or None if the response is for the caller."""
