@@ -4,7 +4,7 @@ Run it in a checkout, with the libraries and the peers installed:
 
     pip install -e ".[all]" authlib requests-oauthlib google-auth httpx-auth monta
 
-It takes ten minutes, on a machine that should do nothing else, and prints tables. ``--output
+It takes seven minutes, on a machine that should do nothing else, and prints tables. ``--output
 docs/benchmarks`` writes those of the page and its plots; ``--quick`` runs everything a few times
 only, for its counts. Exit status 1: a promise of the project was missed.
 """
