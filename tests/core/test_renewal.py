@@ -829,3 +829,17 @@ def test_if_the_secret_fails_and_the_last_refresh_token_too_the_secrets_error_is
     caller.resume(outcome)
     assert type(caller.error) is MontaAuthError
     assert "raised OSError" in str(caller.error)
+
+
+def test_if_the_secret_fails_a_refresh_token_that_looks_over_is_tried_after_all(
+    hands: Hands,
+) -> None:
+    def secret() -> str:
+        raise OSError("no vault")
+
+    source = make_source(hands, client_secret=lambda: SECRET)
+    hold(hands, source)
+    source.credentials.secret = secret  # type: ignore[union-attr]
+    hands.advance(2 * 86400)
+    assert Caller(source).call().resume(pair_reply(hands, 2)).token == "access-2"
+    assert source.status().refreshes == 1
