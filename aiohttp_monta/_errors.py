@@ -6,9 +6,9 @@ import traceback
 
 import aiohttp
 
-from monta_auth._adapters.errors import LibraryErrors, causes
+from monta_auth._adapters.errors import LibraryErrors
 from monta_auth._core.effects import Send
-from monta_auth._core.errors import Failure, TransportFailure
+from monta_auth._core.errors import Failure, TransportFailure, causes
 from monta_auth._core.replies import redacted
 
 errors: LibraryErrors = LibraryErrors("aiohttp_monta", aiohttp.ClientError)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TypeVar, cast
 
 from .._core.errors import (
@@ -66,13 +66,6 @@ def response_in(error: BaseException | None, kind: type[R]) -> R | None:
     """Return the response of a library's error, as of a hook that raised for the status."""
     response = getattr(error, "response", None)
     return response if isinstance(response, kind) else None
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and those that it came from."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def transport_error(

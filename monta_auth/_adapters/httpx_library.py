@@ -19,11 +19,12 @@ from .._core.errors import (
     MontaAuthError,
     TokenEndpointError,
     TransportFailure,
+    causes,
     is_from_signal_handler,
 )
 from .._core.replies import Reply
 from .bodies import Body, kept_class, rewinder, token_call_class, within
-from .errors import LibraryErrors, causes, response_in, transport_error
+from .errors import LibraryErrors, response_in, transport_error
 
 #: Key in a request's extensions by which a token call and its redirects are known.
 _MARK = "monta_auth.token_call"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Iterator
 from types import CodeType
 from typing import Literal
 
@@ -145,6 +146,16 @@ def recast(error: MontaAuthError, kind: type[MontaAuthError]) -> MontaAuthError:
     return kind(str(error), **{name: getattr(error, name) for name in _CARRIED})
 
 
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it came from, each once: some lead to themselves."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
 def is_from_signal_handler(error: BaseException) -> bool:
     """Whether a signal handler raised it: the time limit of a Celery or RQ job, an alarm.
 
@@ -156,16 +167,12 @@ def is_from_signal_handler(error: BaseException) -> bool:
 
     handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
     callers = {frame for frame, _ in traceback.walk_stack(sys._getframe())}
-    seen: set[BaseException] = set()
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
+    for cause in causes(error):
         frames = [frame for frame, _ in traceback.walk_tb(cause.__traceback__)]
         if cause is not error and callers.intersection(frames[:1]):
             return False  # A caller handles that error since before it called us.
         if any(frame.f_code in handlers for frame in frames):
             return True
-        seen.add(cause)
-        cause = cause.__cause__ or cause.__context__
     return False
 
 

@@ -25,6 +25,7 @@ from monta_auth._core.errors import (
     Failure,
     FailureKind,
     TransportFailure,
+    causes,
     is_from_signal_handler,
     recast,
 )
@@ -282,3 +283,18 @@ def test_errors_that_name_each_other_as_cause_are_walked_once() -> None:
     error = caught(lambda: 1 / 0)
     error.__cause__ = error
     assert not is_from_signal_handler(error)
+
+
+def test_the_causes_of_an_error_end_also_where_they_lead_back_to_it() -> None:
+    class Equal(Exception):
+        """Has no hash, as any class that only says when two of its objects are equal."""
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    first, second = Equal(), Equal()
+    first.__cause__, second.__context__ = second, first
+    assert [id(cause) for cause in causes(first)] == [id(first), id(second)]
+    assert not is_from_signal_handler(first)
