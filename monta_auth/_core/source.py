@@ -221,7 +221,7 @@ class Source:
         try:
             while True:
                 now = self._monotonic()
-                if joined is not None and now >= self._patience(now, began, deadline):
+                if joined is not None and now >= self._until(now, began, deadline):
                     held = self._state.usable(now)
                     if held is None:
                         raise self._state.late(joined)
@@ -229,7 +229,7 @@ class Source:
                 if mine.over:
                     mine = Flight(threading.get_ident(), now, limit)
                 mine.blocks, mine.is_inner = blocking, outer is not None
-                verdict = self._state.decide(now, mine, joined, blocking, is_probe)
+                verdict = self._state.decide(now, mine, joined, is_probe)
                 if isinstance(verdict, HeldPair):
                     if verdict.is_held_back:
                         yield from self._leader.announce()
@@ -249,7 +249,7 @@ class Source:
                     if installed is self._state.held and installed and installed.dropped is None:
                         return installed
                 else:
-                    until = self._patience(now, began, deadline)
+                    until = self._until(now, began, deadline)
                     silent = verdict.touched + self._state.patience(mine, verdict)
                     yield Wait(verdict, max(0.0, min(until, silent) - now))
         except TransportFailure:
@@ -262,7 +262,7 @@ class Source:
             if not mine.over or mine.wakers:
                 self._state.leave(mine)
 
-    def _patience(self, now: float, began: float, deadline: float) -> float:
+    def _until(self, now: float, began: float, deadline: float) -> float:
         """Until when a caller waits for another one: not for long while the token lives."""
         lives = self._state.usable(now) is not None
         return min(deadline, began + LIVING_LIMIT) if lives else deadline

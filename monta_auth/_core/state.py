@@ -52,7 +52,6 @@ class State:
         now: float,
         mine: Flight,
         joined: Flight | None,
-        blocking: bool,
         is_probe: bool = False,
     ) -> Verdict:
         """Decide what a caller does.
@@ -60,7 +59,6 @@ class State:
         Args:
             mine: the flight that it would lead.
             joined: the flight that it led or waited for just before, if any.
-            blocking: whether it would block its thread while it waits.
 
         Returns:
             The pair to use, `mine` (to lead it), another flight (to wait for it), or the
@@ -78,7 +76,7 @@ class State:
             if flight is not None:
                 is_silent = now - flight.touched >= self.patience(mine, flight)
                 # Its leader runs in this very thread and could not go on while we wait here.
-                is_below = mine.is_inner or (blocking and flight.leader == mine.leader)
+                is_below = mine.is_inner or (mine.blocks and flight.leader == mine.leader)
                 if is_silent or (is_below and phase in (Phase.MANDATORY, Phase.DEAD)):
                     ended = flight
                     self._has_taken_over |= is_silent

@@ -67,7 +67,8 @@ TABLE = [
 
 def decide(state: State, hands: Hands, thread: int, blocking: bool) -> str:
     flight, mine = state._flight, Flight(thread, hands.now)
-    verdict = state.decide(hands.now, mine, None, blocking)
+    mine.blocks = blocking
+    verdict = state.decide(hands.now, mine, None)
     if verdict is mine:
         assert state._flight is mine
         return "lead"
@@ -323,7 +324,7 @@ def test_a_waiter_gets_its_flights_failure_also_when_the_sources_memory_is_over(
     state.fail(flight, failure, None)
     assert flight.failure is failure
     hands.advance(60)
-    assert state.decide(hands.now, Flight(ME, hands.now), flight, False) is failure
+    assert state.decide(hands.now, Flight(ME, hands.now), flight) is failure
 
 
 def test_failures_and_refusals_are_counted(hands: Hands) -> None:
