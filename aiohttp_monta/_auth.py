@@ -16,8 +16,7 @@ from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send, Steps
 from monta_auth._core.errors import Failure
 from monta_auth._core.leader import OnToken
-from monta_auth._core.loops import INFINITE
-from monta_auth._core.policy import Spent
+from monta_auth._core.policy import INFINITE, Spent
 from monta_auth._core.replies import Reply
 from monta_auth._core.store_protocol import Bindable, Store
 

@@ -65,7 +65,8 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
             raise ConfigurationError(
                 f"client= takes a {module.__name__}.Client or a {module.__name__}.AsyncClient"
             )
-        self._client = client
+        self._sync_client: Any = client if isinstance(client, module.Client) else None
+        self._async_client: Any = client if isinstance(client, module.AsyncClient) else None
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Called by the library for each request of a sync client."""
@@ -160,15 +161,6 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
             return Reply(response.status_code, response.headers, response.content)
 
         return await self._adrive(find_application(self._source), ask)
-
-    @property
-    def _sync_client(self) -> Any:
-        return self._client if isinstance(self._client, self._library.module.Client) else None
-
-    @property
-    def _async_client(self) -> Any:
-        is_async = isinstance(self._client, self._library.module.AsyncClient)
-        return self._client if is_async else None
 
     def _library_error(self, failure: Failure, request: Any) -> Exception:
         return self._library.error(failure, request)

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, NoReturn, Protocol
 from .._core.drivers import Done, Raised, aadvance, advance, resume
 from .._core.effects import Send, Steps
 from .._core.errors import Failure, MontaAuthError, TransportFailure
-from .._core.loops import INFINITE, time_left
+from .._core.loops import time_left
 from .._core.origins import Origins
-from .._core.policy import Spent
+from .._core.policy import INFINITE, Spent
 from .._core.replies import Reply
 from .._core.secret import BearerHeader
 from .._core.source import Source
@@ -30,13 +30,10 @@ class FlowAuth(Protocol):
     _origins: Origins
     _library: ClassVar[Library]
 
-    @property
-    def _sync_client(self) -> Any:
-        """The client that makes the token calls; None: the one that sends the request."""
-
-    @property
-    def _async_client(self) -> Any:
-        """As `_sync_client`, for the requests of async clients."""
+    #: The client that makes the token calls of sync and of async clients; None: the one that sends
+    #: the request.
+    _sync_client: Any
+    _async_client: Any
 
 
 def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
@@ -54,12 +51,7 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
             header = auth._source.fresh()
             if header is None:
                 client = auth._sync_client
-                flow.spent = flow.spent or Spent()
-                flow.steps = auth._source.acquire(
-                    flow.spent,
-                    limit=request.extensions.get("timeout", {}).get("read") or INFINITE,
-                    goes_on=client is not None,
-                )
+                flow.steps = flow.acquire(client)
                 outcome: Any = None
                 while not isinstance(step := advance(flow.steps, outcome), Done):
                     if client is not None:
@@ -103,14 +95,7 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
             header = auth._source.fresh()
             if header is None:
                 client = auth._async_client
-                limit = request.extensions.get("timeout", {}).get("read") or INFINITE
-                flow.spent = flow.spent or Spent()
-                flow.steps = auth._source.acquire(
-                    flow.spent,
-                    blocking=False,
-                    limit=min(limit, time_left()),
-                    goes_on=client is not None,
-                )
+                flow.steps = flow.acquire(client, time_left())
                 outcome: Any = None
                 while not isinstance(step := await aadvance(flow.steps, outcome), Done):
                     if client is not None:
@@ -148,15 +133,14 @@ class _Flow:
             that the request has to be sent again in any case.
         steps: what the source does to get it.
         call: the token call that is under way.
-        spent: what the request has spent on its token.
     """
 
     header: BearerHeader | None = None
     called = False
     steps: Steps[BearerHeader] | None = None
     call: Any = None
-    spent: Spent | None = None
     _is_retry = False
+    _spent: Spent | None = None
 
     def __init__(self, auth: FlowAuth, request: Any) -> None:
         self._auth = auth
@@ -165,6 +149,21 @@ class _Flow:
         self._stream = request.stream
         self._rewind = auth._library.rewinder(request.stream)
         self._calls: list[Any] = []
+
+    def acquire(self, client: Any, left: float | None = None) -> Steps[BearerHeader]:
+        """Begin to get a token.
+
+        Args:
+            left: seconds that a task has; None for a thread.
+        """
+        limit = self._request.extensions.get("timeout", {}).get("read") or INFINITE
+        self._spent = self._spent or Spent()
+        return self._auth._source.acquire(
+            self._spent,
+            blocking=left is None,
+            limit=limit if left is None else min(limit, left),
+            goes_on=client is not None,
+        )
 
     def to_retry(self, response: Any) -> Any:
         """Return the request to send once more, or None if the response is for the caller."""

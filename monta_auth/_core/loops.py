@@ -12,16 +12,13 @@ from collections.abc import Callable, Coroutine
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from .policy import WOKEN_AT_ONCE
+from .policy import INFINITE, WOKEN_AT_ONCE
 
 
 def in_trio() -> bool:
     """Whether the running task is one of trio, as the HTTP libraries find out as well."""
     sniffio: Any = sys.modules.get("sniffio")  # trio brings it along
     return sniffio is not None and sniffio.thread_local.name == "trio"
-
-
-INFINITE = float("inf")
 
 
 def time_left() -> float:
@@ -73,7 +70,7 @@ class Bell:
         if self._in_trio:
             import trio
 
-            with trio.move_on_after(float("inf") if seconds is None else seconds):
+            with trio.move_on_after(INFINITE if seconds is None else seconds):
                 await self.event.wait()
         else:
             import asyncio

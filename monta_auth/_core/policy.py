@@ -11,6 +11,9 @@ from functools import partial
 from .errors import ConfigurationError
 from .frozen import Frozen
 
+#: For a duration: there is no limit.
+INFINITE = float("inf")
+
 #: All other durations, in seconds, and sizes.
 
 #: A waiting caller takes over from a leader that has been silent for half the policy's deadline,

@@ -16,7 +16,7 @@ from .flight import Flight, led_here
 from .held_pair import Dropped, HeldPair, hold_old
 from .leader import Leader, OnToken
 from .origins import Origins, clean_base_url
-from .policy import LIVING_LIMIT, RENEWALS, SYSTEM_CLOCK, Clock, RefreshPolicy, Spent
+from .policy import INFINITE, LIVING_LIMIT, RENEWALS, SYSTEM_CLOCK, Clock, RefreshPolicy, Spent
 from .secret import BearerHeader
 from .state import State
 from .status import Status
@@ -106,7 +106,7 @@ class Source:
         spent: Spent | None = None,
         *,
         blocking: bool = True,
-        limit: float = float("inf"),
+        limit: float = INFINITE,
         goes_on: bool = True,
     ) -> Steps[BearerHeader]:
         """A flow that returns an ``Authorization`` header; `drive` or `adrive` runs it.
@@ -174,7 +174,7 @@ class Source:
     def lives_until(self) -> float:
         """Until when its access token is used, on the monotonic clock; -inf if there is none."""
         held = self._state.held
-        return held.expires if held is not None and held.dropped is None else float("-inf")
+        return held.expires if held is not None and held.dropped is None else -INFINITE
 
     def invalidate(self) -> None:
         """Drop the access token: the next request renews. What is remembered of failures stays."""
@@ -203,7 +203,7 @@ class Source:
         self,
         spent: Spent,
         blocking: bool,
-        limit: float = float("inf"),
+        limit: float = INFINITE,
         goes_on: bool = True,
         is_probe: bool = False,
     ) -> Steps[HeldPair]:
