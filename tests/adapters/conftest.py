@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from monta_auth._core import drivers
+from monta_auth._core.source import Source
 
 from ..clock import Now
 from .contract import Harness, Portals
@@ -66,3 +68,17 @@ def slept(monkeypatch: pytest.MonkeyPatch, now: Now) -> list[float]:
     monkeypatch.setattr(drivers, "time", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr(drivers, "_sleep", asleep)
     return pauses
+
+
+@pytest.fixture
+def acquired(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
+    """The `args` and `kwargs` with which adapters have called `Source.acquire`."""
+    calls: list[SimpleNamespace] = []
+    acquire = Source.acquire
+
+    def note(self: Source, *args: Any, **kwargs: Any) -> Any:
+        calls.append(SimpleNamespace(args=args, kwargs=kwargs))
+        return acquire(self, *args, **kwargs)
+
+    monkeypatch.setattr(Source, "acquire", note)
+    return calls

@@ -28,7 +28,6 @@ from monta_auth import (
     TokenEndpointError,
     TokenSet,
 )
-from monta_auth._core.source import Source
 from monta_auth.emulator import Fault
 
 from .leaks import leaks
@@ -622,26 +621,19 @@ def test_a_time_limit_of_a_job_reaches_the_job(monta: Monta) -> None:
 )
 def test_the_timeout_of_the_session_is_the_limit_of_its_callers(
     monta: Monta,
-    monkeypatch: pytest.MonkeyPatch,
+    acquired: list[Any],
     given: tuple[float | None, float | None],
     limit: float,
 ) -> None:
-    found: list[float] = []
-    acquire = Source.acquire
-
-    def note(self: Source, *args: Any, **settings: Any) -> Any:
-        found.append(settings["limit"])
-        return acquire(self, *args, **settings)
-
     async def main() -> None:
         timeout = aiohttp.ClientTimeout(total=given[0], sock_read=given[1])
         middlewares = (auth_of(monta),)
         async with aiohttp.ClientSession(middlewares=middlewares, timeout=timeout) as session:
             assert await status(session, monta.url(GOOD)) == 200
 
-    monkeypatch.setattr(Source, "acquire", note)
     run(main())
-    assert found == [limit]
+    (call,) = acquired
+    assert call.kwargs["limit"] == limit
 
 
 def test_a_waiter_takes_over_from_a_leader_that_is_cancelled(monta: Monta) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from monta_auth import InvalidTokenResponseError, RefreshPolicy
-from monta_auth._core.source import Source
 from monta_auth.emulator import Fault
 
 from .contract import Harness
@@ -128,34 +127,30 @@ def test_a_token_reply_without_end_costs_an_error_and_no_memory(
         client.get(base_url + GOOD)
 
 
-def test_a_token_reply_that_drips_ends_with_the_deadline(h: Harness, raw: Raw) -> None:
-    base_url = raw(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"))
+def ends_with_the_deadline(h: Harness, base_url: str, **settings: Any) -> None:
+    """A token call there does, with a deadline of half a second."""
     auth = h.auth(
         client_id="id",
         client_secret="the-secret-value",
         base_url=base_url,
         policy=RefreshPolicy(deadline=0.5),
+        **settings,
     )
     started = time.monotonic()
     with pytest.raises(h.network_errors("timeout")):
         h.open(auth).get(base_url + GOOD)
     assert time.monotonic() - started < 2
+
+
+def test_a_token_reply_that_drips_ends_with_the_deadline(h: Harness, raw: Raw) -> None:
+    base_url = raw(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"))
+    ends_with_the_deadline(h, base_url)
 
 
 @needs("ends_token_calls_as_a_whole")
 def test_headers_of_a_token_reply_that_drip_end_with_the_deadline(h: Harness, raw: Raw) -> None:
     base_url = raw(drip(b"HTTP/1.1 200 OK\r\nDate:"))
-    auth = h.auth(
-        client_id="id",
-        client_secret="the-secret-value",
-        base_url=base_url,
-        policy=RefreshPolicy(deadline=0.5),
-        **{h.caller: h.open().raw},
-    )
-    started = time.monotonic()
-    with pytest.raises(h.network_errors("timeout")):
-        h.open(auth).get(base_url + GOOD)
-    assert time.monotonic() - started < 2
+    ends_with_the_deadline(h, base_url, **{h.caller: h.open().raw})
 
 
 def test_a_token_reply_that_is_cut_short_is_a_broken_connection(h: Harness, monta: Monta) -> None:
@@ -255,17 +250,9 @@ def test_a_401_on_a_connection_that_closes_is_retried_on_another(h: Harness, raw
 
 
 def test_a_cold_start_and_a_401_share_one_deadline(
-    h: Harness, monta: Monta, monkeypatch: pytest.MonkeyPatch
+    h: Harness, monta: Monta, acquired: list[Any]
 ) -> None:
-    spent: list[object] = []
-    acquire = Source.acquire
-
-    def note(self: Source, *args: Any, **settings: Any) -> Any:
-        spent.extend(args)
-        return acquire(self, *args, **settings)
-
-    monkeypatch.setattr(Source, "acquire", note)
     monta.emulator.inject(Fault(status=401), path=GOOD)
     assert h.open(h.auth(source=monta.source())).get(monta.url(GOOD)).status_code == 200
-    first, second = spent
-    assert first is second is not None
+    first, second = acquired
+    assert first.args[0] is second.args[0] is not None

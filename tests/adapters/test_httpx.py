@@ -19,7 +19,6 @@ import httpx2_monta
 import httpx_monta
 from monta_auth import ConfigurationError, InvalidCredentialsError, TokenEndpointError
 from monta_auth._core import shared_sources
-from monta_auth._core.source import Source
 from monta_auth.emulator import Emulator, Fault
 from monta_auth.stores import MemoryStore
 
@@ -820,23 +819,9 @@ def test_certificates_are_read_once_for_all_token_calls_without_a_client(
 # --- who goes on where a caller leaves
 
 
-@pytest.fixture
-def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long each caller has for a token call, as far as the adapter knows."""
-    found: list[float] = []
-    acquire = Source.acquire
-
-    def note(self: Source, *args: Any, **settings: Any) -> Any:
-        found.append(settings["limit"])
-        return acquire(self, *args, **settings)
-
-    monkeypatch.setattr(Source, "acquire", note)
-    return found
-
-
 @pytest.mark.parametrize(("timeout", "limit"), [(7.0, 7.0), (None, float("inf"))])
 def test_the_read_timeout_of_a_request_is_its_limit(
-    lib: Lib, limits: list[float], timeout: float | None, limit: float
+    lib: Lib, acquired: list[Any], timeout: float | None, limit: float
 ) -> None:
     async def main() -> None:
         async with lib.async_client(lib.auth(store=MemoryStore())) as client:
@@ -845,14 +830,14 @@ def test_the_read_timeout_of_a_request_is_its_limit(
     with lib.client(lib.auth(store=MemoryStore())) as client:
         client.get(GOOD, timeout=timeout)
     asyncio.run(main())
-    assert limits == [limit, limit]
+    assert [call.kwargs["limit"] for call in acquired] == [limit, limit]
 
 
-def test_a_deadline_of_trio_is_a_limit_too(lib: Lib, limits: list[float]) -> None:
+def test_a_deadline_of_trio_is_a_limit_too(lib: Lib, acquired: list[Any]) -> None:
     async def main() -> None:
         async with lib.async_client(lib.auth()) as client:
             with trio.fail_after(3):
                 await client.get(GOOD, timeout=7)
 
     trio.run(main)
-    assert 2 < limits[0] <= 3
+    assert 2 < acquired[0].kwargs["limit"] <= 3

@@ -26,20 +26,6 @@ from ..simulation.flows import (
 )
 
 
-@pytest.fixture
-def source(hands: Hands) -> Source:
-    """One that holds nothing yet."""
-    return make_source(hands)
-
-
-@pytest.fixture
-def holder(hands: Hands) -> Source:
-    """One that holds pair 1, just born."""
-    source = make_source(hands)
-    hold(hands, source)
-    return source
-
-
 def silence(hands: Hands, caller: Caller) -> Caller:
     """Nothing comes until the call's own limit."""
     hands.advance(caller.effect.timeout)
@@ -83,7 +69,7 @@ def test_time_that_waiting_took_counts_as_well(hands: Hands, source: Source) -> 
 def test_a_request_leads_two_renewals_at_most_though_on_token_drops_each_pair(
     hands: Hands, verb: str
 ) -> None:
-    source = make_source(hands, on_token=lambda pair: getattr(source, verb)())
+    source: Source = make_source(hands, on_token=lambda pair: getattr(source, verb)())
     caller = Caller(source).resume(pair_reply(hands, 1)).call()
     assert caller.wants in ("mint", "refresh")
     assert caller.resume(pair_reply(hands, 2)).call().token == "access-2"

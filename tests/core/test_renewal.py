@@ -813,18 +813,24 @@ def test_no_failure_carries_a_request_or_a_cause(hands: Hands, case: str) -> Non
     assert URL not in str(error)
 
 
-@pytest.mark.parametrize("outcome", [error_reply(401), no_answer()], ids=["refused", "lost"])
-def test_if_the_secret_fails_and_the_last_refresh_token_too_the_secrets_error_is_raised(
-    hands: Hands, outcome: object
-) -> None:
+def without_vault(hands: Hands) -> Source:
+    """One whose refresh token is over, by its dates, and whose callable secret has come to fail."""
+
     def secret() -> str:
         raise OSError("no vault")
 
     source = make_source(hands, client_secret=lambda: SECRET)
     hold(hands, source)
     source.credentials.secret = secret  # type: ignore[union-attr]
-    hands.advance(2 * 86400)  # by its dates, the refresh token is over
-    caller = Caller(source).call()
+    hands.advance(2 * 86400)
+    return source
+
+
+@pytest.mark.parametrize("outcome", [error_reply(401), no_answer()], ids=["refused", "lost"])
+def test_if_the_secret_fails_and_the_last_refresh_token_too_the_secrets_error_is_raised(
+    hands: Hands, outcome: object
+) -> None:
+    caller = Caller(without_vault(hands)).call()
     assert caller.body == {"refreshToken": "refresh-1"}
     caller.resume(outcome)
     assert type(caller.error) is MontaAuthError
@@ -834,12 +840,6 @@ def test_if_the_secret_fails_and_the_last_refresh_token_too_the_secrets_error_is
 def test_if_the_secret_fails_a_refresh_token_that_looks_over_is_tried_after_all(
     hands: Hands,
 ) -> None:
-    def secret() -> str:
-        raise OSError("no vault")
-
-    source = make_source(hands, client_secret=lambda: SECRET)
-    hold(hands, source)
-    source.credentials.secret = secret  # type: ignore[union-attr]
-    hands.advance(2 * 86400)
+    source = without_vault(hands)
     assert Caller(source).call().resume(pair_reply(hands, 2)).token == "access-2"
     assert source.status().refreshes == 1

@@ -49,21 +49,6 @@ from ..simulation.flows import (
     refuse,
 )
 
-
-@pytest.fixture
-def source(hands: Hands) -> Source:
-    """One that holds nothing yet."""
-    return make_source(hands)
-
-
-@pytest.fixture
-def holder(hands: Hands) -> Source:
-    """One that holds pair 1, just born."""
-    source = make_source(hands)
-    hold(hands, source)
-    return source
-
-
 # --- fresh and acquire
 
 

@@ -1,0 +1,23 @@
+"""Sources for the tests that drive flows by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from monta_auth._core.source import Source
+
+from ..simulation.flows import Hands, hold, make_source
+
+
+@pytest.fixture
+def source(hands: Hands) -> Source:
+    """One that holds nothing yet."""
+    return make_source(hands)
+
+
+@pytest.fixture
+def holder(hands: Hands) -> Source:
+    """One that holds pair 1, just born."""
+    source = make_source(hands)
+    hold(hands, source)
+    return source
