@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable
 
 from .._core.policy import monotonic_clock
@@ -21,6 +23,7 @@ class MemoryStore:
         self._mutex = threading.RLock()
         self._pair: TokenSet | None = None
         self._lease: _MemoryLease | None = None
+        _every_store.add(self)
 
     def load(self) -> TokenSet | None:
         return self._pair
@@ -46,6 +49,23 @@ class MemoryStore:
 
     def __repr__(self) -> str:
         return f"MemoryStore({'a pair' if self._pair else 'empty'})"
+
+
+_every_store: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for store in list(_every_store):
+        # The parent's threads are not here, its lease is on a store of its own by now, and its
+        # refresh token is for it to use.
+        store._mutex = threading.RLock()
+        store._lease = None
+        if store._pair is not None:
+            store._pair = store._pair.__replace__(refresh_token=None, refresh_expires_at=None)
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class _MemoryLease:

@@ -28,6 +28,7 @@ PRELUDE = """
     from monta_auth._core.source import Source
     from monta_auth._core.drivers import drive
     from monta_auth._core.replies import Reply
+    from monta_auth.stores import MemoryStore
 
     logging.disable()
     SERIAL = [0]
@@ -140,6 +141,32 @@ def test_a_forked_child_keeps_the_access_token() -> None:
     """
     child = "('Bearer access-1', ['mint', 'refresh'])"
     assert run_script(script) == [child] * 3 + ["['refresh']"]
+
+
+@forks
+def test_a_child_forked_while_a_store_in_memory_is_locked_does_not_wait_for_its_parent() -> None:
+    """It has a copy of its own, with a lease that nobody gives back."""
+    script = """
+        store = MemoryStore()
+        source = Source("id", "secret", store=store)
+        drive(source.acquire(), lambda effect: reply())
+        source.invalidate()
+        assert store.try_lock(60)
+
+        def child():
+            kinds = []
+            def send(effect):
+                kinds.append(effect.request.kind)
+                return reply()
+            started = time.monotonic()
+            drive(source.acquire(), send)
+            return kinds, time.monotonic() - started < 5
+
+        with store._mutex:  # as another thread may hold it
+            print(in_child(child))
+        print(in_child(lambda: MemoryStore().load()))  # one that holds nothing is no obstacle
+    """
+    assert run_script(script) == ["(['mint'], True)", "None"]
 
 
 def test_each_source_starts_over_in_a_child() -> None:
