@@ -14,9 +14,11 @@ whoever keeps a failure keeps a template and raises ``copy.copy`` of it.
 
 from __future__ import annotations
 
+import copy
 import sys
 import traceback
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from types import CodeType
 from typing import Literal
 
@@ -57,6 +59,7 @@ class MontaAuthError(Exception):
         self.retryable = retryable
 
 
+_REMEMBERED = " (remembered: no token call before "
 _CARRIED = ("status", "error_code", "message", "request_id", "retry_after", "retryable")
 
 
@@ -139,6 +142,19 @@ def in_words(failure: Failure) -> str:
         otherwise = TimeoutError if failure.kind == "timeout" else ConnectionError
         kind = failure.library_class or otherwise
     return f"{kind.__name__}: {failure}"
+
+
+def remembered(failure: Failure, until: float) -> Failure:
+    """Return a copy that says until when (a Unix time) it is raised in place of a token call."""
+    new = copy.copy(failure)
+    if _REMEMBERED not in str(new):
+        date = datetime.fromtimestamp(until, UTC).isoformat(timespec="milliseconds")
+        text = f"{new}{_REMEMBERED}{date})"
+        if isinstance(new, TransportFailure):
+            new.text = text
+        else:
+            new.args = (text,)
+    return new
 
 
 def recast(error: MontaAuthError, kind: type[MontaAuthError]) -> MontaAuthError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from .errors import Failure, InvalidCredentialsError, TransportFailure
+from .errors import Failure, InvalidCredentialsError, TransportFailure, remembered
 from .held_pair import Dropped, HeldPair
 from .policy import (
     ABANDONED_FIRST,
@@ -36,11 +36,11 @@ class RefusedCredentials:
     def __init__(self) -> None:
         self._entries: dict[str, tuple[float, float, InvalidCredentialsError]] = {}
 
-    def check(self, digest: str, now: float) -> None:
+    def check(self, digest: str, now: float, wall: float) -> None:
         """Raise what the server said of these credentials, while that is remembered."""
         until, _, error = self._entries.get(digest, (now, 0.0, None))
         if error is not None and now < until:
-            raise copy.copy(error)
+            raise remembered(error, wall + until - now)
 
     def add(self, digest: str, error: InvalidCredentialsError, now: float) -> None:
         _, last, _ = self._entries.pop(digest, (0.0, 0.0, None))

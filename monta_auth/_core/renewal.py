@@ -184,7 +184,7 @@ class Renewal:
         """Return the new pair, or what the server said of these credentials."""
         refused = self._terms.refusals.credentials
         digest = credentials.digest(secret)
-        refused.check(digest, self._clock.monotonic())
+        refused.check(digest, self._clock.monotonic(), self._clock.wall())
         yield from self._calm_down()
         request = mint_request(self._terms.base_url, credentials.client_id, secret)
         try:

@@ -11,7 +11,7 @@ import copy
 import threading
 from typing import Literal
 
-from .errors import ConfigurationError, Failure, TransportFailure, in_words
+from .errors import ConfigurationError, Failure, TransportFailure, in_words, remembered
 from .flight import Flight
 from .held_pair import Dropped, HeldPair, Phase
 from .policy import LEADER_LEASE, POOL_PATIENCE, Clock, RefreshPolicy
@@ -102,8 +102,9 @@ class State:
             failure = joined.heir().failure if joined is not None else None
             if failure is not None:
                 return failure
-            if flight is None and now < self.failures.until:
-                return self.failures.last
+            last, until = self.failures.last, self.failures.until
+            if flight is None and last is not None and now < until:
+                return remembered(last, self._clock.wall() + until - now)
             return flight
         if phase is Phase.MANDATORY:
             return held if flight is None and now < self.failures.rest_until else flight

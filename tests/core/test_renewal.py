@@ -783,9 +783,9 @@ def test_the_memory_of_refused_credentials_is_bounded() -> None:
     refused = RefusedCredentials()
     for i in range(100):
         refused.add(f"digest-{i}", InvalidCredentialsError("no"), 0.0)
-    refused.check("digest-0", 1.0)
+    refused.check("digest-0", 1.0, 1.0)
     with pytest.raises(InvalidCredentialsError):
-        refused.check("digest-99", 1.0)
+        refused.check("digest-99", 1.0, 1.0)
 
 
 def test_the_default_clock_is_the_systems() -> None:

@@ -6,6 +6,7 @@ import linecache
 import logging
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
@@ -261,7 +262,8 @@ def test_only_without_a_living_token_a_failure_reaches_callers(
     later = Caller(holder)
     errors = [leader.error, waiter.error, later.error]
     assert all(isinstance(error, MontaAuthError | TransportFailure) for error in errors)
-    assert len({str(error) for error in errors}) == 1
+    assert str(waiter.error) == str(leader.error)
+    assert str(later.error).startswith(f"{leader.error} (remembered: no token call before 2025-")
     assert len({type(error) for error in errors}) == 1
 
 
@@ -334,8 +336,12 @@ def test_a_failure_is_remembered_for_a_time_that_doubles_to_five_seconds(
         caller = Caller(source)
         assert caller.wants == "mint"
         fail(caller, no_connection())
+        until = datetime.fromtimestamp(hands.wall + seconds, UTC)
         hands.advance(seconds - 0.001)
-        assert str(Caller(source).error) == "connection refused"
+        assert str(Caller(source).error) == (
+            "connection refused "
+            f"(remembered: no token call before {until.isoformat(timespec='milliseconds')})"
+        )
         hands.advance(0.001)
 
 
@@ -425,10 +431,10 @@ def test_sixteen_refused_credentials_are_remembered() -> None:
     refused, error = RefusedCredentials(), InvalidCredentialsError("no")
     for number in range(17):
         refused.add(str(number), error, 0.0)
-    refused.check("0", 0.0)
+    refused.check("0", 0.0, 0.0)
     for number in range(1, 17):
         with pytest.raises(InvalidCredentialsError):
-            refused.check(str(number), 0.0)
+            refused.check(str(number), 0.0, 0.0)
 
 
 def test_wrong_credentials_asked_a_thousand_times_in_five_seconds_cost_one_call(

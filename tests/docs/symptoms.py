@@ -154,6 +154,13 @@ def refused_connection(monta: Emulator, log: pytest.LogCaptureFixture, folder: P
         return _error(lambda: client.get(f"{monta.base_url}/charge-points", auth=auth))
 
 
+def remembered_failure(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    first = refused_connection(monta, log, folder)
+    again = refused_connection(monta, log, folder)
+    assert again.startswith(first)
+    return re.sub(r"before 20[\d:T.-]+\+00:00", "before 2025-08-06T08:20:37.512+00:00", again)
+
+
 def slow_endpoint(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
     monta.latency = 5.0
     auth = httpx_monta.MontaAuth(monta.client_id, monta.client_secret, base_url=monta.base_url)
@@ -272,6 +279,7 @@ SYMPTOMS: list[Symptom] = [
     redirected,
     refused_connection,
     slow_endpoint,
+    remembered_failure,
     late,
     open_directory,
     outage_begins,
