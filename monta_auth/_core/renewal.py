@@ -275,7 +275,11 @@ class Renewal:
             if attempt >= policy.attempts or pause > budget or out_of_time:
                 raise error
             self._slept += pause
-            yield from self._turn.sleep(pause)
+            try:
+                yield from self._turn.sleep(pause)
+            except TransportFailure:
+                # In httpx's own pipeline a hook that raised for the status has ended the request.
+                raise error from None
 
     def _may_repeat(self, failure: TransportFailure, refresh_token: str | None) -> bool:
         """Whether a call is worth another try after its connection broke: nothing is lost by it."""
