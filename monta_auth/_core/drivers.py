@@ -21,7 +21,6 @@ from .effects import Call, Effect, Sleep, Wait
 from .errors import ConfigurationError, MontaAuthError, TransportFailure, is_from_signal_handler
 from .flight import Flight
 from .loops import Bell, Line
-from .policy import FINISH
 from .replies import Reply
 
 T = TypeVar("T")
@@ -212,14 +211,14 @@ async def _acall(effect: Call) -> Any:
     try:
         await bell.wait(effect.seconds)
     except bell.cancelled:
-        if not effect.finish:
+        if effect.finish is None:
             cancel()
-        elif is_async(effect.function):
-            await bell.linger(FINISH)
+        elif effect.finish and is_async(effect.function):
+            await bell.linger(effect.finish)
         raise
     if outcome.done():
         return outcome.result()
-    if not effect.finish:
+    if effect.finish is None:
         cancel()
     return Raised(TimeoutError(f"it did not return within {effect.seconds:.1f} s"))
 

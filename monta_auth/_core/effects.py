@@ -70,7 +70,7 @@ class Call(Effect):
 
     Args:
         finish: once begun, a coroutine is not cancelled, but goes on for as long as its loop
-            runs; a cancelled caller waits for it a little.
+            runs; a cancelled caller waits so many seconds for it. None: it is cancelled.
         seconds: how long an async driver waits; then it throws a TimeoutError into the flow.
             A sync driver has to wait until the function returns.
     """
@@ -81,7 +81,7 @@ class Call(Effect):
         self,
         function: Callable[..., Any],
         *args: Any,
-        finish: bool = False,
+        finish: float | None = None,
         seconds: float | None = None,
     ) -> None:
         self.function = function
@@ -99,16 +99,21 @@ class Turn:
 
     Args:
         deadline: until when its caller can wait, on the monotonic clock; `seconds` from now.
+        brief: the same while the held token lives. In httpx's own pipeline it is for stores and
+            callables alone: to end a token call early would end the request.
         goes_on: whether its driver can go on after a token call that failed. In httpx's own
             pipeline an exception ends the request.
 
     Each method raises `Superseded` once the flight has ended without this leader.
     """
 
-    def __init__(self, flight: Flight, clock: Clock, deadline: float, goes_on: bool = True) -> None:
+    def __init__(
+        self, flight: Flight, clock: Clock, deadline: float, brief: float, goes_on: bool
+    ) -> None:
         self.flight = flight
-        self.deadline = deadline
-        self.seconds = deadline - clock.monotonic()
+        self.deadline = brief if goes_on else deadline
+        self.brief = brief
+        self.seconds = self.deadline - clock.monotonic()
         self.goes_on = goes_on
         self._clock = clock
 
@@ -119,9 +124,9 @@ class Turn:
         return self._do(Sleep(seconds))
 
     def call(
-        self, function: Callable[..., T | Awaitable[T]], *args: object, finish: bool = False
+        self, function: Callable[..., T | Awaitable[T]], *args: object, finish: float | None = None
     ) -> Steps[T]:
-        left = max(0.0, self.deadline - self._clock.monotonic())
+        left = max(0.0, self.brief - self._clock.monotonic())
         return self._do(Call(function, *args, finish=finish, seconds=left))
 
     def _do(self, effect: Send | Sleep | Call) -> Steps[Any]:

@@ -11,7 +11,7 @@ from .effects import Call, Steps, Turn
 from .errors import Failure, MontaAuthError, TransportFailure, in_words
 from .flight import Flight, Superseded, led_here
 from .held_pair import HeldPair
-from .policy import LIVING_LIMIT
+from .policy import FINISH, LIVING_LIMIT
 from .renewal import Obtained, Outcome, Renewal
 from .state import State
 from .store_visit import let_go
@@ -44,12 +44,6 @@ class Leader:
     def lead(self, flight: Flight, deadline: float, goes_on: bool) -> Steps[HeldPair | None]:
         """Renew; return what was installed, or None if that failed or was taken from us."""
         started = self._terms.clock.monotonic()
-        held, policy = self._state.held, self._terms.policy
-        left = 0.0 if held is None or held.dropped is not None else held.expires - started
-        # Close to the end it may take longer, unless its own limit would end the request then.
-        enough = LIVING_LIMIT if flight.limit <= policy.deadline else policy.deadline
-        if goes_on and left >= enough:
-            deadline = min(deadline, started + LIVING_LIMIT)
         led_here.set((*(f for f in led_here.get() if not f.over), flight))
         try:
             installed = yield from self._renew(flight, started, deadline, goes_on)
@@ -60,14 +54,19 @@ class Leader:
             raise
         finally:
             led_here.set(tuple(f for f in led_here.get() if f is not flight))
-        yield from self.announce()
+        yield from self.announce(deadline)
         return installed
 
     def _renew(
         self, flight: Flight, started: float, deadline: float, goes_on: bool
     ) -> Steps[HeldPair | None]:
-        state = self._state
-        turn = Turn(flight, self._terms.clock, deadline, goes_on)
+        state, policy = self._state, self._terms.policy
+        held = state.held
+        left = 0.0 if held is None or held.dropped is not None else held.expires - started
+        # Close to the end it may take longer, unless its own limit would end the request then.
+        enough = LIVING_LIMIT if flight.limit <= policy.deadline else policy.deadline
+        brief = min(deadline, started + LIVING_LIMIT) if left >= enough else deadline
+        turn = Turn(flight, self._terms.clock, deadline, brief, goes_on)
         renewal = Renewal(self._terms, turn, state.held)
         visit = renewal.visit
         was_down = state.failures.in_a_row > 0
@@ -99,7 +98,7 @@ class Leader:
                 state.leave(flight)
             self._record(flight, renewal, started, installed, failure, was_down)
         if visit is not None and flight.successor is None:
-            yield from visit.release()
+            yield from visit.release(self._left(turn.deadline))
         if own is not None:
             raise own
         return installed
@@ -121,8 +120,14 @@ class Leader:
         flight.lost += 1
         return flight.lost < policy.attempts
 
-    def announce(self) -> Steps[None]:
-        """Call on_token with each pair that it was not called with yet."""
+    def _left(self, deadline: float) -> float:
+        return max(0.0, min(deadline - self._terms.clock.monotonic(), LIVING_LIMIT))
+
+    def announce(self, deadline: float) -> Steps[None]:
+        """Call on_token with each pair that it was not called with yet.
+
+        An async caller waits until the deadline for it, and not for long: the pair is in use.
+        """
         while self.unannounced and self._on_token is not None:
             try:
                 held = self.unannounced.popleft()
@@ -130,7 +135,7 @@ class Leader:
                 return
             held.show()
             try:
-                yield Call(self._on_token, held.pair, finish=True)
+                yield Call(self._on_token, held.pair, finish=FINISH, seconds=self._left(deadline))
             except TransportFailure:
                 # In httpx's own pipeline nothing is done for a request that has failed.
                 held.hold_back()

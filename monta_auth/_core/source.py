@@ -232,7 +232,7 @@ class Source:
                 verdict = self._state.decide(now, mine, joined, is_probe)
                 if isinstance(verdict, HeldPair):
                     if verdict.is_held_back:
-                        yield from self._leader.announce()
+                        yield from self._leader.announce(deadline)
                         if verdict is not self._state.held or verdict.dropped is not None:
                             continue  # on_token took its time, or dropped it itself
                     return verdict

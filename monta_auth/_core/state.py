@@ -210,6 +210,8 @@ class State:
                 heir = mine.pass_on(now)
                 # A collector that ran in between may have closed the heir's flow.
                 self._flight = None if heir is None or heir.over else heir
+                if self._flight is None:
+                    self.failures.rest_until = self.failures.pause_until
             elif self._flight is not None:
                 self._flight.waiting.pop(mine, None)
             mine.end()  # It may be nobody's, if an interrupt struck while it ended.

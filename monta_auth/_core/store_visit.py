@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import enum
 import logging
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
-from .drivers import detach
+from .drivers import detach, is_async
 from .effects import Call, Steps, Turn
 from .errors import TokenStoreError, TransportFailure
 from .flight import Flight, Superseded
 from .held_pair import HeldPair, Phase, hold_old
-from .policy import STORE_LEASE, STORE_POLL
+from .policy import FINISH, STORE_LEASE, STORE_POLL
 from .secret import bearer
 from .store_protocol import Lease, Store
 from .terms import Leased, Terms
@@ -69,21 +71,42 @@ class Visit:
                 return Found.ADOPTED
             if self._lease is not None or self._store is None:
                 return Found.RENEW
-            until = clock.monotonic() + STORE_LEASE
-            lease = yield from self._ask("try_lock", STORE_LEASE)
-            if lease is not None:
-                self._terms.leased = Leased(lease, until, self._turn.flight)
-            if lease is not None or self.error is not None:
+            yield from self._lock(self._store)
+            if self._lease is not None or self.error is not None:
                 continue  # look once more: it may have been renewed just before we got the lease
             now = clock.monotonic()
             if self.held is not None and self.held.phase(now) is Phase.ADVISORY:
                 return Found.ELSEWHERE if self.held is began_with else Found.ADOPTED
             pause = STORE_POLL * (1.0 + clock.random()) / 2.0
-            if now + pause >= self._turn.deadline:
+            if now + pause >= self._turn.brief:
                 raise TransportFailure(
                     "the token store stayed locked by another process", "timeout", sent=False
                 )
             yield from self._turn.sleep(pause)
+
+    def _lock(self, store: Store) -> Steps[None]:
+        """Ask for the lease. If it comes when nobody waits for it any more, it is given back."""
+        until = self._terms.clock.monotonic() + STORE_LEASE
+
+        def keep(lease: Lease | None) -> None:
+            if lease is not None:
+                flight = self._turn.flight.heir()
+                self._terms.leased = Leased(lease, until, flight)
+                if flight.over:
+                    self._terms.leased = None
+                    detach(lease.release)
+
+        @wraps(store.try_lock)
+        def lock() -> Any:
+            lease: Any = store.try_lock(STORE_LEASE)
+            return lease if hasattr(lease, "__await__") else keep(lease)
+
+        @wraps(store.try_lock)
+        async def alock() -> None:
+            lease: Any = store.try_lock(STORE_LEASE)
+            keep(await lease)
+
+        keep((yield from self._try(alock if is_async(store.try_lock) else lock, finish=0.0)))
 
     def adopt(self) -> Steps[bool]:
         """Take over the stored pair if it is newer; return whether that ends the renewal."""
@@ -125,12 +148,13 @@ class Visit:
             yield from self._ask("save", pair, leased.lease)
             leased.is_saving = False
 
-    def release(self) -> Steps[None]:
+    def release(self, seconds: float) -> Steps[None]:
+        """Give the lease back; an async caller waits so long for that."""
         lease = self._lease
         if lease is not None:
             self._terms.leased = None
             try:
-                yield Call(lease.release)
+                yield Call(lease.release, finish=0.0, seconds=seconds)
             except TransportFailure:
                 detach(lease.release)  # In httpx's own pipeline, after the request has failed.
             except Exception as error:
@@ -146,9 +170,12 @@ class Visit:
         """Return what the store's method does; None once the store has failed."""
         if self._store is None:
             return None
+        function = getattr(self._store, method)
+        return (yield from self._try(function, *args, finish=FINISH if method == "save" else None))
+
+    def _try(self, function: Callable[..., Any], *args: object, finish: float | None) -> Steps[Any]:
         try:
-            function = getattr(self._store, method)
-            return (yield from self._turn.call(function, *args, finish=method == "save"))
+            return (yield from self._turn.call(function, *args, finish=finish))
         except Superseded:
             raise
         except Exception as error:

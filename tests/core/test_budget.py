@@ -8,6 +8,7 @@ from monta_auth import RefreshPolicy
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.policy import Clock, Spent
 from monta_auth._core.source import Source
+from monta_auth.stores import MemoryStore
 
 from ..simulation.flows import (
     ADVISORY,
@@ -98,6 +99,85 @@ def test_while_the_token_lives_nobody_waits_longer_than_three_seconds(
     assert waiter.resume(None).token == "access-1"
     leader.resume(TransportFailure("read timed out", "timeout"))
     assert leader.token == "access-1"
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_while_the_token_lives_a_leader_that_gave_up_makes_no_other_request_wait(
+    hands: Hands, holder: Source, goes_on: bool
+) -> None:
+    """In httpx's own pipeline it is the request's own timeout that ends a silent call."""
+    hands.advance(MANDATORY)
+    cut_short(Caller(holder, limit=5.0, goes_on=goes_on))
+    assert Caller(holder, goes_on=goes_on).token == "access-1"
+    hands.advance(holder.policy.pause)
+    assert Caller(holder, goes_on=goes_on).wants == "mint"
+
+
+def test_one_that_waits_still_leads_next(hands: Hands, holder: Source) -> None:
+    hands.advance(MANDATORY)
+    leader, waiter = Caller(holder), Caller(holder)
+    leader.close()
+    assert waiter.resume(None).wants == "mint"
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_while_the_token_lives_a_locked_store_holds_nobody_up_for_long(
+    hands: Hands, goes_on: bool
+) -> None:
+    store = MemoryStore(monotonic=lambda: hands.now)
+    source = make_source(hands, store=store)
+    hold(hands, source)
+    hands.advance(MANDATORY)
+    assert store.try_lock(60) is not None
+    began = hands.now
+    caller = Caller(source, goes_on=goes_on).until_send()
+    while caller.wants == "sleep":
+        hands.advance(caller.sleep)
+        caller.resume(None).until_send()
+    assert caller.token == "access-1"
+    assert 2.9 < hands.now - began <= 3.0
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_while_the_token_lives_a_callable_that_hangs_does_not_either(
+    hands: Hands, goes_on: bool
+) -> None:
+    source = make_source(hands, client_secret=lambda: "secret-of-client-1")
+    Caller(source).call().resume(pair_reply(hands, 1, refreshToken=None))
+    hands.advance(MANDATORY)
+    caller = Caller(source, goes_on=goes_on)
+    assert caller.effect.seconds == 3.0
+    assert caller.resume(TimeoutError()).token == "access-1"
+
+
+def test_in_httpx_own_pipeline_a_token_call_keeps_the_requests_own_timeouts(
+    hands: Hands, holder: Source
+) -> None:
+    """To cut it off would end the request."""
+    hands.advance(MANDATORY)
+    assert Caller(holder, goes_on=False).effect.timeout == 10.0
+
+
+def test_for_on_token_an_async_caller_waits_three_seconds_at_most(hands: Hands) -> None:
+    caller = Caller(make_source(hands, on_token=print))
+    caller.resume(pair_reply(hands, 1))
+    assert caller.effect.seconds == 3.0
+    assert caller.resume(TimeoutError()).token == "access-1"
+
+
+def test_for_on_token_it_waits_no_longer_than_its_deadline(hands: Hands) -> None:
+    caller = Caller(make_source(hands, on_token=print))
+    hands.advance(9)
+    caller.resume(pair_reply(hands, 1))
+    assert caller.effect.seconds == pytest.approx(1.0)
+
+
+def test_for_the_release_of_a_lease_it_waits_three_seconds_at_most(hands: Hands) -> None:
+    source = make_source(hands, store=MemoryStore(monotonic=lambda: hands.now))
+    caller = Caller(source).until_send().resume(pair_reply(hands, 1)).call()
+    assert caller.wants == "call release"
+    assert caller.effect.seconds == 3.0
+    assert caller.resume(TimeoutError()).token == "access-1"
 
 
 def test_silence_is_remembered_although_the_clock_moves_on_between_two_looks(
@@ -270,13 +350,15 @@ def test_a_failure_in_between_ends_the_row_of_abandoned_mints(hands: Hands, sour
     assert Caller(source).wants == "mint"
 
 
-def test_while_the_token_lives_abandoned_mints_make_nobody_wait(
-    hands: Hands, holder: Source
-) -> None:
+def test_while_the_token_lives_abandoned_mints_make_nobody_wait(hands: Hands) -> None:
+    source = make_source(hands, policy=RefreshPolicy(pause=2))
+    hold(hands, source)
     hands.advance(MANDATORY)
-    Caller(holder).close()  # its refresh token was on the wire
+    Caller(source).close()  # its refresh token was on the wire
     for _ in range(3):
-        caller = Caller(holder)
+        assert Caller(source).token == "access-1"
+        hands.advance(2)
+        caller = Caller(source)
         assert caller.wants == "mint"
         caller.close()
 

@@ -24,12 +24,12 @@ import trio
 import trio.testing
 
 from monta_auth import ConfigurationError, MontaAuthError
-from monta_auth._core import policy
 from monta_auth._core.drivers import adrive, detach, drive, is_async
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.flight import Flight
 from monta_auth._core.loops import Bell, Line
+from monta_auth._core.policy import FINISH
 from monta_auth._core.replies import Reply
 from monta_auth._core.source import Source
 
@@ -679,8 +679,8 @@ async def cancelled_once_begun(flow: Generator[Any, Any, Any], begun: threading.
 
 
 @pytest.mark.parametrize("run", LOOPS)
-@pytest.mark.parametrize("finish", [False, True])
-def test_a_cancelled_caller_leaves_a_thread_at_once(run: Loop, finish: bool) -> None:
+@pytest.mark.parametrize("finish", [None, FINISH])
+def test_a_cancelled_caller_leaves_a_thread_at_once(run: Loop, finish: float | None) -> None:
     stuck = Stuck()
 
     async def main() -> None:
@@ -714,7 +714,7 @@ def test_a_cancelled_caller_waits_for_a_coroutine_that_is_to_be_finished(run: Lo
     async def main() -> None:
         timer = threading.Timer(0.05, stuck.go.set)
         timer.start()
-        await cancelled_once_begun(one(Call(stuck.coroutine, finish=True)), stuck.begun)
+        await cancelled_once_begun(one(Call(stuck.coroutine, finish=FINISH)), stuck.begun)
         assert stuck.ended == ["finished"]
         timer.join()
 
@@ -722,15 +722,12 @@ def test_a_cancelled_caller_waits_for_a_coroutine_that_is_to_be_finished(run: Lo
 
 
 @pytest.mark.parametrize("run", LOOPS)
-def test_it_waits_for_a_second_and_then_the_coroutine_goes_on_alone(
-    run: Loop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert policy.FINISH == 1.0
-    monkeypatch.setattr("monta_auth._core.drivers.FINISH", 0.05)
+def test_it_waits_for_so_long_and_then_the_coroutine_goes_on_alone(run: Loop) -> None:
+    assert FINISH == 1.0
     stuck = Stuck()
 
     async def main() -> None:
-        flow = one(Call(stuck.coroutine, finish=True))
+        flow = one(Call(stuck.coroutine, finish=0.05))
         assert 0.05 <= await cancelled_once_begun(flow, stuck.begun) < 0.9
         assert stuck.ended == []
         gc.collect()
@@ -744,9 +741,8 @@ def test_it_waits_for_a_second_and_then_the_coroutine_goes_on_alone(
 
 @pytest.mark.parametrize("run", LOOPS)
 def test_a_coroutine_that_is_left_behind_and_raises_disturbs_no_loop(
-    run: Loop, monkeypatch: pytest.MonkeyPatch
+    run: Loop,
 ) -> None:
-    monkeypatch.setattr("monta_auth._core.drivers.FINISH", 0.0)
     begun, go = threading.Event(), threading.Event()
     raised: list[bool] = []
 
@@ -757,7 +753,7 @@ def test_a_coroutine_that_is_left_behind_and_raises_disturbs_no_loop(
         raise SystemExit if trio.lowlevel.in_trio_task() else ValueError
 
     async def main() -> None:
-        await cancelled_once_begun(one(Call(fail, finish=True)), begun)
+        await cancelled_once_begun(one(Call(fail, finish=0.0)), begun)
         go.set()
         while not raised:
             await pause(0.001)
@@ -771,7 +767,7 @@ def test_a_task_that_is_cancelled_a_second_time_leaves_at_once() -> None:
     stuck = Stuck()
 
     async def main() -> None:
-        task = asyncio.create_task(adrive(one(Call(stuck.coroutine, finish=True)), anever))
+        task = asyncio.create_task(adrive(one(Call(stuck.coroutine, finish=FINISH)), anever))
         await until(stuck.begun)
         task.cancel()
         await asyncio.sleep(0.001)
@@ -795,7 +791,7 @@ def test_a_scope_of_anyio_that_is_cancelled_burns_no_processor_time(backend: str
         timer = threading.Timer(0.3, stuck.go.set)
         started = 0.0
         async with anyio.create_task_group() as group:
-            group.start_soon(adrive, one(Call(stuck.coroutine, finish=True)), anever)
+            group.start_soon(adrive, one(Call(stuck.coroutine, finish=FINISH)), anever)
             await until(stuck.begun)
             timer.start()
             group.cancel_scope.cancel()
@@ -809,9 +805,9 @@ def test_a_scope_of_anyio_that_is_cancelled_burns_no_processor_time(backend: str
 
 @pytest.mark.parametrize("run", LOOPS)
 @pytest.mark.parametrize("kind", ["plain", "coroutine"])
-@pytest.mark.parametrize("finish", [False, True])
+@pytest.mark.parametrize("finish", [None, FINISH])
 def test_a_call_that_takes_longer_than_its_caller_has_is_a_failed_call(
-    run: Loop, kind: str, finish: bool
+    run: Loop, kind: str, finish: float | None
 ) -> None:
     stuck = Stuck()
 
@@ -1037,8 +1033,8 @@ def test_what_a_signal_handler_raises_in_a_call_passes_through_the_flow() -> Non
 
 @pytest.mark.usefixtures("time_limit")
 @pytest.mark.parametrize("run", LOOPS)
-@pytest.mark.parametrize("finish", [False, True])
-def test_it_passes_through_in_a_coroutine_too(run: Loop, finish: bool) -> None:
+@pytest.mark.parametrize("finish", [None, FINISH])
+def test_it_passes_through_in_a_coroutine_too(run: Loop, finish: float | None) -> None:
     async def main() -> None:
         await adrive(one(Call(astruck, finish=finish)), anever)
 
@@ -1257,7 +1253,8 @@ def test_two_hundred_greenlets_cost_one_token_call() -> None:
         import gevent, time
         from monta_auth._core.source import Source
         from monta_auth._core.drivers import drive
-        from monta_auth._core.replies import Reply
+        from monta_auth._core.policy import FINISH
+from monta_auth._core.replies import Reply
 
         source = Source("id", "secret")
         calls = []

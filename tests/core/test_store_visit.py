@@ -7,9 +7,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio
 import pytest
 
 from monta_auth import ConfigurationError, RateLimitError, TokenSet
+from monta_auth._core.drivers import adrive
 from monta_auth._core.effects import Call, Send
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.source import Source, _after_fork_in_child
@@ -425,6 +427,75 @@ def test_whoever_leads_next_goes_on_with_the_lease(hands: Hands, store: MemorySt
     steps = play(waiter.resume(None), hands, pair_reply(hands, 1))
     assert steps == ["load", "mint", "save", "release"]
     assert store.try_lock(1.0)
+
+
+def test_a_lease_that_comes_after_its_caller_was_cancelled_is_given_back(
+    hands: Hands, store: MemoryStore
+) -> None:
+    """A plain function goes on in its thread."""
+    caller = Caller(make_source(hands, store=store))
+    play_until(caller, hands, "call try_lock")
+    try_lock = caller.effect.function
+    caller.close()
+    try_lock()
+    assert store.try_lock(1.0)
+
+
+def test_a_lease_that_comes_after_its_caller_was_cancelled_is_for_the_next_one(
+    hands: Hands, store: MemoryStore
+) -> None:
+    source = make_source(hands, store=store)
+    leader = Caller(source)
+    play_until(leader, hands, "call try_lock")
+    try_lock = leader.effect.function
+    waiter = Caller(source)
+    leader.close()
+    try_lock()
+    steps = play(waiter.resume(None), hands, pair_reply(hands, 1))
+    assert steps == ["load", "mint", "save", "release"]
+    assert store.try_lock(1.0)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_coroutine_that_takes_the_lease_goes_on_without_its_caller_and_gives_it_back(
+    backend: str,
+) -> None:
+    class Slow:
+        begun: anyio.Event
+        go: anyio.Event
+        given_back: anyio.Event
+
+        async def load(self) -> None:
+            return None
+
+        async def try_lock(self, seconds: float) -> Slow:
+            self.begun.set()
+            await self.go.wait()
+            return self
+
+        async def save(self, pair: object, lease: object) -> None:
+            pass
+
+        async def release(self) -> None:
+            self.given_back.set()
+
+    store = Slow()
+
+    async def never(effect: object) -> Any:
+        raise AssertionError(effect)
+
+    async def main() -> None:
+        store.begun, store.go, store.given_back = (anyio.Event() for _ in range(3))
+        flow = make_source(Hands(), store=store).acquire(blocking=False)
+        async with anyio.create_task_group() as group:
+            group.start_soon(adrive, flow, never)
+            await store.begun.wait()
+            group.cancel_scope.cancel()
+        store.go.set()
+        with anyio.fail_after(5):
+            await store.given_back.wait()
+
+    anyio.run(main, backend=backend)
 
 
 def test_a_lease_that_has_expired_is_taken_anew(hands: Hands, store: MemoryStore) -> None:
