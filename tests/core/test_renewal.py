@@ -784,7 +784,7 @@ def test_the_memory_of_refused_credentials_is_bounded() -> None:
     for i in range(100):
         refused.add(f"digest-{i}", InvalidCredentialsError("no"), 0.0)
     refused.check("digest-0", 1.0, 1.0)
-    with pytest.raises(InvalidCredentialsError, match="before 1970-01-01T00:01:45.000") as caught:
+    with pytest.raises(InvalidCredentialsError, match=r"before 1970-01-01T00:01:45\.000") as caught:
         refused.check("digest-99", 1.0, 101.0)
     assert str(caught.value).startswith("no (remembered: ")
 
