@@ -17,7 +17,8 @@ class Credentials:
     """A client id and where its secret comes from. Its repr shows no secret.
 
     Raises:
-        ConfigurationError: one of the two is missing, empty, or has white space at an edge.
+        ConfigurationError: one of the two is missing or empty, stands in quotes, or has a
+            character that nobody sees.
     """
 
     __slots__ = ("client_id", "secret")
@@ -42,13 +43,22 @@ class Credentials:
 def find_credentials(client_id: str | None, secret: ClientSecret | None) -> Credentials | None:
     """Return credentials from the arguments or the environment; None if there are none at all.
 
+    A variable that is empty counts as one that is not set.
+
     Raises:
-        ConfigurationError: only one of the two is there, or one is unusable.
+        ConfigurationError: only one of the two is there, one is unusable, or the secret of the
+            environment belongs to another client id.
     """
-    if client_id is None:
-        client_id = os.environ.get("MONTA_CLIENT_ID")
+    known_id = os.environ.get("MONTA_CLIENT_ID") or None
     if secret is None:
-        secret = os.environ.get("MONTA_CLIENT_SECRET")
+        secret = os.environ.get("MONTA_CLIENT_SECRET") or None
+        if secret and client_id and known_id and client_id != known_id:
+            raise ConfigurationError(
+                f"client_id={client_id!r} was passed, but MONTA_CLIENT_SECRET belongs to "
+                f"MONTA_CLIENT_ID={known_id!r}: pass client_secret= too, or leave client_id= out"
+            )
+    if client_id is None:
+        client_id = known_id
     if client_id is None and secret is None:
         return None
     if client_id is None:
@@ -67,17 +77,35 @@ def checked_secret(secret: object) -> str:
 
 
 def _checked(value: object, argument: str, variable: str) -> str:
+    if hasattr(value, "get_secret_value"):  # pydantic's SecretStr
+        raise ConfigurationError(f"{argument} takes a string: pass its .get_secret_value()")
     if not isinstance(value, str):
         raise ConfigurationError(f"{argument} must be a string, not {type(value).__name__}")
     if not value:
         raise ConfigurationError(f"{argument} is empty: pass {argument}= or set {variable}")
-    if value != value.strip():
+    position = _misplaced(value)
+    if position is not None:
         raise ConfigurationError(
-            f"{argument} has white space at an edge, as after copying: remove it "
-            f"(argument {argument} or environment variable {variable})"
+            f"{argument} has {_name(value[position])} at position {position + 1}, as after "
+            f"copying: remove it (argument {argument} or environment variable {variable})"
         )
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ConfigurationError(f"{argument} is no valid text (in {variable}?)") from None
     return value
+
+
+def _misplaced(value: str) -> int | None:
+    """Return where a character is that does not belong to it: unseen, or around it."""
+    if not value.isprintable():
+        return next(i for i, char in enumerate(value) if not char.isprintable())
+    if value[0].isspace() or (len(value) > 1 and value[0] == value[-1] and value[0] in "\"'`"):
+        return 0
+    return len(value) - 1 if value[-1].isspace() else None
+
+
+#: Unicode has no names for these.
+_CONTROLS = {"\n": "LINE FEED", "\r": "CARRIAGE RETURN", "\t": "TAB", "\0": "NULL"}
+
+
+def _name(char: str) -> str:
+    from unicodedata import name  # here, since it is needed for errors alone
+
+    return f"U+{ord(char):04X} {name(char, _CONTROLS.get(char, ''))}".rstrip()

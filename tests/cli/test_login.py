@@ -142,7 +142,7 @@ def test_white_space_around_a_secret_is_status_2(run: Run, pipe: Callable[[str],
     pipe(" secret ")
     done = run("login", "--client-id", "me")
     assert done.code == 2
-    assert "white space" in done.err
+    assert "U+0020 SPACE at position 1" in done.err
 
 
 def test_a_typed_secret_is_not_shown(

@@ -41,10 +41,18 @@ def test_the_repr_shows_the_id_and_no_secret(secret: str) -> None:
 
 UNUSABLE = [
     pytest.param("", "is empty", id="empty"),
-    pytest.param(" s3cr3t", "white space", id="leading space"),
-    pytest.param("s3cr3t\n", "white space", id="trailing newline"),
-    pytest.param("s3cr3t\u00a0", "white space", id="no-break space"),
-    pytest.param(" ", "white space", id="nothing but space"),
+    pytest.param(" s3cr3t", r"U\+0020 SPACE at position 1,", id="leading space"),
+    pytest.param("s3cr3t ", r"U\+0020 SPACE at position 7,", id="trailing space"),
+    pytest.param("s3cr3t\n", r"U\+000A LINE FEED at position 7,", id="trailing newline"),
+    pytest.param("s3cr3t\u00a0", r"U\+00A0 NO-BREAK SPACE at position 7,", id="no-break space"),
+    pytest.param("\ufeffs3cr3t", r"U\+FEFF ZERO WIDTH NO-BREAK SPACE at position 1,", id="BOM"),
+    pytest.param("s3c\u200br3t", r"U\+200B ZERO WIDTH SPACE at position 4,", id="no width"),
+    pytest.param("s3c\0r3t", r"U\+0000 NULL at position 4,", id="NUL"),
+    pytest.param("s3c\udce9r3t", r"U\+DCE9 at position 4,", id="no text"),
+    pytest.param("\u202es3cr3t", r"U\+202E RIGHT-TO-LEFT OVERRIDE at position 1,", id="direction"),
+    pytest.param('"s3cr3t"', r"U\+0022 QUOTATION MARK at position 1,", id="quotes"),
+    pytest.param("'s3cr3t'", r"U\+0027 APOSTROPHE at position 1,", id="single quotes"),
+    pytest.param(" ", r"U\+0020 SPACE at position 1,", id="nothing but space"),
     pytest.param(b"s3cr3t", "not bytes", id="bytes"),
     pytest.param(7, "not int", id="number"),
 ]
@@ -71,8 +79,18 @@ def test_a_client_id_cannot_be_a_callable() -> None:
         Credentials(ask, SECRET)  # type: ignore[arg-type]
 
 
-def test_white_space_inside_is_no_business_of_ours() -> None:
-    assert checked_secret("two words") == "two words"
+@pytest.mark.parametrize("secret", ["two words", "it's", 'a"b"c', "'", "schlüssel", "'a\""])
+def test_what_can_be_seen_inside_is_no_business_of_ours(secret: str) -> None:
+    assert checked_secret(secret) == secret
+
+
+def test_a_secret_of_pydantic_says_how_to_unpack_it() -> None:
+    class SecretStr:
+        def get_secret_value(self) -> str:
+            return SECRET
+
+    with pytest.raises(ConfigurationError, match=r"\.get_secret_value\(\)"):
+        Credentials("id", SecretStr())  # type: ignore[arg-type]
 
 
 def test_a_digest_tells_ids_and_secrets_apart_and_shows_neither() -> None:
@@ -97,7 +115,9 @@ def test_nothing_anywhere_is_none() -> None:
         pytest.param(("a", "x"), {}, ("a", "x"), id="arguments"),
         pytest.param((None, None), {"ID": "e", "SECRET": "y"}, ("e", "y"), id="environment"),
         pytest.param(("a", "x"), {"ID": "e", "SECRET": "y"}, ("a", "x"), id="arguments first"),
-        pytest.param(("a", None), {"ID": "e", "SECRET": "y"}, ("a", "y"), id="id given"),
+        pytest.param(("e", None), {"ID": "e", "SECRET": "y"}, ("e", "y"), id="same id given"),
+        pytest.param(("a", None), {"SECRET": "y"}, ("a", "y"), id="id given"),
+        pytest.param(("a", None), {"ID": "", "SECRET": "y"}, ("a", "y"), id="id given, empty"),
         pytest.param((None, "x"), {"ID": "e", "SECRET": "y"}, ("e", "x"), id="secret given"),
     ],
 )
@@ -132,15 +152,31 @@ def test_half_a_pair_of_credentials_names_the_other_half(
 
 
 @pytest.mark.parametrize("name", ["MONTA_CLIENT_ID", "MONTA_CLIENT_SECRET"])
-def test_an_empty_variable_is_named_and_not_taken_for_absent(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An empty value is what a deployment gets from a secret that was not filled in."""
+def test_an_empty_variable_counts_as_unset(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONTA_CLIENT_ID", "id")
     monkeypatch.setenv("MONTA_CLIENT_SECRET", SECRET)
     monkeypatch.setenv(name, "")
-    with pytest.raises(ConfigurationError, match=f"set {name}"):
+    with pytest.raises(ConfigurationError, match=f"^no .* set the environment variable {name}$"):
         find_credentials(None, None)
+    monkeypatch.setenv("MONTA_CLIENT_ID", "")
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "")
+    assert find_credentials(None, None) is None
+
+
+def test_a_secret_of_the_environment_is_not_used_with_another_client_id(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MONTA_CLIENT_ID", "theirs")
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", SECRET)
+    with pytest.raises(ConfigurationError) as caught:
+        find_credentials("mine", None)
+    assert str(caught.value) == (
+        "client_id='mine' was passed, but MONTA_CLIENT_SECRET belongs to MONTA_CLIENT_ID='theirs': "
+        "pass client_secret= too, or leave client_id= out"
+    )
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "")
+    with pytest.raises(ConfigurationError, match=r"^no client_secret"):
+        find_credentials("mine", None)
 
 
 def test_a_secret_that_is_no_text_is_refused_without_being_shown() -> None:
