@@ -18,6 +18,7 @@ from monta_auth._core.errors import Failure
 from monta_auth._core.leader import OnToken
 from monta_auth._core.policy import INFINITE, Spent
 from monta_auth._core.replies import Reply
+from monta_auth._core.secret import hidden
 from monta_auth._core.store_protocol import Bindable, Store
 
 from ._calls import lent_by, make_call, make_token_call
@@ -68,6 +69,7 @@ class MontaAuth(BaseAuth):
         source: TokenSource | None = None,
         session: ClientSession | None = None,
     ) -> None:
+        client_secret = hidden(client_secret)
         super().__init__(
             client_id,
             client_secret,

@@ -26,7 +26,7 @@ from ._errors import transport_failure
 
 
 class TokenBody(Payload):
-    """The body of a token call; it can be emptied, for aiohttp's frames hold on to it.
+    """The body of a token call.
 
     Attributes:
         is_sent: whether writing it has begun.
@@ -75,25 +75,15 @@ async def make_token_call(session: ClientSession, effect: Send, lent: dict[str, 
             middlewares=(_no_auth,),
             **lent,
         ) as response:
-            # Not `read`: its frame would hold half a reply when it is cancelled.
             async for chunk in response.content.iter_any():
                 if not received.add(chunk):
                     response.close()
                     break
-                del chunk
-            content = received.decoded(response.headers)
-            return Reply(response.status, response.headers, content)
+            return Reply(response.status, response.headers, received.decoded(response.headers))
     except Exception as error:
         if is_from_signal_handler(error):
             raise
         failure = transport_failure(error, effect, timeout, session.closed, body.is_sent)
-    except BaseException:
-        # Cancelled. Error trackers show the locals of frames, and those hold the request.
-        call.body, call.secrets = b"", ()
-        raise
-    finally:
-        body.content = b""
-        received.clear()
     raise failure
 
 

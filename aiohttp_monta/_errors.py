@@ -9,7 +9,7 @@ import aiohttp
 from monta_auth._adapters.errors import LibraryErrors
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, TransportFailure, causes
-from monta_auth._core.replies import redacted
+from monta_auth._core.replies import safe_text
 
 errors: LibraryErrors = LibraryErrors("aiohttp_monta", aiohttp.ClientError)
 
@@ -45,8 +45,8 @@ def transport_failure(
         text = f"{error.status} {error.message}"  # its own text quotes the URL of a proxy
     elif isinstance(error, aiohttp.ClientError | RuntimeError):  # "Session is closed"
         text = str(error)
-    text = redacted(text, effect.request.secrets)
-    text = f"the token call failed: {text or type(error).__qualname__}"
+    words = safe_text(text, effect.request.secrets) or type(error).__qualname__
+    text = f"the token call failed: {words}"
     kind = type(error) if isinstance(error, aiohttp.ClientError) else None
     if closed:
         text = "the token call failed: Session is closed"

@@ -21,7 +21,7 @@ from monta_auth._core.errors import Failure, TransportFailure, is_from_signal_ha
 from monta_auth._core.leader import OnToken
 from monta_auth._core.policy import Spent
 from monta_auth._core.replies import Reply
-from monta_auth._core.secret import BearerHeader
+from monta_auth._core.secret import BearerHeader, hidden
 from monta_auth._core.store_protocol import Bindable, Store
 
 from ._errors import library_error, transport_failure
@@ -73,6 +73,7 @@ class MontaAuth(BaseAuth, AuthBase):
         session: requests.Session | None = None,
         timeout: Timeout = 10.0,
     ) -> None:
+        client_secret = hidden(client_secret)
         super().__init__(
             client_id,
             client_secret,
@@ -167,7 +168,6 @@ class MontaAuth(BaseAuth, AuthBase):
         call = effect.request
         request = requests.Request("POST", call.url, call.headers, data=call.body, auth=_no_auth)
         prepared = session.prepare_request(request)
-        request.data = b""
         begin = partial(AuthBody, effect, time.monotonic())
         replies: list[Reply] = []
 
@@ -192,8 +192,6 @@ class MontaAuth(BaseAuth, AuthBase):
             if replies:
                 return replies[0]
             failure = transport_failure(error, effect, timeouts, hint)
-        finally:
-            prepared.body = b""
         raise failure
 
 

@@ -8,7 +8,7 @@ from requests import exceptions
 from monta_auth._adapters.errors import LibraryErrors, transport_error
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, FailureKind, TransportFailure
-from monta_auth._core.replies import redacted
+from monta_auth._core.replies import safe_text
 
 errors: LibraryErrors = LibraryErrors("requests_monta", requests.RequestException)
 
@@ -51,8 +51,8 @@ def transport_failure(
         timeouts: for connecting and for reading.
     """
     text = str(error) if isinstance(error, requests.RequestException) else ""
-    text = redacted(text, effect.request.secrets)
-    text = f"the token call failed: {text or type(error).__qualname__}"
+    words = safe_text(text, effect.request.secrets) or type(error).__qualname__
+    text = f"the token call failed: {words}"
     kind = next((c for c in type(error).__mro__ if c.__module__ == exceptions.__name__), None)
     if isinstance(error, requests.Timeout):
         never_sent = isinstance(error, requests.ConnectTimeout)

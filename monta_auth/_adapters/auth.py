@@ -13,6 +13,7 @@ from .._core.leader import OnToken
 from .._core.origins import Origins
 from .._core.policy import RefreshPolicy
 from .._core.replies import Reply
+from .._core.secret import hidden, in_clear, with_hidden_secret
 from .._core.shared_sources import shared_source
 from .._core.source import Source
 from .._core.status import Status
@@ -66,6 +67,7 @@ class BaseAuth:
         policy: RefreshPolicy | None = None,
         source: TokenSource | None = None,
     ) -> None:
+        client_secret = hidden(client_secret)
         self._own_source = source
         self._base_url = base_url
         allowed = allowed_origins or ()
@@ -159,9 +161,10 @@ class BaseAuth:
         if self._source.credentials is None and "store" not in self._settings:
             raise TypeError(f"{type(self).__name__} has nothing but a token pair to pickle")
         state = {k: v for k, v in self.__dict__.items() if k not in self._derived}
-        state["_settings"] = {k: v for k, v in self._settings.items() if k != "token"}
-        return state
+        settings = {k: v for k, v in self._settings.items() if k != "token"}
+        return {**state, "_settings": in_clear(settings)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        state["_settings"] = with_hidden_secret(state["_settings"])
         self.__dict__.update(state)
         self._connect()

@@ -12,6 +12,7 @@ from .._core.effects import Send
 from .._core.errors import TokenEndpointError, TransportFailure
 from .._core.loops import in_trio
 from .._core.policy import AUTH_RESPONSE_LIMIT, DRAIN_LIMIT, DRAIN_SECONDS
+from .._core.secret import hidden
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class Body:
 
     def add(self, chunk: bytes) -> bool:
         """Keep a chunk; return whether to read on."""
-        self._chunks.append(chunk)
+        self._chunks.append(hidden(chunk))
         self._size += len(chunk)
         self.is_late = time.monotonic() >= self._until
         self.is_cut = self.is_late or self._size > self._limit
@@ -75,8 +76,6 @@ class Body:
                 if not self.add(chunk):
                     # Its generators end well only if they learn of it.
                     await stream.aclose()
-                # A frame that is cancelled must not show half a reply.
-                del chunk
         except Exception:
             if not self.is_cut:
                 raise
@@ -94,9 +93,6 @@ class Body:
     def again(self, headers: Mapping[str, str]) -> bytes:
         """Return it as it was sent, for whoever decodes it without a limit; empty if it is cut."""
         return b"".join(self._chunks) if self.decoded(headers) and not self.is_cut else b""
-
-    def clear(self) -> None:
-        self._chunks.clear()
 
 
 class AuthBody(Body):
@@ -259,6 +255,7 @@ def token_call_class(module: Any, mark: str) -> Any:
             self.mark = object()
             self.received = AuthBody(effect, time.monotonic())
             call = effect.request
+            self.secrets = call.secrets
             url = module.URL(call.url)
             headers = {"Host": url.netloc.decode("ascii"), **call.headers}
             headers["Content-Length"] = str(len(call.body))
@@ -282,9 +279,5 @@ def token_call_class(module: Any, mark: str) -> Any:
 
         async def aread(self) -> bytes:
             return self.content
-
-        def wipe(self) -> None:
-            self.stream.body = b""
-            self.received.clear()
 
     return TokenCall

@@ -13,6 +13,7 @@ from .._core.errors import ConfigurationError, Failure
 from .._core.leader import OnToken
 from .._core.policy import RefreshPolicy
 from .._core.replies import Reply
+from .._core.secret import hidden
 from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
 from .auth import BaseAuth
@@ -49,6 +50,7 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
         source: TokenSource | None = None,
         client: Client | AsyncClient | None = None,
     ) -> None:
+        client_secret = hidden(client_secret)
         super().__init__(
             client_id,
             client_secret,

@@ -1,7 +1,7 @@
 """The auth flow of one request: a plain generator, one for each kind of client.
 
 A client closes its flow when the request that the flow yielded has failed. The flow then sees
-`GeneratorExit`. Outside of the except clause, `sys.exc_info` shows what the client is raising.
+`GeneratorExit`. Outside of the except clause, `sys.exception` shows what the client is raising.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .._core.loops import time_left
 from .._core.origins import Origins
 from .._core.policy import INFINITE, Spent
 from .._core.replies import Reply
-from .._core.secret import BearerHeader
+from .._core.secret import BearerHeader, clear_frames
 from .._core.source import Source
 from .auth import is_refused
 from .httpx_library import Library
@@ -74,8 +74,9 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
         ended = closed
     except (MontaAuthError, TransportFailure) as failure:
         ended = failure
-    except BaseException:
+    except BaseException as error:
         flow.abandon()
+        clear_frames(error, flow.before)
         raise
     flow.end(ended)
 
@@ -118,8 +119,9 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
         ended = closed
     except (MontaAuthError, TransportFailure) as failure:
         ended = failure
-    except BaseException:
+    except BaseException as error:
         flow.abandon()
+        clear_frames(error, flow.before)
         raise
     flow.end(ended)
 
@@ -133,6 +135,7 @@ class _Flow:
             that the request has to be sent again in any case.
         steps: what the source does to get it.
         call: the token call that is under way.
+        before: the exception that the caller handled when the request began.
     """
 
     header: BearerHeader | None = None
@@ -149,6 +152,7 @@ class _Flow:
         self._stream = request.stream
         self._rewind = auth._library.rewinder(request.stream)
         self._calls: list[Any] = []
+        self.before = sys.exception()
 
     def acquire(self, client: Any, left: float | None = None) -> Steps[BearerHeader]:
         """Begin to get a token.
@@ -198,7 +202,10 @@ class _Flow:
         if not isinstance(ended, GeneratorExit):
             self.abandon()
             raise self._library.error(ended.with_traceback(None), self._request)
-        error = self._error_for(sys.exc_info()[1]) or ended
+        cause = sys.exception()
+        error = self._error_for(cause) or ended
+        if self.call is not None and cause is not None:
+            clear_frames(cause, self.before)
         self.abandon()
         try:
             raise error
@@ -231,9 +238,7 @@ class _Flow:
         return library.error(error, self._request)
 
     def abandon(self) -> None:
-        """End the renewal if it is under way, and empty what the client's frames hold on to."""
-        if self.call is not None:
-            self.call.wipe()
+        """End the renewal if it is under way."""
         if self.steps is not None:
             self.steps.close()
 

@@ -22,7 +22,7 @@ from .._core.errors import (
     causes,
     is_from_signal_handler,
 )
-from .._core.replies import Reply
+from .._core.replies import Reply, safe_text
 from .bodies import Body, kept_class, rewinder, token_call_class, within
 from .errors import LibraryErrors, response_in, transport_error
 
@@ -96,8 +96,6 @@ class Library:
                 return self.receive(response, call)
         except Exception as error:
             return self.outcome(error, call, client)
-        finally:
-            call.wipe()
 
     async def asend(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
         """As `send`, through an ``AsyncClient``, and with a time limit for all of it."""
@@ -113,8 +111,6 @@ class Library:
             return await within(effect.timeout + 0.5, make())
         except Exception as error:
             return self.outcome(error, call, client)
-        finally:
-            call.wipe()
 
     def receive(self, response: Any, call: Any) -> Reply | Raised:
         """Read the response of a token call; return what the call came to."""
@@ -172,18 +168,15 @@ class Library:
         return content
 
     def _reply(self, response: Any, call: Any) -> Reply | Raised:
-        try:
-            if response.request is not call:
-                return Raised(_redirected())
-            content = self._content(response)
-            if content is None:
-                content = call.received.decoded(response.headers)
-            return Reply(response.status_code, response.headers, content)
-        finally:
-            call.wipe()
+        if response.request is not call:
+            return Raised(_redirected())
+        content = self._content(response)
+        if content is None:
+            content = call.received.decoded(response.headers)
+        return Reply(response.status_code, response.headers, content)
 
     def outcome(self, error: BaseException, call: Any, client: Any = None) -> Reply | Raised:
-        """Return what a token call came to that raised this error, and empty its request.
+        """Return what a token call came to that raised this error.
 
         Args:
             client: that made the call, if it is not the one that sends the request.
@@ -191,17 +184,14 @@ class Library:
         Raises:
             BaseException: the error itself, if it is not about the call.
         """
-        try:
-            failure = self.failure(error, call, client)
-            if failure is None:
-                raise error
-            # A hook that raised for the status leaves us the response.
-            response = self.response_of(error)
-            if response is None or (response.is_success and self._content(response) is None):
-                return Raised(failure)
-            return self._reply(response, call)
-        finally:
-            call.wipe()
+        failure = self.failure(error, call, client)
+        if failure is None:
+            raise error
+        # A hook that raised for the status leaves us the response.
+        response = self.response_of(error)
+        if response is None or (response.is_success and self._content(response) is None):
+            return Raised(failure)
+        return self._reply(response, call)
 
     def response_of(self, error: Any) -> Any:
         """Return the response for which an event hook raised this error, or None.
@@ -242,7 +232,8 @@ class Library:
 
     def transport_failure(self, error: Any, call: Any) -> TransportFailure:
         module = self.module
-        text = f"the token call failed: {error or type(error).__qualname__}"
+        words = safe_text(str(error), call.secrets) or type(error).__qualname__
+        text = f"the token call failed: {words}"
         kind = next(c for c in type(error).__mro__ if getattr(module, c.__name__, None) is c)
         sent = not isinstance(error, self._never_sent)
         if isinstance(error, module.TimeoutException):

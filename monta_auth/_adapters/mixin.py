@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from .._core.errors import ConfigurationError
+from .._core.secret import with_hidden_secret
 
 if TYPE_CHECKING:
     from .settings import MontaAuthSettings
@@ -33,14 +34,14 @@ class Mixin:
     def __init__(
         self, *args: Any, monta_auth: MontaAuthSettings | None = None, **kwargs: Any
     ) -> None:
+        has_settings = monta_auth is not None
+        monta_auth = cast("MontaAuthSettings", with_hidden_secret(monta_auth or {}))
         if not isinstance(self, self._clients):
             names = " or ".join(client.__name__ for client in self._clients)
             raise TypeError(f"MontaAuthMixin is for classes that derive from {names}")
         other = kwargs.get("auth")
-        if monta_auth is not None and other is not None:
+        if has_settings and other is not None:
             raise ConfigurationError("auth= and monta_auth= exclude each other")
         super().__init__(*args, **kwargs)
         if other is None:
-            cast(Any, self).auth = self._monta_auth(
-                **{self._monta_argument: self}, **(monta_auth or {})
-            )
+            cast(Any, self).auth = self._monta_auth(**{self._monta_argument: self}, **monta_auth)

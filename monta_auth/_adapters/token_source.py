@@ -10,6 +10,7 @@ from typing import Any
 from .._core.credentials import ClientSecret
 from .._core.leader import OnToken
 from .._core.policy import SYSTEM_CLOCK, Clock, RefreshPolicy
+from .._core.secret import hidden, in_clear, with_hidden_secret
 from .._core.source import Source
 from .._core.status import Status
 from .._core.store_protocol import Bindable, Store
@@ -50,6 +51,7 @@ class TokenSource:
         policy: RefreshPolicy | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        client_secret = hidden(client_secret)
         given = locals()
         self._settings: dict[str, Any] = {name: given[name] for name in _PICKLED}
         self._source = Source(token=token, clock=clock, **self._settings)
@@ -85,7 +87,7 @@ class TokenSource:
         """Pickle the settings, with literal credentials, and no pair."""
         if self._source.credentials is None and self._settings.get("store") is None:
             raise TypeError("a TokenSource that has nothing but a token pair cannot be pickled")
-        return _rebuild, (self._settings,)
+        return _rebuild, (in_clear(self._settings),)
 
 
 _mutex = threading.RLock()
@@ -114,4 +116,5 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
 
 
 def _rebuild(settings: dict[str, Any]) -> TokenSource:
+    settings = with_hidden_secret(settings)
     return TokenSource(**settings)

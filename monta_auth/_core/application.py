@@ -104,7 +104,7 @@ def find_application(
     reply = yield first
     if reply.status == 404:
         reply = yield second
-    return read_application(reply, wall(), _secrets(source))
+    return read_application(reply, wall(), source.secrets())
 
 
 def read_application(reply: Reply, wall: float, secrets: tuple[str, ...] = ()) -> Application:
@@ -148,7 +148,7 @@ def _read(data: Mapping[str, Any]) -> Application:
         user_id=whole_number(data.get("userId")),
         name=_string(data.get("name")),
         client_id=_string(data.get("clientId")),
-        scopes=tuple(s for s in _list(data.get("scopes")) or () if isinstance(s, str)),
+        scopes=tuple(str(s) for s in _list(data.get("scopes")) or () if isinstance(s, str)),
         rate_limit=whole_number(data.get("rateLimit")),
         rate_limit_interval=whole_number(data.get("rateLimitIntervalInSeconds")),
         operator_id=whole_number(data.get("operatorId")),
@@ -160,7 +160,7 @@ def _read(data: Mapping[str, Any]) -> Application:
 
 
 def _string(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return str(value) if isinstance(value, str) else None
 
 
 def _list(value: Any) -> list[object] | None:
@@ -172,14 +172,3 @@ def _numbers(value: object) -> tuple[int, ...] | None:
     if values is None:
         return None
     return tuple(n for n in map(whole_number, values) if n is not None)
-
-
-def _secrets(source: Source) -> tuple[str, ...]:
-    """What a server could repeat in an error: our own secrets."""
-    found: list[str | None] = []
-    pair = source.held_pair()
-    if pair is not None:
-        found += [pair.access_token, pair.refresh_token]
-    if source.credentials is not None:
-        found.append(source.credentials.literal_secret)
-    return tuple(secret for secret in found if secret)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 
 from .errors import ConfigurationError
+from .secret import hidden
 
 #: A client secret, or a callable that is asked for it at every mint (it may be a coroutine
 #: function where only async clients use it).
@@ -24,6 +25,7 @@ class Credentials:
     __slots__ = ("client_id", "secret")
 
     def __init__(self, client_id: str, secret: ClientSecret) -> None:
+        secret = hidden(secret)
         self.client_id = _checked(client_id, "client_id", "MONTA_CLIENT_ID")
         self.secret = secret if callable(secret) else checked_secret(secret)
 
@@ -49,9 +51,10 @@ def find_credentials(client_id: str | None, secret: ClientSecret | None) -> Cred
         ConfigurationError: only one of the two is there, one is unusable, or the secret of the
             environment belongs to another client id.
     """
+    secret = hidden(secret)
     known_id = os.environ.get("MONTA_CLIENT_ID") or None
     if secret is None:
-        secret = os.environ.get("MONTA_CLIENT_SECRET") or None
+        secret = hidden(os.environ.get("MONTA_CLIENT_SECRET")) or None
         if secret and client_id and known_id and client_id != known_id:
             raise ConfigurationError(
                 f"client_id={client_id!r} was passed, but MONTA_CLIENT_SECRET belongs to "
@@ -73,6 +76,7 @@ def missing(argument: str, variable: str) -> str:
 
 
 def checked_secret(secret: object) -> str:
+    secret = hidden(secret)
     return _checked(secret, "client_secret", "MONTA_CLIENT_SECRET")
 
 
@@ -80,7 +84,8 @@ def _checked(value: object, argument: str, variable: str) -> str:
     if hasattr(value, "get_secret_value"):  # pydantic's SecretStr
         raise ConfigurationError(f"{argument} takes a string: pass its .get_secret_value()")
     if not isinstance(value, str):
-        raise ConfigurationError(f"{argument} must be a string, not {type(value).__name__}")
+        kind = "bytes" if isinstance(value, bytes) else type(value).__name__
+        raise ConfigurationError(f"{argument} must be a string, not {kind}")
     if not value:
         raise ConfigurationError(f"{argument} is empty: pass {argument}= or set {variable}")
     position = _misplaced(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import contextvars
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -22,6 +23,7 @@ from .errors import ConfigurationError, MontaAuthError, TransportFailure, is_fro
 from .flight import Flight
 from .loops import Bell, Line
 from .replies import Reply
+from .secret import clear_frames, hidden
 
 T = TypeVar("T")
 #: The effects of a flow that its driver does not perform itself, such as `Send`.
@@ -59,12 +61,16 @@ class Raised:
 def drive(flow: Flow[L, T], perform: Callable[[L], Reply]) -> T:
     """Run a flow to its end in this thread; `perform` returns a reply or raises a failure."""
     outcome: object = None
+    before = sys.exception()
     try:
         while not isinstance(step := advance(flow, outcome), Done):
             try:
                 outcome = perform(step)
             except (MontaAuthError, TransportFailure) as failure:
                 outcome = Raised(failure)
+            except BaseException as error:
+                clear_frames(error, before)
+                raise
         return step.value
     finally:
         flow.close()
@@ -73,12 +79,16 @@ def drive(flow: Flow[L, T], perform: Callable[[L], Reply]) -> T:
 async def adrive(flow: Flow[L, T], perform: Callable[[L], Awaitable[Reply]]) -> T:
     """Run a flow to its end in this task, under asyncio or trio."""
     outcome: object = None
+    before = sys.exception()
     try:
         while not isinstance(step := await aadvance(flow, outcome), Done):
             try:
                 outcome = await perform(step)
             except (MontaAuthError, TransportFailure) as failure:
                 outcome = Raised(failure)
+            except BaseException as error:
+                clear_frames(error, before)
+                raise
         return step.value
     finally:
         flow.close()
@@ -138,7 +148,7 @@ def _call(effect: Call) -> object:
 def _attempt(effect: Call) -> Done[Any] | Raised:
     """Call, and keep what comes of it as a value: some exceptions cannot leave a thread."""
     try:
-        return Done(effect.function(*effect.args))
+        return Done(hidden(effect.function(*effect.args)))
     except Exception as error:
         return _kept(error)
 
@@ -226,11 +236,12 @@ async def _acall(effect: Call) -> Any:
 async def _perform(effect: Call) -> Any:
     try:
         if is_async(effect.function):
-            return await effect.function(*effect.args)
+            return hidden(await effect.function(*effect.args))
         outcome = await _in_thread(effect)
         if isinstance(outcome, Raised):
             return outcome
-        return await outcome.value if hasattr(outcome.value, "__await__") else outcome.value
+        value = outcome.value
+        return hidden(await value) if hasattr(value, "__await__") else value
     except Exception as error:
         return _kept(error)
 

@@ -137,26 +137,23 @@ class Renewal:
         """
         self.label = "refresh"
         is_all = self._terms.credentials is None
-        request = refresh_request(self._terms.base_url, token)
+        request = refresh_request(self._terms.base_url, token, self._terms.secrets())
         try:
-            try:
-                reply = yield from self._exchange(request, token)
-            except TransportFailure as failure:
-                is_late = self._clock.monotonic() >= self._turn.deadline
-                if is_late or not failure.sent or not self._turn.goes_on:
-                    raise
-                if not is_all:
-                    self._spend(token)
-                    return None
-                reply = yield from self._exchange(request, token)
-            if reply.is_good:
-                return self._pair_in(reply, request, held)
-            if is_all:
-                raise read_refused_refresh(reply, request)
-            if not is_refused_refresh(reply):
-                raise read_error(reply, request, self._clock.wall())
-        finally:
-            request.wipe()
+            reply = yield from self._exchange(request, token)
+        except TransportFailure as failure:
+            is_late = self._clock.monotonic() >= self._turn.deadline
+            if is_late or not failure.sent or not self._turn.goes_on:
+                raise
+            if not is_all:
+                self._spend(token)
+                return None
+            reply = yield from self._exchange(request, token)
+        if reply.is_good:
+            return self._pair_in(reply, request, held)
+        if is_all:
+            raise read_refused_refresh(reply, request)
+        if not is_refused_refresh(reply):
+            raise read_error(reply, request, self._clock.wall())
         self._spend(token)
         return None
 
@@ -186,18 +183,17 @@ class Renewal:
         digest = credentials.digest(secret)
         refused.check(digest, self._clock.monotonic(), self._clock.wall())
         yield from self._calm_down()
-        request = mint_request(self._terms.base_url, credentials.client_id, secret)
-        try:
-            reply = yield from self._exchange(request)
-            if reply.is_good:
-                held = self._pair_in(reply, request)
-                refused.discard(digest)
-                return held
-            if reply.status != 401:
-                raise read_error(reply, request, self._clock.wall())
-            error = read_refusal(reply, request, urlsplit(self._terms.base_url).netloc)
-        finally:
-            request.wipe()
+        request = mint_request(
+            self._terms.base_url, credentials.client_id, secret, self._terms.secrets()
+        )
+        reply = yield from self._exchange(request)
+        if reply.is_good:
+            held = self._pair_in(reply, request)
+            refused.discard(digest)
+            return held
+        if reply.status != 401:
+            raise read_error(reply, request, self._clock.wall())
+        error = read_refusal(reply, request, urlsplit(self._terms.base_url).netloc)
         refused.add(digest, error, self._clock.monotonic())
         return error
 
@@ -290,8 +286,10 @@ class Renewal:
         self, reply: Reply, request: TokenRequest, old: HeldPair | None = None
     ) -> HeldPair:
         """Lay out the pair of a response; `old` is the one that was refreshed."""
+        pair = read_pair(reply, request, self._clock.wall())
+        self._terms.know(pair)
         return hold_new(
-            read_pair(reply, request, self._clock.wall()),
+            pair,
             self._terms.policy,
             sent=self._sent_at,
             jitter=self._terms.jitter,

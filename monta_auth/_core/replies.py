@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar, cast
 
 from .errors import MontaAuthError
 from .policy import CLOCKS_AGREE
+from .secret import Secret, hidden
 
 E = TypeVar("E", bound=MontaAuthError)
 
@@ -24,6 +25,7 @@ class Reply:
     __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        body = hidden(body)
         self.status = status
         self.headers = {name.lower(): value for name, value in headers.items()}
         self.body = body
@@ -37,11 +39,15 @@ class Reply:
 
 
 def json_object(reply: Reply) -> dict[str, Any]:
-    """Return the JSON object in the body, or an empty one."""
+    """Return the JSON object in the body, or an empty one. Its strings do not show."""
     try:
-        return as_object(json.loads(reply.body))
+        return as_object(json.loads(reply.body, object_pairs_hook=_hidden_strings))
     except (ValueError, RecursionError):
         return {}
+
+
+def _hidden_strings(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: hidden(value) for name, value in pairs}
 
 
 def as_object(value: Any) -> dict[str, Any]:
@@ -162,18 +168,28 @@ def error_of(
 
 
 def safe_text(value: object, secrets: tuple[str, ...]) -> str | None:
-    """Return a server's words as they may stand in an error: printable, short, without secrets."""
+    """Return words of a server, a library or a user as they may stand in an error or a log.
+
+    They are printable, at most 300 characters, and without our secrets. A value of less than 8
+    characters is none, and would be found everywhere.
+    """
     if not isinstance(value, str) or not value:
         return None
-    value = "".join(c if c.isprintable() else " " for c in value)
-    return redacted(value, secrets)[:300]
+    text = hidden("".join(c if c.isprintable() else " " for c in value))
+    forms = {form for secret in secrets if len(secret) >= 8 for form in _written(secret)}
+    for form in sorted(forms, key=len, reverse=True):
+        text = hidden(text.replace(form, "[redacted]"))
+    return str(text[:300])
 
 
-def redacted(text: str, secrets: tuple[str, ...]) -> str:
-    """Return what a library or a server said, without our secrets."""
-    for secret in secrets:
-        text = text.replace(secret, "[redacted]")
-    return text
+def _written(secret: str) -> Iterator[Secret]:
+    """Yield a secret as texts may hold it: as it is, in JSON, and both in what repr shows."""
+    for is_ascii in (True, False):
+        in_json = Secret(json.dumps(secret, ensure_ascii=is_ascii)[1:-1])
+        for form in (Secret(secret), in_json):
+            yield form
+            yield Secret(str.__repr__(form)[1:-1])
+            yield Secret(bytes.__repr__(form.encode())[2:-1])
 
 
 def _seconds(value: object) -> float | None:

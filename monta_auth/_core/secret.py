@@ -1,25 +1,31 @@
-"""Strings that must not be seen: a header with an access token in it, so far.
+"""Strings and bytes that must not be seen: secrets, tokens, and what is made of them.
 
-They are strings as HTTP libraries want them, but neither their repr nor their pickle shows the
-secret: prepared requests and the frames of a traceback are full of headers.
+They are strings and bytes as HTTP libraries want them, but neither their repr nor their pickle
+shows them: requests and the frames of a traceback are full of them. What is not protected stands
+in SECURITY.md: ``str()``, f-strings, ``+``, ``json.dumps``.
 """
 
 from __future__ import annotations
 
-from typing import Self, SupportsIndex
+import traceback
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, SupportsIndex, TypeVar
+
+T = TypeVar("T")
 
 
-class BearerHeader(str):
-    """The value of an ``Authorization`` header, which names a token throughout the package."""
+class SecretBytes(bytes):
+    """Bytes that show nothing; a slice or a copy is again of this kind."""
 
-    __slots__ = ("_encoded",)
-    _encoded: bytes
+    __slots__ = ()
+    _shown: ClassVar[bytes] = b"[redacted]"
 
-    def __repr__(self) -> str:
-        return "'Bearer [redacted]'"
+    def __getitem__(self, key: slice | SupportsIndex) -> bytes | int:  # type: ignore[override]
+        part = super().__getitem__(key)
+        return SecretBytes(part) if isinstance(part, bytes) else part
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[str], tuple[str]]:
-        return str, ("Bearer [redacted]",)
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> Secret:
+        return Secret(super().decode(encoding, errors))
 
     def __copy__(self) -> Self:
         return self
@@ -27,25 +33,53 @@ class BearerHeader(str):
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
-    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+    def __repr__(self) -> str:
+        return repr(self._shown)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[bytes], tuple[bytes]]:
+        return bytes, (self._shown,)
+
+
+class Secret(str):
+    """A string that shows nothing; a slice or a copy is again of this kind."""
+
+    __slots__ = ()
+    _shown: ClassVar[str] = "[redacted]"
+
+    def __getitem__(self, key: slice | SupportsIndex) -> Secret:
+        return Secret(super().__getitem__(key))
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> SecretBytes:
+        return SecretBytes(super().encode(encoding, errors))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        return repr(self._shown)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[str], tuple[str]]:
+        return str, (self._shown,)
+
+
+class BearerHeader(Secret):
+    """The value of an ``Authorization`` header, which names a token throughout the package."""
+
+    __slots__ = ("_encoded",)
+    _encoded: SecretBytes
+    _shown = "Bearer [redacted]"
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> SecretBytes:
         """Return its ASCII bytes; every encoding that headers are sent in agrees on those."""
         return self._encoded
 
 
-class _BearerBytes(bytes):
+class _BearerBytes(SecretBytes):
     __slots__ = ()
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
-
-    def __repr__(self) -> str:
-        return "b'Bearer [redacted]'"
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[bytes], tuple[bytes]]:
-        return bytes, (b"Bearer [redacted]",)
+    _shown = b"Bearer [redacted]"
 
 
 def bearer(access_token: str) -> BearerHeader:
@@ -53,3 +87,47 @@ def bearer(access_token: str) -> BearerHeader:
     header = BearerHeader("Bearer " + access_token)
     header._encoded = _BearerBytes(str.encode(header, "ascii"))
     return header
+
+
+def hidden(value: T) -> T:
+    """Return a string or bytes that show nothing; anything else is returned as it is.
+
+    The first line of each function that is handed a secret: its frame must not show it.
+    """
+    shown: object = value
+    if isinstance(value, str) and not isinstance(value, Secret):
+        shown = Secret(value)
+    elif isinstance(value, bytes) and not isinstance(value, SecretBytes):
+        shown = SecretBytes(value)
+    return shown  # type: ignore[return-value]  # a subclass of the same
+
+
+def with_hidden_secret(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return these arguments, with a client secret that does not show."""
+    return {k: hidden(v) if k == "client_secret" else v for k, v in settings.items()}
+
+
+def in_clear(value: object) -> Any:
+    """Return a value, or all those of a dict, as a pickle holds them: that is what it is for."""
+    if isinstance(value, dict):
+        return {name: in_clear(entry) for name, entry in value.items()}
+    return str(value) if isinstance(value, Secret) else value
+
+
+def clear_frames(error: BaseException, before: BaseException | None) -> None:
+    """Empty the frames of a call into a library that ended with this error.
+
+    Libraries make plain copies of what they send and receive. Lines and functions still show.
+
+    Args:
+        before: what was handled when the call began: how that came about is the caller's.
+    """
+    seen: set[int] = {id(before)}
+    found: list[BaseException | None] = [error]
+    while found:
+        cause = found.pop()
+        if cause is not None and id(cause) not in seen:
+            seen.add(id(cause))
+            traceback.clear_frames(cause.__traceback__)
+            found += [cause.__cause__, cause.__context__]
+            found += getattr(cause, "exceptions", ())

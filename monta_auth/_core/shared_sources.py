@@ -15,6 +15,7 @@ from collections import OrderedDict
 from .credentials import find_credentials
 from .origins import clean_base_url, forget_warnings
 from .policy import RefreshPolicy
+from .secret import hidden
 from .source import Source
 
 #: With more different credentials than this in turns, those whose tokens end soonest mint anew.
@@ -39,6 +40,7 @@ def shared_source(
     Raises:
         ConfigurationError: as `Source`.
     """
+    client_secret = hidden(client_secret)
     credentials = find_credentials(client_id, client_secret)
     is_sound = policy is None or isinstance(policy, RefreshPolicy)
     if credentials is None or credentials.literal_secret is None or not is_sound:

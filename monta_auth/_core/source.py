@@ -17,7 +17,7 @@ from .held_pair import Dropped, HeldPair, hold_old
 from .leader import Leader, OnToken
 from .origins import Origins, clean_base_url
 from .policy import INFINITE, LIVING_LIMIT, RENEWALS, SYSTEM_CLOCK, Clock, RefreshPolicy, Spent
-from .secret import BearerHeader
+from .secret import BearerHeader, hidden
 from .state import State
 from .status import Status
 from .store_protocol import Bindable, Store
@@ -47,6 +47,7 @@ class Source:
         policy: RefreshPolicy | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        client_secret = hidden(client_secret)
         if token is not None and store is not None:
             raise ConfigurationError(
                 "token= and store= exclude each other: save the pair in the store instead"
@@ -85,6 +86,7 @@ class Source:
         )
         self._leader = Leader(self._terms, self._state, on_token)
         if token is not None:
+            self._terms.know(token)
             self._state.held = hold_old(
                 token,
                 self.policy,
@@ -170,6 +172,10 @@ class Source:
         """Return the pair that is held now, whatever it is good for."""
         held = self._state.held
         return held.pair if held is not None else None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what must not show in any text."""
+        return self._terms.secrets()
 
     def lives_until(self) -> float:
         """Until when its access token is used, on the monotonic clock; -inf if there is none."""

@@ -113,6 +113,7 @@ class Visit:
         stored = yield from self._ask("load")
         if not isinstance(stored, TokenSet):
             return False
+        self._terms.know(stored)
         refusals = self._terms.refusals
         known = self.held.pair if self.held is not None else None
         same = known is not None and stored.access_token == known.access_token

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, cast
 
 from .errors import (
     InvalidCredentialsError,
@@ -27,6 +27,7 @@ from .replies import (
     json_object,
     wait_hint,
 )
+from .secret import SecretBytes, hidden
 from .tokens import TokenSet, is_token, parse_date, whole_number
 
 Kind = Literal["mint", "refresh"]
@@ -36,6 +37,9 @@ class TokenRequest:
     """A call to ``/auth/token`` ("mint") or ``/auth/refresh`` ("refresh"); repr shows no body.
 
     Always a POST of JSON, without Authorization; the body is bytes.
+
+    Args:
+        secrets: what must not show in a text about this call.
     """
 
     __slots__ = ("body", "headers", "kind", "secrets", "url")
@@ -51,25 +55,24 @@ class TokenRequest:
             # A cache that holds POSTs too (requests-cache can) must neither keep nor replay it.
             "Cache-Control": "no-store",
         }
-        self.body = json.dumps(body, separators=(",", ":")).encode()
+        self.body: bytes = SecretBytes(json.dumps(body, separators=(",", ":")).encode())
         self.secrets = secrets
-
-    def wipe(self) -> None:
-        """Forget body and secrets, since tracebacks keep what was local when they were made."""
-        self.body, self.secrets = b"", ()
 
     def __repr__(self) -> str:
         return f"TokenRequest({self.kind!r}, {self.url!r})"
 
 
-def mint_request(base_url: str, client_id: str, secret: str) -> TokenRequest:
-    body = {"clientId": client_id, "clientSecret": secret}
-    return TokenRequest("mint", base_url + "/auth/token", body, (secret,))
+def mint_request(
+    base_url: str, client_id: str, secret: str, known: tuple[str, ...] = ()
+) -> TokenRequest:
+    body = {"clientId": client_id, "clientSecret": hidden(secret)}
+    return TokenRequest("mint", base_url + "/auth/token", body, (body["clientSecret"], *known))
 
 
-def refresh_request(base_url: str, refresh_token: str) -> TokenRequest:
-    body = {"refreshToken": refresh_token}
-    return TokenRequest("refresh", base_url + "/auth/refresh", body, (refresh_token,))
+def refresh_request(base_url: str, refresh_token: str, known: tuple[str, ...] = ()) -> TokenRequest:
+    body = {"refreshToken": hidden(refresh_token)}
+    url = base_url + "/auth/refresh"
+    return TokenRequest("refresh", url, body, (body["refreshToken"], *known))
 
 
 def read_pair(reply: Reply, request: TokenRequest, wall: float) -> TokenSet:
@@ -101,7 +104,7 @@ def read_pair(reply: Reply, request: TokenRequest, wall: float) -> TokenSet:
     if refresh_expires is not None and refresh_expires <= born:
         refresh_expires = None
     return TokenSet(
-        access_token=str(access),
+        access_token=cast(str, access),
         refresh_token=refresh if is_token(refresh) else None,
         access_expires_at=expires,
         refresh_expires_at=refresh_expires,

@@ -10,10 +10,11 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from .errors import ConfigurationError
 from .frozen import Frozen
+from .secret import hidden, in_clear
 
 #: What may stand behind "Bearer " in a header: visible ASCII. Observed: UUIDs of 36 characters.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
@@ -62,9 +63,10 @@ class TokenSet(Frozen):
         application_id: int | None = None,
         user_id: int | None = None,
     ) -> None:
-        access_token = _checked_token(access_token, "access_token")
+        access_token, refresh_token = hidden(access_token), hidden(refresh_token)
+        _check_token(access_token, "access_token")
         if refresh_token is not None:
-            refresh_token = _checked_token(refresh_token, "refresh_token")
+            _check_token(refresh_token, "refresh_token")
         access_expires_at = _checked_date(access_expires_at, "access_expires_at")
         if refresh_expires_at is not None:
             refresh_expires_at = _checked_date(refresh_expires_at, "refresh_expires_at")
@@ -75,8 +77,8 @@ class TokenSet(Frozen):
     def to_dict(self) -> dict[str, str | int | None]:
         """Return what JSON can hold; it contains both tokens, so keep it as you keep a secret."""
         return {
-            "access_token": self.access_token,
-            "refresh_token": self.refresh_token,
+            "access_token": str(self.access_token),
+            "refresh_token": None if self.refresh_token is None else str(self.refresh_token),
             "access_expires_at": _text(self.access_expires_at),
             "refresh_expires_at": _text(self.refresh_expires_at),
             "issued_at": _text(self.issued_at),
@@ -91,7 +93,9 @@ class TokenSet(Frozen):
         Raises:
             ConfigurationError: a token or the access token's expiry is missing or unusable.
         """
-        if not isinstance(data, Mapping):
+        if isinstance(data, Mapping):
+            data = {name: hidden(value) for name, value in data.items()}
+        else:
             raise ConfigurationError("TokenSet.from_dict takes the mapping that to_dict returned")
         expires = parse_date(data.get("access_expires_at"))
         if expires is None:
@@ -105,6 +109,10 @@ class TokenSet(Frozen):
             application_id=whole_number(data.get("application_id")),
             user_id=whole_number(data.get("user_id")),
         )
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        """Its pickle holds both tokens in the clear."""
+        return type(self), tuple(map(in_clear, self._values()))
 
     def __repr__(self) -> str:
         return (
@@ -131,10 +139,9 @@ def is_token(value: object) -> bool:
     return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 
-def _checked_token(value: object, name: str) -> str:
+def _check_token(value: object, name: str) -> None:
     if not is_token(value):
         raise ConfigurationError(f"TokenSet: {name} must be visible ASCII characters")
-    return str(value)
 
 
 def _checked_date(value: object, name: str) -> datetime:

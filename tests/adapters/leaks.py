@@ -10,9 +10,8 @@ frames of a traceback. It does not enter
   forbidden is that the exchange itself is found: requests, bodies, headers, replies;
 * the hook of requests_monta, for the same reason.
 
-A `BearerHeader`, and its bytes, count by what they show (``Bearer [redacted]``): that is what a
-tracker sees of a header that the caller's own request carries. Any other string with a token in
-it is a leak.
+What is of the `secret` family counts by what it shows (``[redacted]``): that is what a tracker
+sees. Any other string with a secret in it is a leak.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from typing import Any
 
 from monta_auth import TokenSource
 from monta_auth._adapters.auth import BaseAuth
-from monta_auth._core.secret import BearerHeader, _BearerBytes
+from monta_auth._core.secret import Secret, SecretBytes
 
 _HERE = str(Path(__file__).parent)
 _CLOSED: tuple[type, ...] = (
@@ -60,7 +59,7 @@ def leaks(root: object, secrets: Iterable[str]) -> list[str]:
             continue
         seen.add(id(value))
         keep.append(value)
-        if isinstance(value, BearerHeader | _BearerBytes):
+        if isinstance(value, Secret | SecretBytes):
             continue
         if isinstance(value, str):
             found += [way] if any(secret in value for secret in wanted) else []

@@ -26,10 +26,14 @@ GOOD = "/charge-points"
         pytest.param({"client_secret": "x"}, ["client_id", "MONTA_CLIENT_ID"], id="no id"),
         pytest.param({"client_id": "", "client_secret": "x"}, ["client_id"], id="empty id"),
         pytest.param(
-            {"client_id": "x", "client_secret": "s "}, ["client_secret", "U+0020 SPACE at position 2"], id="edge"
+            {"client_id": "x", "client_secret": "s "},
+            ["client_secret", "U+0020 SPACE at position 2"],
+            id="edge",
         ),
         pytest.param(
-            {"client_id": " x", "client_secret": "s"}, ["client_id", "U+0020 SPACE at position 1"], id="edge 2"
+            {"client_id": " x", "client_secret": "s"},
+            ["client_id", "U+0020 SPACE at position 1"],
+            id="edge 2",
         ),
     ],
 )

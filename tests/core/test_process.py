@@ -61,7 +61,7 @@ PRELUDE = """
         return answer or "the child hung"
 
     def words(header):
-        return header.encode().decode()
+        return str(header)
 """
 
 
