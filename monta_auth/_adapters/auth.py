@@ -146,7 +146,9 @@ class BaseAuth:
 
     def __repr__(self) -> str:
         module = type(self).__module__.partition(".")[0]
-        return f"{module}.{type(self).__qualname__}({self.source!r})"
+        # A tracker shows it, too, when its constructor raised.
+        what = repr(self.source) if hasattr(self, "source") else "unfinished"
+        return f"{module}.{type(self).__qualname__}({what})"
 
     def __copy__(self) -> Self:
         twin = object.__new__(type(self))

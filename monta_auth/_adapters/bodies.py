@@ -12,7 +12,7 @@ from .._core.effects import Send
 from .._core.errors import TokenEndpointError, TransportFailure
 from .._core.loops import in_trio
 from .._core.policy import AUTH_RESPONSE_LIMIT, DRAIN_LIMIT, DRAIN_SECONDS
-from .._core.secret import hidden
+from .._core.secret import SecretBytes
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Body:
 
     def add(self, chunk: bytes) -> bool:
         """Keep a chunk; return whether to read on."""
-        self._chunks.append(hidden(chunk))
+        self._chunks.append(SecretBytes(chunk))
         self._size += len(chunk)
         self.is_late = time.monotonic() >= self._until
         self.is_cut = self.is_late or self._size > self._limit

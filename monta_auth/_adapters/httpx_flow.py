@@ -17,7 +17,7 @@ from .._core.loops import time_left
 from .._core.origins import Origins
 from .._core.policy import INFINITE, Spent
 from .._core.replies import Reply
-from .._core.secret import BearerHeader, clear_frames
+from .._core.secret import BearerHeader, empty_frames
 from .._core.source import Source
 from .auth import is_refused
 from .httpx_library import Library
@@ -76,7 +76,7 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
         ended = failure
     except BaseException as error:
         flow.abandon()
-        clear_frames(error, flow.before)
+        empty_frames(error, flow.before)
         raise
     flow.end(ended)
 
@@ -121,7 +121,7 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
         ended = failure
     except BaseException as error:
         flow.abandon()
-        clear_frames(error, flow.before)
+        empty_frames(error, flow.before)
         raise
     flow.end(ended)
 
@@ -205,7 +205,7 @@ class _Flow:
         cause = sys.exception()
         error = self._error_for(cause) or ended
         if self.call is not None and cause is not None:
-            clear_frames(cause, self.before)
+            empty_frames(cause, self.before)
         self.abandon()
         try:
             raise error

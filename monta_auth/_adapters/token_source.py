@@ -75,7 +75,7 @@ class TokenSource:
         return self._source.status()
 
     def __repr__(self) -> str:
-        return repr(self._source)
+        return repr(self._source) if hasattr(self, "_source") else "TokenSource(unfinished)"
 
     def __copy__(self) -> TokenSource:
         return self

@@ -23,7 +23,7 @@ from .errors import ConfigurationError, MontaAuthError, TransportFailure, is_fro
 from .flight import Flight
 from .loops import Bell, Line
 from .replies import Reply
-from .secret import clear_frames, hidden
+from .secret import empty_frames, hidden
 
 T = TypeVar("T")
 #: The effects of a flow that its driver does not perform itself, such as `Send`.
@@ -69,7 +69,7 @@ def drive(flow: Flow[L, T], perform: Callable[[L], Reply]) -> T:
             except (MontaAuthError, TransportFailure) as failure:
                 outcome = Raised(failure)
             except BaseException as error:
-                clear_frames(error, before)
+                empty_frames(error, before)
                 raise
         return step.value
     finally:
@@ -87,7 +87,7 @@ async def adrive(flow: Flow[L, T], perform: Callable[[L], Awaitable[Reply]]) -> 
             except (MontaAuthError, TransportFailure) as failure:
                 outcome = Raised(failure)
             except BaseException as error:
-                clear_frames(error, before)
+                empty_frames(error, before)
                 raise
         return step.value
     finally:

@@ -122,6 +122,7 @@ class Refusals:
             a renewal brings the very same token: then there is nothing better.
         spent_refresh_tokens: refresh tokens that were refused, or sent with unknown outcome.
         credentials: which credentials were refused.
+        secrets: what must not show in any text: the secret, and the last tokens.
         count: access tokens that the API refused.
         cooldown_until: when the last cool-down ends, on the monotonic clock.
     """
@@ -130,11 +131,18 @@ class Refusals:
         self.headers = Recent()
         self.spent_refresh_tokens = Recent()
         self.credentials = RefusedCredentials()
+        self.secrets: tuple[str, ...] = ()
         self.count = 0
         self.cooldown_until = float("-inf")
         self._first_cooldown = cooldown
         self._cooldown = 0.0
         self._strikes = 0
+
+    def know(self, *secrets: str | None) -> None:
+        """Keep these out of all texts; the first one that was known, and the last ones."""
+        new = (secret for secret in secrets if secret and secret not in self.secrets)
+        self.secrets = (*self.secrets, *new)
+        self.secrets = (*self.secrets[:1], *self.secrets[1:][-16:])
 
     def strike(self) -> None:
         """Count a renewal that brought the token that was refused."""

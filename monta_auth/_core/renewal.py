@@ -137,7 +137,7 @@ class Renewal:
         """
         self.label = "refresh"
         is_all = self._terms.credentials is None
-        request = refresh_request(self._terms.base_url, token, self._terms.secrets())
+        request = refresh_request(self._terms.base_url, token, self._terms.refusals.secrets)
         try:
             reply = yield from self._exchange(request, token)
         except TransportFailure as failure:
@@ -184,7 +184,7 @@ class Renewal:
         refused.check(digest, self._clock.monotonic(), self._clock.wall())
         yield from self._calm_down()
         request = mint_request(
-            self._terms.base_url, credentials.client_id, secret, self._terms.secrets()
+            self._terms.base_url, credentials.client_id, secret, self._terms.refusals.secrets
         )
         reply = yield from self._exchange(request)
         if reply.is_good:
@@ -287,7 +287,7 @@ class Renewal:
     ) -> HeldPair:
         """Lay out the pair of a response; `old` is the one that was refreshed."""
         pair = read_pair(reply, request, self._clock.wall())
-        self._terms.know(pair)
+        self._terms.refusals.know(pair.access_token, pair.refresh_token)
         return hold_new(
             pair,
             self._terms.policy,

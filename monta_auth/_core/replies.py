@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -14,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from .errors import MontaAuthError
 from .policy import CLOCKS_AGREE
-from .secret import Secret, hidden
+from .secret import Secret, SecretBytes, empty_frames
 
 E = TypeVar("E", bound=MontaAuthError)
 
@@ -25,7 +26,7 @@ class Reply:
     __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        body = hidden(body)
+        body = SecretBytes(body)
         self.status = status
         self.headers = {name.lower(): value for name, value in headers.items()}
         self.body = body
@@ -40,14 +41,18 @@ class Reply:
 
 def json_object(reply: Reply) -> dict[str, Any]:
     """Return the JSON object in the body, or an empty one. Its strings do not show."""
+    before = sys.exception()
     try:
-        return as_object(json.loads(reply.body, object_pairs_hook=_hidden_strings))
+        return as_object(json.loads(bytes(reply.body), object_pairs_hook=_hidden_strings))
     except (ValueError, RecursionError):
         return {}
+    except BaseException as error:
+        empty_frames(error, before)
+        raise
 
 
 def _hidden_strings(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: hidden(value) for name, value in pairs}
+    return {n: Secret(value) if isinstance(value, str) else value for n, value in pairs}
 
 
 def as_object(value: Any) -> dict[str, Any]:
@@ -175,11 +180,11 @@ def safe_text(value: object, secrets: tuple[str, ...]) -> str | None:
     """
     if not isinstance(value, str) or not value:
         return None
-    text = hidden("".join(c if c.isprintable() else " " for c in value))
+    text = Secret("".join(c if c.isprintable() else " " for c in value))
     forms = {form for secret in secrets if len(secret) >= 8 for form in _written(secret)}
     for form in sorted(forms, key=len, reverse=True):
-        text = hidden(text.replace(form, "[redacted]"))
-    return str(text[:300])
+        text = Secret(text.replace(form, "[redacted]"))
+    return str(text)[:300]
 
 
 def _written(secret: str) -> Iterator[Secret]:
@@ -189,7 +194,7 @@ def _written(secret: str) -> Iterator[Secret]:
         for form in (Secret(secret), in_json):
             yield form
             yield Secret(str.__repr__(form)[1:-1])
-            yield Secret(bytes.__repr__(form.encode())[2:-1])
+            yield Secret(repr(str.encode(form))[2:-1])
 
 
 def _seconds(value: object) -> float | None:

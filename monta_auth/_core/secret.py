@@ -7,8 +7,8 @@ in SECURITY.md: ``str()``, f-strings, ``+``, ``json.dumps``.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
+from traceback import clear_frames
 from typing import Any, ClassVar, Self, SupportsIndex, TypeVar
 
 T = TypeVar("T")
@@ -114,8 +114,8 @@ def in_clear(value: object) -> Any:
     return str(value) if isinstance(value, Secret) else value
 
 
-def clear_frames(error: BaseException, before: BaseException | None) -> None:
-    """Empty the frames of a call into a library that ended with this error.
+def empty_frames(error: BaseException, before: BaseException | None) -> None:
+    """Empty all frames that this error leads to and that have ended: those below the caller's.
 
     Libraries make plain copies of what they send and receive. Lines and functions still show.
 
@@ -128,6 +128,5 @@ def clear_frames(error: BaseException, before: BaseException | None) -> None:
         cause = found.pop()
         if cause is not None and id(cause) not in seen:
             seen.add(id(cause))
-            traceback.clear_frames(cause.__traceback__)
-            found += [cause.__cause__, cause.__context__]
-            found += getattr(cause, "exceptions", ())
+            clear_frames(cause.__traceback__)
+            found += [cause.__cause__, cause.__context__, *getattr(cause, "exceptions", ())]

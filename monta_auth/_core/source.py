@@ -75,6 +75,8 @@ class Source:
         self._monotonic = clock.monotonic
         self._only_async = self._find_async(on_token)
         self._state = State(self.policy, clock)
+        if self.credentials is not None:
+            self._state.refusals.know(self.credentials.literal_secret)
         self._terms = Terms(
             self.base_url,
             self.credentials,
@@ -86,7 +88,7 @@ class Source:
         )
         self._leader = Leader(self._terms, self._state, on_token)
         if token is not None:
-            self._terms.know(token)
+            self._state.refusals.know(token.access_token, token.refresh_token)
             self._state.held = hold_old(
                 token,
                 self.policy,
@@ -175,7 +177,7 @@ class Source:
 
     def secrets(self) -> tuple[str, ...]:
         """Return what must not show in any text."""
-        return self._terms.secrets()
+        return self._state.refusals.secrets
 
     def lives_until(self) -> float:
         """Until when its access token is used, on the monotonic clock; -inf if there is none."""
@@ -200,6 +202,8 @@ class Source:
         return self._state.status()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "credentials"):
+            return "TokenSource(unfinished)"  # A tracker shows it when its constructor raised.
         who = self.credentials.client_id if self.credentials is not None else "no credentials"
         return f"TokenSource({who!r}, base_url={self.base_url!r})"
 

@@ -113,8 +113,8 @@ class Visit:
         stored = yield from self._ask("load")
         if not isinstance(stored, TokenSet):
             return False
-        self._terms.know(stored)
         refusals = self._terms.refusals
+        refusals.know(stored.access_token, stored.refresh_token)
         known = self.held.pair if self.held is not None else None
         same = known is not None and stored.access_token == known.access_token
         if known and same and known.refresh_token and stored.refresh_token is None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from .credentials import Credentials
 from .flight import Flight
 from .policy import Clock, RefreshPolicy
-from .refusals import Failures, Recent, Refusals
+from .refusals import Failures, Refusals
 from .store_protocol import Lease, Store
-from .tokens import TokenSet
 
 
 class Leased:
@@ -63,15 +62,3 @@ class Terms:
         self.jitter = clock.random()
         self.leased: Leased | None = None
         self.clear_store = False
-        self._tokens = Recent()
-
-    def know(self, pair: TokenSet) -> None:
-        """Remember tokens, so that no server can put them into an error later."""
-        self._tokens.add(pair.access_token)
-        if pair.refresh_token is not None:
-            self._tokens.add(pair.refresh_token)
-
-    def secrets(self) -> tuple[str, ...]:
-        """Return what must not show in any text: the secret, and the last tokens."""
-        secret = self.credentials.literal_secret if self.credentials is not None else None
-        return (*self._tokens, *([secret] if secret is not None else []))

@@ -7,6 +7,8 @@ reference ("Authentication") and of responses seen in public logs of 2024 and 20
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal, cast
 
@@ -27,7 +29,7 @@ from .replies import (
     json_object,
     wait_hint,
 )
-from .secret import SecretBytes, hidden
+from .secret import Secret, SecretBytes, empty_frames
 from .tokens import TokenSet, is_token, parse_date, whole_number
 
 Kind = Literal["mint", "refresh"]
@@ -44,7 +46,9 @@ class TokenRequest:
 
     __slots__ = ("body", "headers", "kind", "secrets", "url")
 
-    def __init__(self, kind: Kind, url: str, body: dict[str, str], secrets: tuple[str, ...]):
+    def __init__(
+        self, kind: Kind, url: str, body: Mapping[str, str], secrets: tuple[str, ...]
+    ) -> None:
         self.kind: Kind = kind
         self.url = url
         self.headers = {
@@ -55,7 +59,12 @@ class TokenRequest:
             # A cache that holds POSTs too (requests-cache can) must neither keep nor replay it.
             "Cache-Control": "no-store",
         }
-        self.body: bytes = SecretBytes(json.dumps(body, separators=(",", ":")).encode())
+        before = sys.exception()
+        try:
+            self.body: bytes = SecretBytes(json.dumps(body, separators=(",", ":")).encode())
+        except BaseException as error:
+            empty_frames(error, before)
+            raise
         self.secrets = secrets
 
     def __repr__(self) -> str:
@@ -65,12 +74,12 @@ class TokenRequest:
 def mint_request(
     base_url: str, client_id: str, secret: str, known: tuple[str, ...] = ()
 ) -> TokenRequest:
-    body = {"clientId": client_id, "clientSecret": hidden(secret)}
+    body = {"clientId": client_id, "clientSecret": Secret(secret)}
     return TokenRequest("mint", base_url + "/auth/token", body, (body["clientSecret"], *known))
 
 
 def refresh_request(base_url: str, refresh_token: str, known: tuple[str, ...] = ()) -> TokenRequest:
-    body = {"refreshToken": hidden(refresh_token)}
+    body = {"refreshToken": Secret(refresh_token)}
     url = base_url + "/auth/refresh"
     return TokenRequest("refresh", url, body, (body["refreshToken"], *known))
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from .errors import ConfigurationError
 from .frozen import Frozen
-from .secret import hidden, in_clear
+from .secret import Secret, hidden, in_clear
 
 #: What may stand behind "Bearer " in a header: visible ASCII. Observed: UUIDs of 36 characters.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
@@ -63,7 +63,8 @@ class TokenSet(Frozen):
         application_id: int | None = None,
         user_id: int | None = None,
     ) -> None:
-        access_token, refresh_token = hidden(access_token), hidden(refresh_token)
+        access_token = Secret(access_token) if isinstance(access_token, str) else access_token
+        refresh_token = Secret(refresh_token) if isinstance(refresh_token, str) else refresh_token
         _check_token(access_token, "access_token")
         if refresh_token is not None:
             _check_token(refresh_token, "refresh_token")

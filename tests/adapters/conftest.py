@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -16,7 +18,7 @@ from monta_auth._core.source import Source
 from ..clock import Now
 from .contract import Harness, Portals
 from .libraries import WAYS
-from .site import Host, Monta
+from .site import Host, Monta, Raw, Serve
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +47,34 @@ def h(request: pytest.FixtureRequest, portals: Portals) -> Iterator[Harness]:
 def monta(now: Now) -> Iterator[Monta]:
     with Monta(now) as site:
         yield site
+
+
+@pytest.fixture
+def raw() -> Iterator[Raw]:
+    """Start a server whose connections are each handed to this function, once; its base URL."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def start(handle: Serve) -> str:
+            def serve(line: socket.socket) -> None:
+                with line:
+                    try:
+                        handle(line, line.recv(65536))
+                    except OSError:
+                        pass  # the client is gone
+
+            def accept() -> None:
+                while True:
+                    try:
+                        line, _ = server.accept()
+                    except OSError:
+                        return
+                    threading.Thread(target=serve, args=(line,), daemon=True).start()
+
+            threading.Thread(target=accept, daemon=True).start()
+            return f"http://127.0.0.1:{server.getsockname()[1]}/api/v1"
+
+        yield start
+        server.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -37,6 +38,9 @@ class Seen:
 
 
 Page = Callable[[Seen, Send], Awaitable[None]]
+#: Serves one connection; starts a server of such and returns its base URL.
+Serve = Callable[[socket.socket, bytes], None]
+Raw = Callable[[Serve], str]
 
 
 class Host:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,11 +19,9 @@ from monta_auth.emulator import Fault
 
 from .contract import Harness
 from .libraries import needs
-from .site import Monta
+from .site import Monta, Raw, Serve
 
 GOOD = "/charge-points"
-Serve = Callable[[socket.socket, bytes], None]
-Raw = Callable[[Serve], str]
 PAIR = b'{"accessToken":"access-1","accessTokenExpirationDate":"2099-01-01T00:00:00Z"}'
 MEGABYTE = 1 << 20
 
@@ -33,34 +30,6 @@ def bomb(megabytes: int, wbits: int = 16 + zlib.MAX_WBITS) -> bytes:
     """Zeros, which compress to a thousandth."""
     pack = zlib.compressobj(9, zlib.DEFLATED, wbits)
     return b"".join([pack.compress(bytes(MEGABYTE)) for _ in range(megabytes)] + [pack.flush()])
-
-
-@pytest.fixture
-def raw() -> Iterator[Raw]:
-    """Start a server whose connections are each handed to this function, once; its base URL."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def start(handle: Serve) -> str:
-            def serve(line: socket.socket) -> None:
-                with line:
-                    try:
-                        handle(line, line.recv(65536))
-                    except OSError:
-                        pass  # the client is gone
-
-            def accept() -> None:
-                while True:
-                    try:
-                        line, _ = server.accept()
-                    except OSError:
-                        return
-                    threading.Thread(target=serve, args=(line,), daemon=True).start()
-
-            threading.Thread(target=accept, daemon=True).start()
-            return f"http://127.0.0.1:{server.getsockname()[1]}/api/v1"
-
-        yield start
-        server.shutdown(socket.SHUT_RDWR)
 
 
 CODINGS = {

@@ -1,0 +1,185 @@
+"""The contract of every adapter: no frame that an error leads to shows a secret."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import pprint
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import anyio
+import pytest
+
+from monta_auth import ConfigurationError, TokenSet, TokenSource
+from monta_auth._core.source import Source
+
+from .contract import Harness
+from .frames import shown
+from .libraries import needs
+from .site import Monta, Raw
+
+GOOD = "/charge-points"
+SECRET = "the-client-secret-9f8e"
+TOKENS = {"accessToken": "the-access-token-111", "refreshToken": "the-refresh-token-222"}
+SECRETS = {SECRET, *TOKENS.values()}
+
+
+class Struck(BaseException):
+    """As SystemExit and KeyboardInterrupt, which an event loop treats in a way of its own."""
+
+
+def struck(call: Callable[[], object], at: float = float("inf")) -> tuple[Struck | None, int]:
+    """Have an interrupt strike at the n-th line that runs; return it, and how many ran."""
+    lines = 0
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        if lines == at:
+            raise Struck
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except Struck as error:
+        return error, lines
+    finally:
+        sys.settrace(before)
+    return None, lines
+
+
+@needs("runs_in_this_thread")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # open sockets
+def test_no_frame_shows_a_secret_wherever_an_interrupt_strikes_in_a_token_call(
+    h: Harness, monta: Monta
+) -> None:
+    def token() -> Callable[[], object]:
+        auth, client = h.auth(source=monta.source()), h.open()
+        return lambda: auth.token(*([client.raw] if h.caller == "client" else []))
+
+    _, lines = struck(token())  # imports, caches
+    _, lines = struck(token())
+    found: list[str] = []
+    for at in range(1, lines, max(1, lines // 25)):
+        error, _ = struck(token(), at)
+        if error is not None:
+            found += shown(error, monta.secrets)
+    assert found == []
+
+
+def half(line: socket.socket, request: bytes) -> None:
+    """A response whose body has come, but not its end."""
+    body = json.dumps(TOKENS).encode()
+    line.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    line.sendall(b"%x\r\n%s\r\n" % (len(body), body))
+    none(line, request)
+
+
+def none(line: socket.socket, request: bytes) -> None:
+    """No response."""
+    while line.recv(65536):
+        pass
+
+
+@pytest.mark.parametrize("serve", [half, none])
+def test_no_frame_shows_a_secret_when_a_request_is_ended_in_the_middle_of_a_token_call(
+    h: Harness, raw: Raw, serve: Callable[[socket.socket, bytes], None]
+) -> None:
+    base_url = raw(serve)
+    auth = h.auth(source=TokenSource("id", SECRET, base_url=base_url))
+    client = h.open(auth)
+    found: list[str] = []
+    if h.is_async:
+
+        async def get() -> None:
+            with anyio.move_on_after(0.1) as scope:
+                try:
+                    await client.raw.get(base_url + GOOD)
+                except BaseException as error:
+                    found.extend(shown(error, SECRETS))
+                    raise
+            assert scope.cancelled_caught
+
+        h.run(get)
+    else:
+
+        def strike(*args: object) -> None:
+            raise Struck
+
+        before = signal.signal(signal.SIGALRM, strike)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        try:
+            with pytest.raises(Struck) as caught:
+                client.get(base_url + GOOD)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        found += shown(caught.value, SECRETS)
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"client_secret": SECRET + "\n"}, id="invisible character"),
+        pytest.param({"base_url": "http://api.example/api/v1"}, id="plain http"),
+        pytest.param({"base_url": "nowhere"}, id="no URL"),
+        pytest.param({"client_id": ""}, id="no client id"),
+        pytest.param({"policy": 3}, id="policy"),
+        pytest.param({"token": 3}, id="token"),
+        pytest.param({"source": 3}, id="source"),
+        pytest.param({"allowed_origins": [3]}, id="origins"),
+        pytest.param({"caller": 3}, id="client or session"),
+    ],
+)
+def test_no_frame_shows_a_secret_when_a_constructor_raises(
+    h: Harness, settings: dict[str, Any]
+) -> None:
+    settings = {"client_id": "id", "client_secret": SECRET, **settings}
+    if "caller" in settings:
+        settings[h.caller] = settings.pop("caller")
+    with pytest.raises(ConfigurationError) as caught:
+        h.adapter.MontaAuth(**settings)
+    assert shown(caught.value, SECRETS) == []
+    with pytest.raises((ConfigurationError, TypeError)) as again:
+        TokenSource(**settings)
+    assert shown(again.value, SECRETS) == []
+
+
+@pytest.mark.parametrize("field", ["access_token", "refresh_token"])
+def test_no_frame_shows_a_token_when_a_pair_cannot_be_made(field: str) -> None:
+    tokens = {"access_token": TOKENS["accessToken"], "refresh_token": TOKENS["refreshToken"]}
+    tokens[field] += " "
+    with pytest.raises(ConfigurationError) as caught:
+        TokenSet.from_dict({**tokens, "access_expires_at": "2099-01-01T00:00:00Z"})
+    assert shown(caught.value, SECRETS) == []
+
+
+def test_nothing_that_prints_an_auth_object_shows_its_secret(h: Harness, monta: Monta) -> None:
+    auth = h.auth(monta)
+    h.token(auth)
+    for value in (auth, vars(auth), auth.source, vars(auth.source), vars(auth._source)):
+        text = pprint.pformat(value) + repr(value)
+        assert not any(secret in text for secret in monta.secrets)
+
+
+def test_a_pickle_of_an_auth_object_holds_its_secret_and_none_of_a_token(
+    h: Harness, monta: Monta
+) -> None:
+    auth = h.adapter.MontaAuth(monta.client_id, SECRET, base_url=monta.base_url)
+    assert SECRET.encode() in pickle.dumps(auth)
+    again = pickle.loads(pickle.dumps(auth))
+    assert again._source is auth._source
+    assert SECRET not in repr(vars(again))
+
+
+def test_an_unfinished_object_has_a_repr(h: Harness) -> None:
+    assert repr(object.__new__(TokenSource)) == "TokenSource(unfinished)"
+    assert repr(object.__new__(Source)) == "TokenSource(unfinished)"
+    assert repr(object.__new__(h.adapter.MontaAuth)).endswith(".MontaAuth(unfinished)")
