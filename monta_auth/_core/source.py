@@ -75,8 +75,6 @@ class Source:
         self._monotonic = clock.monotonic
         self._only_async = self._find_async(on_token)
         self._state = State(self.policy, clock)
-        if self.credentials is not None:
-            self._state.refusals.know(self.credentials.literal_secret)
         self._terms = Terms(
             self.base_url,
             self.credentials,
@@ -169,11 +167,6 @@ class Source:
         """As `acquire`; returns the pair that the header is made of, and renews it earlier."""
         held = yield from self._obtain(Spent(), blocking, is_probe=True)
         return held.pair
-
-    def held_pair(self) -> TokenSet | None:
-        """Return the pair that is held now, whatever it is good for."""
-        held = self._state.held
-        return held.pair if held is not None else None
 
     def secrets(self) -> tuple[str, ...]:
         """Return what must not show in any text."""
@@ -279,9 +272,8 @@ class Source:
 
     def _find_async(self, on_token: OnToken | None) -> object | None:
         """Something of the user's that only async clients can call, or None."""
-        called: list[object] = [on_token] if on_token is not None else []
-        if self.credentials is not None:
-            called += [self.credentials.secret] if callable(self.credentials.secret) else []
+        secret = self.credentials.secret if self.credentials is not None else None
+        called: list[object] = [on_token, secret]
         if self._store is not None:
             called += [self._store.load, self._store.try_lock, self._store.save]
         return next((function for function in called if is_async(function)), None)

@@ -58,6 +58,7 @@ class Terms:
         self.clock = clock
         self.store = store
         self.refusals = refusals
+        refusals.know(credentials.literal_secret if credentials is not None else None)
         self.failures = failures
         self.jitter = clock.random()
         self.leased: Leased | None = None

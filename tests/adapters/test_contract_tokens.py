@@ -109,10 +109,10 @@ def test_if_a_renewal_brings_the_same_token_again_the_401_is_returned(
     source = monta.source()
     client = h.open(h.auth(source=source))
     client.get(monta.url(GOOD))
-    pair = source._source.held_pair()
-    assert pair is not None
+    held = source._source._state.held
+    assert held is not None
     monta.emulator.revoke_access_tokens()
-    monta.emulator.inject(monta.reissue(pair), path="/auth/refresh")
+    monta.emulator.inject(monta.reissue(held.pair), path="/auth/refresh")
     assert client.get(monta.url(GOOD)).status_code == 401
     # httpx returns the last response of its own pipeline, so that has to be the API's.
     assert monta.count(GOOD) == (3 if h.calls_in_pipeline else 2)
