@@ -68,7 +68,8 @@ def speak_monta(client: T, base_url: str | None = None) -> T:
         base_url: default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
 
     Raises:
-        ConfigurationError: it is no such client, speaks Monta already, or `base_url` is unusable.
+        ConfigurationError: it is no such client, speaks Monta already, has another
+            ``token_placement`` than the header, or `base_url` is unusable.
             What token calls raise later is both a `MontaAuthError` and Authlib's ``OAuthError``;
             a network failure raises the HTTP library's own exception.
     """
@@ -77,6 +78,8 @@ def speak_monta(client: T, base_url: str | None = None) -> T:
         raise ConfigurationError("speak_monta() takes a client of Authlib, such as OAuth2Session")
     if them.token_endpoint_auth_method == _METHOD:
         raise ConfigurationError("this client speaks Monta already")
+    if them.token_auth.token_placement != "header":  # noqa: S105 - a place, no password
+        raise ConfigurationError("leave token_placement= out: Monta reads the token in the header")
     dialect = _Dialect(them, clean_base_url(base_url))
     them.register_client_auth_method((_METHOD, dialect.write))
     them.token_endpoint_auth_method = _METHOD
@@ -144,11 +147,6 @@ class _Dialect:
         self.base_url = base_url
         self._client = client
         self._origins = Origins(base_url)
-        base = urlsplit(base_url)
-        self._kinds: dict[tuple[str | None, str], Kind] = {
-            (base.hostname, base.path + "/auth/token"): "mint",
-            (base.hostname, base.path + "/auth/refresh"): "refresh",
-        }
 
     def choose(self, url: str, headers: Any, body: str) -> tuple[str, Any, str]:
         """Where a renewal goes: a refresh token that is over is not worth a call."""
@@ -160,11 +158,11 @@ class _Dialect:
         self, auth: Any, method: str, uri: str, headers: Any, body: Any
     ) -> tuple[str, Any, bytes]:
         """Put Monta's body in the place of OAuth's."""
-        kind = self._kind(uri)
-        if kind == "refresh":
+        endpoint = self._origins.auth_endpoint(uri)
+        if endpoint == "refresh":
             form = parse_qs(body.decode() if isinstance(body, bytes) else body)
             request = refresh_request(self.base_url, form["refresh_token"][0])
-        elif kind == "mint":
+        elif endpoint == "token":
             credentials = find_credentials(auth.client_id, auth.client_secret)
             secret = None if credentials is None else credentials.literal_secret
             if credentials is None or secret is None:
@@ -204,7 +202,8 @@ class _Dialect:
 
     def check(self, response: Any) -> None:
         """Refuse a redirect of a token call, before the client sends its body there."""
-        if 300 <= response.status_code < 400 and self._kind(str(response.request.url)):
+        url = str(response.request.url)
+        if 300 <= response.status_code < 400 and self._origins.auth_endpoint(url):
             reply = Reply(response.status_code, response.headers, b"")
             request = self._request_of(response)
             raise _library_error(read_error(reply, request, time.time()), request.kind)
@@ -218,11 +217,6 @@ class _Dialect:
         except monta_auth.MontaAuthError:
             response.close()  # which httpx does by itself
             raise
-
-    def _kind(self, url: str) -> Kind | None:
-        """Which token call this URL is of, if any."""
-        split = urlsplit(url)
-        return self._kinds.get((split.hostname, split.path))
 
     def _error(self, reply: Reply, request: TokenRequest, wall: float) -> monta_auth.MontaAuthError:
         if request.kind == "mint" and reply.status == 401:

@@ -66,7 +66,7 @@ class Origins:
             raise ConfigurationError("allowed_origins takes a list of URLs, not a single string")
         split = urlsplit(base_url)
         self._inside, self._auth = base_url + "/", base_url + "/auth/"
-        self._auth_paths = {split.path + "/auth/token", split.path + "/auth/refresh"}
+        self._endpoints = {split.path + "/auth/" + name: name for name in ("token", "refresh")}
         self._base = _checked_origin(split, "base_url")
         self._allowed = {self._base}
         self._allowed.update(
@@ -81,10 +81,15 @@ class Origins:
         # Nearly every request of an API client is told by this, without parsing.
         if url.startswith(self._inside) and not url.startswith(self._auth):
             return True
-        origin = _origin_of(url)
-        if origin not in self._allowed:
-            return False
-        return origin != self._base or urlsplit(url).path not in self._auth_paths
+        return _origin_of(url) in self._allowed and self.auth_endpoint(url) is None
+
+    def auth_endpoint(self, url: str) -> str | None:
+        """Return the auth endpoint that this is, "token" or "refresh"; None if it is neither.
+
+        Credentials are allowed to go nowhere else.
+        """
+        is_ours = _origin_of(url) == self._base
+        return self._endpoints.get(urlsplit(url).path) if is_ours else None
 
     def warn_about(self, url: str) -> None:
         """Log once in this process, for each foreign origin, that no token goes there."""

@@ -312,6 +312,49 @@ def test_a_token_call_of_another_kind_is_refused(
         speak().fetch_token(url.format(site.base_url), **arguments)
 
 
+#: What looks like the origin of base_url, which is https://public-api.monta.com.
+FOREIGN = [
+    pytest.param("http://public-api.monta.com", id="plain http"),
+    pytest.param("http://public-api.monta.com:443", id="plain http on 443"),
+    pytest.param("https://public-api.monta.com:8443", id="another port"),
+    pytest.param("https://public-api.monta.com.", id="trailing dot"),
+    pytest.param("https://public-api.monta.com@evil.example", id="our host as a user"),
+    pytest.param("https://evil.example", id="another host"),
+]
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_the_secret_goes_to_the_origin_of_base_url_only(speak: Speak, origin: str) -> None:
+    """By plain http it could be read on the way, and at another port is somebody else."""
+    with pytest.raises(ConfigurationError, match="no auth endpoint of base_url"):
+        speak(base_url=None).fetch_token(f"{origin}/api/v1/auth/token")
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_a_refresh_token_goes_to_base_url_whatever_the_argument_says(
+    speak: Speak, site: Emulator, origin: str
+) -> None:
+    speaker = speak()
+    speaker.fetch_token()
+    speaker.refresh_token(f"{origin}/api/v1/auth/refresh")
+
+    assert paths(site) == ["/auth/token", "/auth/refresh"]
+
+
+@pytest.mark.parametrize("origin", [*FOREIGN, "https://evil.example\\@public-api.monta.com"])
+def test_the_token_goes_to_the_origin_of_base_url_only(speak: Speak, origin: str) -> None:
+    speaker = speak(base_url=None, token={"access_token": "a", "expires_at": 9e9})
+    url, headers, _ = speaker.client.token_auth.prepare(f"{origin}/api/v1/charges", {}, b"")
+    assert (url, headers) == (f"{origin}/api/v1/charges", {})
+
+
+@pytest.mark.parametrize("placement", ["uri", "body"])
+def test_a_token_goes_into_the_header_only(speak: Speak, placement: str) -> None:
+    """In a URL or a body, the token would go to each host that the client talks to."""
+    with pytest.raises(ConfigurationError, match="token_placement"):
+        speak(token_placement=placement)
+
+
 @pytest.mark.parametrize("secret", ["", lambda: "secret"], ids=["none", "callable"])
 def test_without_a_secret_it_is_said_before_any_call(
     speak: Speak, site: Emulator, secret: Any

@@ -249,6 +249,26 @@ def test_the_auth_endpoints_of_the_base_url_get_no_token(url: str, allowed: bool
     assert Origins(PUBLIC_API, ["https://reports.example"]).allows(url) is allowed
 
 
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("https://public-api.monta.com/api/v1/auth/token", "token"),
+        ("https://PUBLIC-API.monta.com:443/api/v1/auth/refresh?x=1", "refresh"),
+        ("https://public-api.monta.com/api/v1/auth/me", None),
+        ("https://public-api.monta.com/auth/token", None),
+        ("https://public-api.monta.com:8443/api/v1/auth/token", None),
+        ("http://public-api.monta.com/api/v1/auth/token", None),
+        ("https://reports.example/api/v1/auth/token", None),
+        ("https://public-api.monta.com\\@evil.example/api/v1/auth/token", None),
+        ("https://[::1/api/v1/auth/token", None),
+    ],
+)
+def test_credentials_may_go_to_the_auth_endpoints_of_the_base_url_only(
+    url: str, endpoint: str | None
+) -> None:
+    assert Origins(PUBLIC_API, ["https://reports.example"]).auth_endpoint(url) == endpoint
+
+
 @pytest.mark.parametrize("base", ["https://x.example/api", "https://x.example"])
 @pytest.mark.parametrize("spelling", [str, str.upper], ids=["as it is", "upper-case base URL"])
 @pytest.mark.parametrize("endpoint", ["/auth/token", "/auth/refresh"])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +277,31 @@ def test_a_foreign_host_of_one_call_gets_no_token(
     assert client.call("/charge-points", host=foreign.origin).read() == b"foreign"
 
     assert [seen.token for seen in foreign.seen] == [None]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://public-api.monta.com/api/v1/x",
+        "https://public-api.monta.com:8443/api/v1/x",
+        "https://public-api.monta.com@evil.example/api/v1/x",
+        "https://evil.example\\@public-api.monta.com/api/v1/x",
+        "https://public-api.monta.com/api/v1/auth/token",
+    ],
+)
+def test_the_same_host_by_plain_http_or_at_another_port_is_foreign(
+    url: str, make: MakeClient
+) -> None:
+    sent: list[Any] = []
+    client = make(Configuration(monta_auth.PUBLIC_API))
+    client.rest_client.request = lambda *call, **settings: sent.append(call)  # type: ignore[method-assign, assignment]
+    pair = monta_auth.TokenSet("a", None, datetime.now(UTC) + timedelta(hours=1))
+    speak_monta(client, requests_monta.MontaAuth(token=pair))
+    with_token = {"Authorization": "Bearer " + client.configuration.access_token}
+    assert with_token["Authorization"] == "Bearer a"
+    client.rest_client.request("GET", url, with_token)
+
+    assert sent == [("GET", url, {})]
 
 
 def test_a_foreign_host_gets_no_token_by_another_client_of_the_configuration(
