@@ -21,7 +21,7 @@ from monta_auth._core.replies import Reply
 from monta_auth._core.secret import hidden
 from monta_auth._core.store_protocol import Bindable, Store
 
-from ._calls import lent_by, make_call, make_token_call
+from ._calls import check_proxy, lent_by, make_call, make_token_call
 from ._errors import library_error
 from ._resend import can_repeat, drain, make_ready
 
@@ -91,6 +91,8 @@ class MontaAuth(BaseAuth):
         if not self._origins.allows(url):
             self._origins.warn_about(url)
             return await handler(request)
+        if request.proxy is not None:
+            check_proxy(request.session, str(request.url.origin()), request.proxy)
         spent = Spent()
         header = self._source.fresh() or await self._header(request, spent)
         request.headers["Authorization"] = header
@@ -167,6 +169,9 @@ class MontaAuth(BaseAuth):
     async def _run(
         self, flow: Steps[T], session: ClientSession, lent: dict[str, Any] | None = None
     ) -> T:
+        if not lent:
+            check_proxy(session, self.source.base_url)
+
         def send(effect: Send) -> Awaitable[Reply]:
             return make_token_call(session, effect, lent or {})
 

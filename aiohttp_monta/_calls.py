@@ -20,6 +20,12 @@ from monta_auth._core.application import Ask
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import is_from_signal_handler
 from monta_auth._core.policy import AUTH_RESPONSE_LIMIT
+from monta_auth._core.proxies import (
+    carried_away,
+    environment_carries,
+    environment_proxy,
+    is_plain_http,
+)
 from monta_auth._core.replies import Reply
 
 from ._errors import transport_failure
@@ -122,6 +128,24 @@ def lent_by(request: ClientRequest, base_url: URL) -> dict[str, Any]:
             proxy = proxy.with_user(auth.login).with_password(auth.password)
         lent |= {"proxy": proxy, "proxy_headers": request.proxy_headers}
     return lent
+
+
+def check_proxy(session: ClientSession, url: str, proxy: URL | None = None) -> None:
+    """Raise if a proxy of the environment would carry this URL, or one that is below it.
+
+    Args:
+        url: of an allowed origin; all that are plain http are on this machine.
+        proxy: of a request to it, if there is a request.
+    """
+    goes_by_environment = session.trust_env and getattr(session, "_default_proxy", None) is None
+    if not goes_by_environment or not is_plain_http(url):
+        return
+    if (
+        environment_carries(url)
+        if proxy is None
+        else environment_proxy() == (proxy.host, proxy.port)
+    ):
+        raise carried_away(str(URL(url).origin()))
 
 
 def _within(given: ClientTimeout, effect: Send) -> ClientTimeout:

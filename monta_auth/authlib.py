@@ -22,9 +22,11 @@ from urllib.parse import parse_qs, urlsplit
 import monta_auth
 
 from ._adapters.errors import LibraryErrors
+from ._adapters.proxies import client_carries_away, session_carries_away
 from ._core.credentials import find_credentials
 from ._core.errors import ConfigurationError
 from ._core.origins import Origins, clean_base_url
+from ._core.proxies import carried_away
 from ._core.replies import Reply
 from ._core.token_calls import (
     Kind,
@@ -147,6 +149,7 @@ class _Dialect:
         self.base_url = base_url
         self._client = client
         self._origins = Origins(base_url)
+        self._plain_http = self._origins.plain_http
 
     def choose(self, url: str, headers: Any, body: str) -> tuple[str, Any, str]:
         """Where a renewal goes: a refresh token that is over is not worth a call."""
@@ -158,6 +161,7 @@ class _Dialect:
         self, auth: Any, method: str, uri: str, headers: Any, body: Any
     ) -> tuple[str, Any, bytes]:
         """Put Monta's body in the place of OAuth's."""
+        self._keep_here()
         endpoint = self._origins.auth_endpoint(uri)
         if endpoint == "refresh":
             form = parse_qs(body.decode() if isinstance(body, bytes) else body)
@@ -198,7 +202,18 @@ class _Dialect:
         if not self._origins.allows(uri):
             self._origins.warn_about(uri)
             headers.pop("Authorization", None)
+        else:
+            self._keep_here()
         return uri, headers, body
+
+    def _keep_here(self) -> None:
+        """Refuse a proxy of the environment, once, if plain http would leave this machine by it."""
+        is_httpx = hasattr(self._client, "event_hooks")
+        carries = client_carries_away if is_httpx else session_carries_away
+        for url in self._plain_http:
+            if carries(self._client, url):
+                raise carried_away(url)
+        self._plain_http = ()
 
     def check(self, response: Any) -> None:
         """Refuse a redirect of a token call, before the client sends its body there."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import sys
 import time
@@ -56,12 +57,14 @@ def monta_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """A local Monta that runs, a new one for each test; see `monta_auth.emulator.Emulator`.
 
     ``MONTA_BASE_URL``, ``MONTA_CLIENT_ID`` and ``MONTA_CLIENT_SECRET`` are set to its own for as
-    long as the test runs, so that ``MontaAuth()`` needs no arguments.
+    long as the test runs, so that ``MontaAuth()`` needs no arguments. ``NO_PROXY`` keeps its calls
+    away from a proxy of the environment.
     """
     from .emulator import Emulator
 
     with Emulator() as emulator:
         monkeypatch.setenv("MONTA_BASE_URL", emulator.base_url)
+        _keep_here(monkeypatch)
         _set_credentials(monkeypatch, emulator.client_id, emulator.client_secret)
         yield emulator
 
@@ -123,6 +126,13 @@ def _forget_shared_sources() -> None:
 def _set_credentials(monkeypatch: pytest.MonkeyPatch, client_id: str, secret: str) -> None:
     monkeypatch.setenv("MONTA_CLIENT_ID", client_id)
     monkeypatch.setenv("MONTA_CLIENT_SECRET", secret)
+
+
+def _keep_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    if before != "*":
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, ",".join(["localhost", "127.0.0.1", *filter(None, [before])]))
 
 
 def _import(name: str, fixture: str) -> Any:

@@ -14,12 +14,14 @@ from urllib3 import Timeout as Limits
 from monta_auth import ConfigurationError, RefreshPolicy, TokenSet, TokenSource
 from monta_auth._adapters.auth import BaseAuth
 from monta_auth._adapters.bodies import AuthBody
+from monta_auth._adapters.proxies import session_carries_away
 from monta_auth._core.application import Application, Ask, find_application
 from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, TransportFailure, is_from_signal_handler
 from monta_auth._core.leader import OnToken
 from monta_auth._core.policy import Spent
+from monta_auth._core.proxies import is_plain_http
 from monta_auth._core.replies import Reply
 from monta_auth._core.secret import BearerHeader, hidden
 from monta_auth._core.store_protocol import Bindable, Store
@@ -101,6 +103,9 @@ class MontaAuth(BaseAuth, AuthBase):
         if not self._origins.allows(url):
             self._origins.warn_about(url)
             return r
+        if self._plain_http:
+            self._keep_here(self._session)
+            self._plain_http = ()
         header, hook = self._source.fresh(), self._hook
         if header is None:
             spent = Spent()
@@ -125,7 +130,12 @@ class MontaAuth(BaseAuth, AuthBase):
         Raises:
             MontaAuthError: no token can be had; a network failure is requests' own exception.
         """
-        return self._source.fresh_pair() or self._drive(self._source.pair(), self._send)
+        pair = self._source.fresh_pair()
+        if pair is not None:
+            return pair
+        if self._session is not None:
+            self._keep_here(self._session)
+        return self._drive(self._source.pair(), self._send)
 
     def bearer_token(self) -> str:
         """Return a usable access token, for clients that want it as a string."""
@@ -140,14 +150,16 @@ class MontaAuth(BaseAuth, AuthBase):
         """
         by = session if session is not None else self._session
         if by is None:
-            with requests.Session() as by:
+            with self._open() as by:
                 return self.application(by)
+        self._keep_here(by)
+        auth = self._trusting(self._session)
 
         def ask(effect: Ask) -> Reply:
             response = by.get(
                 effect.url,
                 headers=effect.headers,
-                auth=self,
+                auth=auth,
                 timeout=self._timeout,
                 allow_redirects=False,
             )
@@ -161,8 +173,19 @@ class MontaAuth(BaseAuth, AuthBase):
     def _send(self, effect: Send) -> Reply:
         if self._session is not None:
             return self._post(self._session, effect, "")
-        with requests.Session() as session:
+        with self._open() as session:
             return self._post(session, effect, _HINT)
+
+    def _open(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = not is_plain_http(self._source.base_url)
+        return session
+
+    def _keep_here(self, session: requests.Session | None) -> None:
+        """Refuse proxies of the environment; a new session stands for one that we do not know."""
+        hint = _SWITCH if session is None else ""
+        by = requests.Session() if session is None else session
+        self._refuse_proxies(partial(session_carries_away, by), hint)
 
     def _post(self, session: requests.Session, effect: Send, hint: str) -> Reply:
         call = effect.request
@@ -196,6 +219,7 @@ class MontaAuth(BaseAuth, AuthBase):
 
 
 _HINT = "; MontaAuth(session=...) makes the token calls with your session's proxies and CA"
+_SWITCH = "; MontaAuth(session=session) turns this check off where your session uses no such proxy"
 
 
 def _no_auth(r: requests.PreparedRequest) -> requests.PreparedRequest:

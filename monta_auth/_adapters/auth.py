@@ -12,6 +12,7 @@ from .._core.errors import ConfigurationError, Failure, MontaAuthError, Transpor
 from .._core.leader import OnToken
 from .._core.origins import Origins
 from .._core.policy import RefreshPolicy
+from .._core.proxies import carried_away
 from .._core.replies import Reply
 from .._core.secret import hidden, in_clear, with_hidden_secret
 from .._core.shared_sources import shared_source
@@ -52,7 +53,7 @@ class BaseAuth:
     _source: Source
 
     #: What `_connect` makes out of the settings, and a pickle leaves out.
-    _derived: ClassVar[tuple[str, ...]] = ("source", "_source", "_origins")
+    _derived: ClassVar[tuple[str, ...]] = ("source", "_source", "_origins", "_plain_http")
 
     def __init__(
         self,
@@ -90,6 +91,8 @@ class BaseAuth:
             self.source = token_source_of(shared, {"base_url": self._base_url, **settings})
         self._source = self.source._source
         self._origins = Origins(self.source.base_url, self._allowed_origins)
+        #: What no proxy of the environment may carry; empty once that is known.
+        self._plain_http = self._origins.plain_http
 
     def _checked(self, source: TokenSource) -> TokenSource:
         if not isinstance(source, TokenSource):
@@ -137,6 +140,29 @@ class BaseAuth:
         except (MontaAuthError, TransportFailure) as error:
             failure = error
         raise self._library_error(failure.with_traceback(None), request)
+
+    def _refuse_proxies(self, carries: Callable[[str], bool], hint: str = "") -> None:
+        """Raise if a proxy of the environment would carry plain http off this machine.
+
+        Args:
+            carries: whether it does so for an origin.
+            hint: how to go on if the environment does not count.
+        """
+        for url in self._origins.plain_http:
+            if carries(url):
+                raise carried_away(url, hint)
+
+    def _trusting(self, own: object) -> Self:
+        """Return an auth for requests of a client that has been asked about its proxies.
+
+        Args:
+            own: a client that makes the token calls, which is still to be asked; or None.
+        """
+        if own is not None:
+            return self
+        twin = self.__copy__()
+        twin._plain_http = ()
+        return twin
 
     def _library_error(self, failure: Failure, request: Any) -> Exception:
         """Return what a caller of the library gets for a failure of the core."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from .._core.application import Application, Ask, find_application
@@ -19,6 +20,7 @@ from .._core.tokens import TokenSet
 from .auth import BaseAuth
 from .httpx_flow import async_flow, sync_flow
 from .httpx_library import Library
+from .proxies import client_carries_away
 from .token_source import TokenSource
 
 # Named like the classes of the library, for help() and inspect.signature show these names.
@@ -97,8 +99,9 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
             return pair
         by: Any = client if client is not None else self._sync_client
         if by is None:
-            with self._library.client() as by:
+            with self._library.client(self._source.base_url) as by:
                 return self.token(by)
+        self._keep_here(by)
 
         def send(effect: Send) -> Reply:
             return _unwrap(self._library.send(by, effect, by))
@@ -112,8 +115,9 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
             return pair
         by: Any = client if client is not None else self._async_client
         if by is None:
-            async with self._library.async_client() as by:
+            async with self._library.async_client(self._source.base_url) as by:
                 return await self.atoken(by)
+        self._keep_here(by)
 
         async def send(effect: Send) -> Reply:
             return _unwrap(await self._library.asend(by, effect, by))
@@ -140,11 +144,13 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
         """
         by: Any = client if client is not None else self._sync_client
         if by is None:
-            with self._library.client() as by:
+            with self._library.client(self._source.base_url) as by:
                 return self.application(by)
+        self._keep_here(by)
+        auth = self._trusting(self._sync_client)
 
         def ask(effect: Ask) -> Reply:
-            response = by.get(effect.url, headers=effect.headers, auth=self, follow_redirects=False)
+            response = by.get(effect.url, headers=effect.headers, auth=auth, follow_redirects=False)
             return Reply(response.status_code, response.headers, response.content)
 
         return self._drive(find_application(self._source), ask)
@@ -153,19 +159,29 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
         """As `application`, for async code and an ``AsyncClient``."""
         by: Any = client if client is not None else self._async_client
         if by is None:
-            async with self._library.async_client() as by:
+            async with self._library.async_client(self._source.base_url) as by:
                 return await self.aapplication(by)
+        self._keep_here(by)
+        auth = self._trusting(self._async_client)
 
         async def ask(effect: Ask) -> Reply:
             response = await by.get(
-                effect.url, headers=effect.headers, auth=self, follow_redirects=False
+                effect.url, headers=effect.headers, auth=auth, follow_redirects=False
             )
             return Reply(response.status_code, response.headers, response.content)
 
         return await self._adrive(find_application(self._source), ask)
 
+    def _keep_here(self, client: Client | AsyncClient | None) -> None:
+        """Refuse proxies of the environment; None is a client that we do not know."""
+        hint = _SWITCH if client is None else ""
+        self._refuse_proxies(partial(client_carries_away, client), hint)
+
     def _library_error(self, failure: Failure, request: Any) -> Exception:
         return self._library.error(failure, request)
+
+
+_SWITCH = "; MontaAuth(client=client) turns this check off where your client uses no such proxy"
 
 
 def _unwrap(outcome: Reply | Raised) -> Reply:

@@ -29,11 +29,14 @@ class FlowAuth(Protocol):
     _source: Source
     _origins: Origins
     _library: ClassVar[Library]
+    _plain_http: tuple[str, ...]
 
     #: The client that makes the token calls of sync and of async clients; None: the one that sends
     #: the request.
     _sync_client: Any
     _async_client: Any
+
+    def _keep_here(self, client: Any) -> None: ...
 
 
 def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
@@ -43,6 +46,9 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
         auth._origins.warn_about(url)
         yield request
         return
+    if auth._plain_http:
+        auth._keep_here(auth._sync_client)
+        auth._plain_http = ()
     flow = _Flow(auth, request)
     ended: GeneratorExit | Failure
     try:
@@ -88,6 +94,9 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
         auth._origins.warn_about(url)
         yield request
         return
+    if auth._plain_http:
+        auth._keep_here(auth._async_client)
+        auth._plain_http = ()
     flow = _Flow(auth, request)
     ended: GeneratorExit | Failure
     try:

@@ -22,6 +22,7 @@ from .._core.errors import (
     causes,
     is_from_signal_handler,
 )
+from .._core.proxies import is_plain_http
 from .._core.replies import Reply, safe_text
 from .bodies import Body, kept_class, rewinder, token_call_class, within
 from .errors import LibraryErrors, response_in, transport_error
@@ -58,13 +59,15 @@ class Library:
             module.UnsupportedProtocol,
         )
 
-    def client(self) -> Any:
-        """Open a client, as the library's defaults are."""
-        return self.module.Client(verify=self._certificates)
+    def client(self, base_url: str) -> Any:
+        """Open a client for this base URL, as the library's defaults are."""
+        is_plain = is_plain_http(base_url)
+        return self.module.Client(verify=self._certificates, trust_env=not is_plain)
 
-    def async_client(self) -> Any:
+    def async_client(self, base_url: str) -> Any:
         """As `client`; an ``AsyncClient``."""
-        return self.module.AsyncClient(verify=self._certificates)
+        is_plain = is_plain_http(base_url)
+        return self.module.AsyncClient(verify=self._certificates, trust_env=not is_plain)
 
     @cached_property
     def _certificates(self) -> Any:

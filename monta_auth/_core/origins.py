@@ -91,6 +91,11 @@ class Origins:
         is_ours = _origin_of(url) == self._base
         return self._endpoints.get(urlsplit(url).path) if is_ours else None
 
+    @property
+    def plain_http(self) -> tuple[str, ...]:
+        """The allowed origins of plain http: all of them are on this machine."""
+        return tuple(sorted(_name(origin) for origin in self._allowed if origin[0] == "http"))
+
     def warn_about(self, url: str) -> None:
         """Log once in this process, for each foreign origin, that no token goes there."""
         origin = _origin_of(url)
@@ -99,14 +104,10 @@ class Origins:
         if len(_warned) >= _WARNED_AT_MOST:
             return
         _warned.add((self._base, origin))
-        name = origin
-        if not isinstance(origin, str):
-            scheme, host, port = origin
-            name = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         logger.warning(
             "a request to %s goes out without the Monta token: it is not the origin of base_url; "
             "name it in allowed_origins if it should carry the token",
-            name,
+            origin if isinstance(origin, str) else _name(origin),
         )
 
 
@@ -163,6 +164,11 @@ def _origin(split: SplitResult) -> Origin:
     scheme = split.scheme.lower()
     port = split.port
     return scheme, split.hostname or "", _DEFAULT_PORTS[scheme] if port is None else port
+
+
+def _name(origin: Origin) -> str:
+    scheme, host, port = origin
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -257,12 +257,13 @@ class Aiohttp(InLoop):
         middlewares: tuple[Any, ...] = (),
         timeout: float | None = None,
         connections: int = 100,
+        **options: Any,
     ) -> Any:
         async def make() -> aiohttp.ClientSession:
             limit = aiohttp.ClientTimeout(sock_read=timeout)
             connector = aiohttp.TCPConnector(limit=connections)
             return aiohttp.ClientSession(
-                middlewares=middlewares, timeout=limit, connector=connector
+                middlewares=middlewares, timeout=limit, connector=connector, **options
             )
 
         session = self.run(make)

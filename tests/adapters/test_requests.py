@@ -174,10 +174,11 @@ def test_a_retry_on_401_in_the_transport_hides_it_from_us(monta: Monta) -> None:
 def test_a_proxy_that_is_not_there_points_to_session(
     monta: Monta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("NO_PROXY", "")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    auth = requests_monta.MontaAuth(monta.client_id, monta.client_secret)
     with pytest.raises(requests.exceptions.ProxyError, match="session="):
-        requests.get(monta.url(GOOD), auth=auth_of(monta))
+        requests.get(requests_monta.PUBLIC_API + GOOD, auth=auth)
     with requests.Session() as session:
         session.trust_env = False
         auth = auth_of(monta, session=session)

@@ -348,6 +348,20 @@ def test_the_token_goes_to_the_origin_of_base_url_only(speak: Speak, origin: str
     assert (url, headers) == (f"{origin}/api/v1/charges", {})
 
 
+def test_no_proxy_of_the_environment_carries_plain_http_off_this_machine(
+    speak: Speak, site: Emulator, foreign: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{foreign.port}")
+    for call in ("fetch_token", "refresh_token", "get"):
+        speaker = speak(token={"access_token": "a", "refresh_token": "r", "expires_at": 9e9})
+        with pytest.raises(ConfigurationError, match=r"NO_PROXY=localhost,127\.0\.0\.1"):
+            getattr(speaker, call)(*[site.base_url + "/charges"] * (call == "get"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    speak().fetch_token()
+
+    assert (paths(site), foreign.calls) == (["/auth/token"], ())
+
+
 @pytest.mark.parametrize("placement", ["uri", "body"])
 def test_a_token_goes_into_the_header_only(speak: Speak, placement: str) -> None:
     """In a URL or a body, the token would go to each host that the client talks to."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from monta_auth import PUBLIC_API
 from monta_auth._cli import doctor
 from monta_auth.emulator import Emulator, Fault
 
@@ -297,6 +298,21 @@ def test_a_proxy_that_leads_nowhere(
     assert examine()["proxy"][0] == "ok"
 
 
+def test_a_proxy_that_would_carry_plain_http_off_this_machine(
+    monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("HTTP_PROXY", address)
+        found = examine()
+    assert found["proxy"] == (
+        "failed",
+        f"the proxy {address} would carry calls to this machine, and could read the client secret",
+        "name 127.0.0.1 in NO_PROXY",
+    )
+    assert "connection" in states(found, "skipped")
+
+
 def test_a_proxy_that_hangs_up(
     monta: Emulator, run: Run, examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,7 +331,8 @@ def test_a_proxy_is_a_sentence_for_the_other_commands(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MONTA_BASE_URL", PUBLIC_API)
     done = run("token")
     assert done.code == 5
     assert done.err == (

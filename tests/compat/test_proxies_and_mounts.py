@@ -51,15 +51,6 @@ def test_token_calls_go_through_the_proxy_of_the_async_client(
     assert calls(site) == VISIT
 
 
-def test_token_calls_go_through_the_proxy_of_the_environment(
-    library: Library, site: Emulator, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those of `token()` too, which opens a client of its own."""
-    monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    library.auth(site).token()
-    assert proxy.forwarded == ["/auth/token"]
-
-
 @pytest.mark.parametrize("behind", ["pages", "token calls"])
 def test_with_client_the_token_calls_go_the_way_of_that_client(
     library: Library, site: Emulator, proxy: Proxy, behind: str

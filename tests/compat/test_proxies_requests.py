@@ -34,18 +34,13 @@ def test_all_calls_go_through_the_proxy_of_the_session(
     assert proxy.forwarded == [path for path, _ in VISIT]
 
 
-def test_without_session_token_calls_know_the_environment_only(
-    site: Emulator, proxy: Proxy, session: requests.Session, monkeypatch: pytest.MonkeyPatch
+def test_without_session_token_calls_do_not_know_the_proxy_of_the_session(
+    site: Emulator, proxy: Proxy, session: requests.Session
 ) -> None:
     session.proxies = {"http": proxy.url}
     visit(site, session, auth_of(site))
     assert calls(site) == VISIT
     assert proxy.forwarded == [PAGE] * 4
-    monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    auth = auth_of(site)
-    auth.forget()
-    session.get(site.base_url + PAGE, auth=auth)
-    assert proxy.forwarded[4:] == ["/auth/token", PAGE]
 
 
 class Noting(HTTPAdapter):

@@ -20,6 +20,7 @@ CORE = [
     "secret",
     "credentials",
     "origins",
+    "proxies",
     "tokens",
     "policy",
     "replies",

@@ -80,6 +80,13 @@ def plain_http(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> 
     return _error(lambda: _auth(monta, base_url="http://public-api.monta.com/api/v1"))
 
 
+def proxy_of_the_environment(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+        auth = _auth(monta, base_url="http://localhost:8000/api/v1")
+        return _error(lambda: requests.get("http://localhost:8000/x", auth=auth, timeout=5))
+
+
 def asynchronous(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
     async def secret() -> str:
         return monta.client_secret
@@ -268,6 +275,7 @@ SYMPTOMS: list[Symptom] = [
     no_secret,
     white_space,
     plain_http,
+    proxy_of_the_environment,
     asynchronous,
     secret_callable,
     nothing_left,

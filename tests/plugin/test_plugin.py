@@ -63,6 +63,40 @@ def test_the_emulator_needs_three_lines(pytester: pytest.Pytester) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "then"),
+    [
+        ({}, "localhost,127.0.0.1"),
+        ({"NO_PROXY": "x.example"}, "localhost,127.0.0.1,x.example"),
+        ({"NO_PROXY": "y.example", "no_proxy": "x.example"}, "localhost,127.0.0.1,x.example"),
+        ({"NO_PROXY": "*"}, "*"),
+    ],
+)
+def test_the_emulator_is_reached_without_a_proxy(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    before: dict[str, str],
+    then: str,
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+    passes(
+        pytester,
+        f"""
+        import os
+        import requests
+        from urllib.request import getproxies
+        from requests_monta import MontaAuth
+
+        def test_it(monta_emulator):
+            assert requests.get(f"{{monta_emulator.base_url}}/charge-points", auth=MontaAuth()).ok
+            assert getproxies()["no"] == {then!r}
+        """,
+        passed=1,
+    )
+
+
 def test_each_test_has_an_emulator_and_an_environment_of_its_own(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,51 @@
+"""Plain http to this machine, and the proxies of the environment.
+
+Nothing encrypts such a request: a proxy that carries it could read the token and the secret. A
+proxy that the user set for a client is the user's decision.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from .errors import ConfigurationError
+
+Address = tuple[str | None, int | None]
+
+
+def is_plain_http(base_url: str) -> bool:
+    """Whether this base URL, as `clean_base_url` returns it, is one of plain http."""
+    return base_url.startswith("http:")
+
+
+def environment_proxy() -> Address | None:
+    """Return host and port of the environment's proxy for plain http."""
+    from urllib.request import getproxies
+
+    proxies = getproxies()
+    proxy = proxies.get("http") or proxies.get("all")
+    if not proxy:
+        return None
+    split = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return split.hostname, split.port or {"http": 80, "https": 443}.get(split.scheme)
+
+
+def environment_carries(url: str) -> bool:
+    """Whether a client that goes by the environment sends this plain http URL to a proxy.
+
+    The libraries read NO_PROXY in different ways. What counts here is understood by all of them.
+    """
+    from urllib.request import getproxies
+
+    names = [name.strip() for name in getproxies().get("no", "").lower().split(",")]
+    is_exempt = names == ["*"] or urlsplit(url).hostname in names
+    return not is_exempt and environment_proxy() is not None
+
+
+def carried_away(url: str, hint: str = "") -> ConfigurationError:
+    """Return the error for a request to this origin that a proxy of the environment would carry."""
+    names = dict.fromkeys(("localhost", "127.0.0.1", urlsplit(url).hostname or ""))
+    return ConfigurationError(
+        f"a proxy of the environment would carry requests to {url}, and could read the token and "
+        f"the secret: set NO_PROXY={','.join(names)}{hint}"
+    )
