@@ -1,15 +1,15 @@
-"""Bodies: how much of a response is read, and what can be sent once or again with httpx."""
+"""Bodies: how much of a response is read, and what can be sent again with httpx."""
 
 from __future__ import annotations
 
 import io
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 from .._core.effects import Send
-from .._core.errors import TokenEndpointError, TransportFailure
+from .._core.errors import TransportFailure
 from .._core.loops import in_trio
 from .._core.policy import AUTH_RESPONSE_LIMIT, DRAIN_LIMIT, DRAIN_SECONDS
 from .._core.secret import SecretBytes
@@ -214,70 +214,3 @@ def kept_class(module: Any) -> Any:
             await self._origin.aclose()
 
     return Kept
-
-
-def token_call_class(module: Any, mark: str) -> Any:
-    """Make the library's classes for a token call: a request whose body can be sent once."""
-
-    class OneShot(module.SyncByteStream, module.AsyncByteStream):  # type: ignore[misc]
-        """The body of a token call. A redirect with 307 or 308 would send it on elsewhere."""
-
-        def __init__(self, body: bytes) -> None:
-            self.body = body
-            self._is_sent = False
-
-        def _take(self) -> bytes:
-            if self._is_sent:
-                raise TokenEndpointError(
-                    "a token call is sent once: this one was redirected, or repeated by a "
-                    "transport that retries POST; MontaAuth(client=...) makes it by another client"
-                )
-            self._is_sent = True
-            return self.body
-
-        def __iter__(self) -> Iterator[bytes]:
-            yield self._take()
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            yield self._take()
-
-    class TokenCall(module.Request):  # type: ignore[misc]
-        """Reading it (as logging hooks do) must not exchange its stream for one that repeats."""
-
-        def __init__(
-            self,
-            effect: Send,
-            timeout: Mapping[str, float],
-            cut: set[str],
-            like: Mapping[str, str],
-        ) -> None:
-            self.cut = cut
-            self.mark = object()
-            self.received = AuthBody(effect, time.monotonic())
-            call = effect.request
-            self.secrets = call.secrets
-            url = module.URL(call.url)
-            headers = {"Host": url.netloc.decode("ascii"), **call.headers}
-            headers["Content-Length"] = str(len(call.body))
-            if "User-Agent" in like:
-                headers["User-Agent"] = like["User-Agent"]
-            super().__init__(  # pyright: ignore[reportUnknownMemberType]
-                "POST",
-                url,
-                headers=headers,
-                stream=OneShot(call.body),
-                extensions={"timeout": dict(timeout), mark: self.mark},
-            )
-
-        @property
-        def content(self) -> bytes:
-            body: bytes = self.stream.body
-            return body
-
-        def read(self) -> bytes:
-            return self.content
-
-        async def aread(self) -> bytes:
-            return self.content
-
-    return TokenCall

@@ -6,6 +6,7 @@ Generic over the library's module, which an adapter hands in together with its e
 from __future__ import annotations
 
 import errno
+import time
 import traceback
 from contextlib import aclosing, closing, suppress
 from functools import cached_property, partial
@@ -17,18 +18,16 @@ from .._core.errors import (
     Failure,
     FailureKind,
     MontaAuthError,
-    TokenEndpointError,
     TransportFailure,
     causes,
     is_from_signal_handler,
 )
 from .._core.proxies import is_plain_http
 from .._core.replies import Reply, safe_text
-from .bodies import Body, kept_class, rewinder, token_call_class, within
+from .._core.token_calls import read_error
+from .bodies import Body, kept_class, rewinder, within
 from .errors import LibraryErrors, response_in, transport_error
-
-#: Key in a request's extensions by which a token call and its redirects are known.
-_MARK = "monta_auth.token_call"
+from .httpx_token_call import Redirected, token_call_class
 
 
 class Library:
@@ -48,7 +47,7 @@ class Library:
             "connect": module.ConnectError,
             "other": module.NetworkError,
         }
-        self._token_call = token_call_class(module, _MARK)
+        self._token_call = token_call_class(module)
         self._kept = kept_class(module)
         self.rewinder = partial(rewinder, module)
         self._never_sent = (
@@ -171,8 +170,6 @@ class Library:
         return content
 
     def _reply(self, response: Any, call: Any) -> Reply | Raised:
-        if response.request is not call:
-            return Raised(_redirected())
         content = self._content(response)
         if content is None:
             content = call.received.decoded(response.headers)
@@ -190,19 +187,20 @@ class Library:
         failure = self.failure(error, call, client)
         if failure is None:
             raise error
-        # A hook that raised for the status leaves us the response.
+        # A hook that raised for the status leaves us the response, as does a redirect.
         response = self.response_of(error)
-        if response is None or (response.is_success and self._content(response) is None):
+        is_of_this_call = response is not None and response.request is call
+        if not is_of_this_call or (response.is_success and self._content(response) is None):
             return Raised(failure)
         return self._reply(response, call)
 
     def response_of(self, error: Any) -> Any:
-        """Return the response for which an event hook raised this error, or None.
+        """Return the response at which a client or an event hook raised this error, or None.
 
         An error that is not the library's own does not lead to it. But the library's function that
-        called the hook is in its traceback.
+        had it is in the traceback.
         """
-        if isinstance(error, self.module.RequestError) or error is None:
+        if error is None:
             return None
         response = response_in(error, self.module.Response)
         for frame, _ in traceback.walk_tb(error.__traceback__):
@@ -220,6 +218,9 @@ class Library:
             return error.with_traceback(None)
         if not isinstance(error, Exception) or is_from_signal_handler(error):
             return None
+        if isinstance(error, Redirected):
+            reply = Reply(error.response.status_code, error.response.headers, b"")
+            return read_error(reply, call.token_request, time.time())
         if (client is not None and client.is_closed) or _is_about_a_closed_connection(error):
             text = "the token call failed: the client that was to make it is closed"
             return TransportFailure(text, "other", not isinstance(error, RuntimeError), own=True)
@@ -228,7 +229,7 @@ class Library:
             return TransportFailure(f"the token call failed: {name}", "timeout")
         # A hook may have made a request that failed. What a stream raises names no request.
         cause = getattr(error, "_request", None)
-        is_of_this_call = cause is None or cause.extensions.get(_MARK) is call.mark
+        is_of_this_call = cause is None or cause is call
         if is_of_this_call and isinstance(error, self.module.RequestError):
             return self.transport_failure(error, call)
         return TransportFailure(f"the token call failed: an event hook or transport raised {name}")
@@ -276,12 +277,6 @@ def _is_about_a_closed_connection(error: BaseException) -> bool:
         type(cause).__name__ == "ClosedResourceError"  # of anyio or trio
         or (isinstance(cause, OSError) and cause.errno == errno.EBADF)
         for cause in causes(error)
-    )
-
-
-def _redirected() -> TokenEndpointError:
-    return TokenEndpointError(
-        "the token endpoint redirects, which is not followed with a secret in hand"
     )
 
 

@@ -267,19 +267,91 @@ def test_hooks_that_read_everything_work(lib: Lib) -> None:
         assert client.post(GOOD, content=b"x").status_code == 200
 
 
-@pytest.mark.parametrize("status", [307, 308])
+_FOLLOWED = [301, 302, 303, 307, 308]
+
+
+@pytest.mark.parametrize("status", _FOLLOWED)
 @pytest.mark.parametrize("hooks", [_READING, {}], ids=["reading hooks", "no hooks"])
-def test_no_token_call_is_repeated_for_a_redirect(
-    lib: Lib, monta: Monta, foreign: Host, status: int, hooks: Any
+def test_a_client_sends_nothing_to_where_a_token_call_is_redirected(
+    lib: Lib, status: int, hooks: Any
 ) -> None:
-    """`Request.read` would exchange the body's stream for one that a redirect can send on."""
-    location = {"location": foreign.origin + "/"}
-    monta.emulator.inject(Fault(status=status, headers=location))
+    """Fails if a release follows redirects in another way than `Unredirected` expects."""
+    lib.script.fails(status, headers={"location": "https://foreign.example/"})
+    client = lib.client(lib.auth(), event_hooks=hooks, follow_redirects=True)
+    with client, pytest.raises(TokenEndpointError, match="redirect") as caught:
+        client.get(GOOD)
+    assert caught.value.status == status
+    assert lib.script.paths == ["/auth/token"]
+
+
+@pytest.mark.parametrize("status", _FOLLOWED)
+def test_an_async_client_sends_nothing_to_where_a_token_call_is_redirected(
+    lib: Lib, status: int
+) -> None:
+    async def main() -> None:
+        lib.script.fails(status, headers={"location": "https://foreign.example/"})
+        async with lib.async_client(lib.auth(), follow_redirects=True) as client:
+            with pytest.raises(TokenEndpointError, match="redirect") as caught:
+                await client.get(GOOD)
+        assert caught.value.status == status
+
+    asyncio.run(main())
+    assert lib.script.paths == ["/auth/token"]
+
+
+@pytest.mark.parametrize("follow", [False, True], ids=["stays", "follows"])
+def test_a_redirected_renewal_while_the_token_lives(
+    lib: Lib, monta: Monta, foreign: Host, follow: bool
+) -> None:
+    """In a client that follows redirects, only an exception stops it, which ends the request."""
     auth = lib.adapter.MontaAuth(source=monta.source())
-    client = lib.library.Client(verify=False, auth=auth, event_hooks=hooks, follow_redirects=True)
-    with client, pytest.raises(TokenEndpointError, match="redirect"):
-        client.get(monta.url("/charge-points"))
-    assert not any(seen.body for seen in foreign.seen)
+    with lib.library.Client(verify=False, auth=auth, follow_redirects=follow) as client:
+        assert client.get(monta.url("/charge-points")).status_code == 200
+        monta.now.advance(3400)
+        monta.emulator.inject(Fault(status=302, headers={"location": foreign.origin + "/"}))
+        if follow:
+            with pytest.raises(TokenEndpointError, match="redirect") as caught:
+                client.get(monta.url("/charge-points"))
+            assert caught.value.status == 302
+        assert client.get(monta.url("/charge-points")).status_code == 200
+    assert foreign.seen == []
+    assert (monta.mints, monta.refreshes) == (1, 1)
+
+
+def test_the_url_of_a_token_call_can_be_read_by_hooks(lib: Lib) -> None:
+    read: list[Callable[[Any], object]] = [lambda message: urls.append(message.url.fragment)]
+    urls: list[str] = []
+    hooks = {"request": read, "response": read}
+    with lib.client(lib.auth(), event_hooks=hooks, follow_redirects=True) as client:
+        assert client.get(GOOD).status_code == 200
+    assert urls == [""] * 4
+    assert lib.script.seen[0].url.fragment == ""
+
+
+def test_a_transport_that_retries_sends_a_token_call_once(lib: Lib) -> None:
+    """A second refresh with the same token would be refused, and a repeated mint costs quota."""
+
+    class Retrying(lib.library.MockTransport):  # type: ignore[misc, name-defined]
+        def handle_request(self, request: Any) -> Any:
+            b"".join(request.stream)
+            super().handle_request(request)
+            b"".join(request.stream)
+
+    client = lib.library.Client(transport=Retrying(lib.script), auth=lib.auth())
+    with client, pytest.raises(TokenEndpointError, match="sent once"):
+        client.get(GOOD)
+    assert lib.script.paths == ["/auth/token"]
+
+
+def test_what_a_hook_itself_asks_for_is_no_reply_to_a_token_call(lib: Lib) -> None:
+    def ask(request: Any) -> None:
+        other = lib.library.Request("GET", "https://foreign.example/")
+        reply = lib.library.Response(401, request=other)
+        raise lib.library.HTTPStatusError("401", request=other, response=reply)
+
+    client = lib.client(lib.auth(), event_hooks={"request": [ask]})
+    with client, pytest.raises(lib.library.NetworkError, match="HTTPStatusError"):
+        client.get(GOOD)
 
 
 def test_a_transport_that_reads_a_request_before_it_sends_it_works(lib: Lib, monta: Monta) -> None:

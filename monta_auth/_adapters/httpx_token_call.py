@@ -1,0 +1,118 @@
+"""A token call as a request of httpx or httpx2: it is sent once, and nowhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from types import FrameType
+from typing import Any
+
+from .._core.effects import Send
+from .._core.errors import TokenEndpointError
+from .bodies import AuthBody
+
+
+class Redirected(Exception):
+    """A token call was answered with this redirect. No caller sees it."""
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+
+
+def token_call_class(module: Any) -> Any:
+    """Make the library's classes for a token call: a request whose body can be sent once."""
+
+    class Unredirected(module.URL):  # type: ignore[misc]
+        """The URL of a token call, of which nothing follows a redirect, not even an empty request.
+
+        A client that follows redirects cannot be told to leave out this one. But it asks the URL
+        for its fragment when it builds the request to the other place, and at no other time.
+        """
+
+        @property
+        def fragment(self) -> str:
+            response = _response_to_follow(self)
+            if response is not None:
+                raise Redirected(response)
+            return ""
+
+    class OneShot(module.SyncByteStream, module.AsyncByteStream):  # type: ignore[misc]
+        """The body of a token call. A transport that retries POST would spend a token twice."""
+
+        def __init__(self, body: bytes) -> None:
+            self.body = body
+            self._is_sent = False
+
+        def _take(self) -> bytes:
+            if self._is_sent:
+                raise TokenEndpointError(
+                    "a token call is sent once, and a transport that retries POST repeated this "
+                    "one; MontaAuth(client=...) makes it by another client"
+                )
+            self._is_sent = True
+            return self.body
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield self._take()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield self._take()
+
+    class TokenCall(module.Request):  # type: ignore[misc]
+        """Reading it (as logging hooks do) must not exchange its stream for one that repeats."""
+
+        def __init__(
+            self,
+            effect: Send,
+            timeout: Mapping[str, float],
+            cut: set[str],
+            like: Mapping[str, str],
+        ) -> None:
+            self.cut = cut
+            self.received = AuthBody(effect, time.monotonic())
+            self.token_request = call = effect.request
+            self.secrets = call.secrets
+            url = Unredirected(call.url)
+            headers = {"Host": url.netloc.decode("ascii"), **call.headers}
+            headers["Content-Length"] = str(len(call.body))
+            if "User-Agent" in like:
+                headers["User-Agent"] = like["User-Agent"]
+            super().__init__(  # pyright: ignore[reportUnknownMemberType]
+                "POST",
+                url,
+                headers=headers,
+                stream=OneShot(call.body),
+                extensions={"timeout": dict(timeout)},
+            )
+            self.url = url  # The library made a URL of its own kind of it.
+
+        @property
+        def content(self) -> bytes:
+            body: bytes = self.stream.body
+            return body
+
+        def read(self) -> bytes:
+            return self.content
+
+        async def aread(self) -> bytes:
+            return self.content
+
+    return TokenCall
+
+
+def _response_to_follow(url: Any) -> Any:
+    """Return the response to a request for this URL whose redirect its client is about to follow.
+
+    Clients of httpx up to 0.28 build the other request in any case, so that they can offer it.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "_send_handling_redirects":
+            names = frame.f_locals
+            response = names.get("response")
+            if response is not None and response.request.url is url:
+                is_followed = names.get("follow_redirects") and response.has_redirect_location
+                return response if is_followed else None
+        frame = frame.f_back
+    return None
