@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import wraps
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,6 +30,7 @@ from ._core.errors import ConfigurationError
 from ._core.origins import Origins, clean_base_url
 from ._core.proxies import carried_away
 from ._core.replies import Reply
+from ._core.secret import empty_frames, hidden, in_clear
 from ._core.token_calls import (
     Kind,
     TokenRequest,
@@ -98,7 +101,49 @@ def speak_monta(client: T, base_url: str | None = None) -> T:
         them.event_hooks = {**hooks, "response": [*hooks["response"], check]}
     else:
         them.hooks["response"].append(dialect.check_session)
+    wrap = _awithout_frames if hasattr(client, "aclose") else _without_frames
+    for name in ("ensure_active_token", "fetch_token", "refresh_token"):
+        setattr(client, name, wrap(getattr(client, name)))
     return client
+
+
+def _without_frames(call: Callable[..., T]) -> Callable[..., T]:
+    """Have no frame below show a secret, whatever it raises."""
+
+    @wraps(call)
+    def called(*args: Any, **kwargs: Any) -> T:
+        args, kwargs = tuple(map(_hidden, args)), {k: _hidden(v) for k, v in kwargs.items()}
+        before = sys.exception()
+        try:
+            return call(*args, **kwargs)
+        except BaseException as error:
+            empty_frames(error, before)
+            raise
+
+    return called
+
+
+def _hidden(value: Any) -> Any:
+    """Return a string that does not show, or a token whose strings do not; or the value."""
+    if isinstance(value, _rfc6749.OAuth2Token):
+        return _rfc6749.OAuth2Token({name: hidden(entry) for name, entry in value.items()})
+    return hidden(value)
+
+
+def _awithout_frames(call: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+    """As `_without_frames`."""
+
+    @wraps(call)
+    async def called(*args: Any, **kwargs: Any) -> T:
+        args, kwargs = tuple(map(_hidden, args)), {k: _hidden(v) for k, v in kwargs.items()}
+        before = sys.exception()
+        try:
+            return await call(*args, **kwargs)
+        except BaseException as error:
+            empty_frames(error, before)
+            raise
+
+    return called
 
 
 def to_oauth2_token(pair: TokenSet, *, refresh_token: bool = False) -> dict[str, Any]:
@@ -279,10 +324,10 @@ def _fields(pair: TokenSet, ahead: float) -> dict[str, Any]:
 
     return {
         "token_type": "Bearer",
-        "access_token": pair.access_token,
+        "access_token": str(pair.access_token),
         "expires_at": seconds(pair.access_expires_at),
         # None, too: Authlib puts the old one, which is spent, in the place of a missing one.
-        "refresh_token": pair.refresh_token,
+        "refresh_token": in_clear(pair.refresh_token),
         "refresh_expires_at": seconds(pair.refresh_expires_at),
         "issued_at": seconds(pair.issued_at),
         "application_id": pair.application_id,

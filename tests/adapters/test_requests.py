@@ -17,6 +17,7 @@ from urllib3.exceptions import EmptyPoolError
 from urllib3.util.retry import Retry
 
 import monta_auth
+import requests_monta
 from monta_auth.emulator import Fault
 from requests_monta import MontaAuth
 

@@ -23,6 +23,7 @@ from monta_auth import (
 from monta_auth.authlib import speak_monta
 from monta_auth.emulator import Emulator, Fault
 
+from ..adapters.frames import shown
 from .clients import OAuth2Session, OAuthError
 from .conftest import Speak
 
@@ -271,6 +272,38 @@ def test_update_token_hears_of_renewals(speak: Speak, site: Emulator) -> None:
     speaker.get(site.base_url + "/charge-points")
 
     assert heard == [(dict(speaker.client.token), first["refresh_token"])]
+
+
+@pytest.mark.parametrize("is_renewal", [False, True])
+def test_no_frame_of_a_token_call_shows_a_secret(
+    speak: Speak, site: Emulator, monkeypatch: pytest.MonkeyPatch, is_renewal: bool
+) -> None:
+    """As trackers show them: at SystemExit, or when a task is cancelled."""
+
+    class Struck(BaseException):
+        pass
+
+    speaker = speak()
+    token = speaker.fetch_token() if is_renewal else {}
+    secrets = {site.client_secret, *(str(token[n]) for n in token if n.endswith("_token"))}
+    if is_renewal:
+        speaker.expire()
+    error = Struck()
+
+    def strike(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr("monta_auth.authlib.read_pair", strike)
+    with pytest.raises(Struck) as caught:
+        speaker.get(site.base_url + "/charge-points") if is_renewal else speaker.fetch_token()
+    assert shown(caught.value, secrets) == []
+
+
+def test_a_token_in_a_client_of_authlib_is_plain(speak: Speak) -> None:
+    """Users save it as they like, pickles included."""
+    token = speak().fetch_token()
+    assert pickle.loads(pickle.dumps(dict(token))) == token
+    assert type(token["access_token"]) is type(token["refresh_token"]) is str
 
 
 def test_a_401_of_the_api_is_handed_over(speak: Speak, site: Emulator) -> None:
