@@ -19,7 +19,7 @@ from urllib3.util.retry import Retry
 import monta_auth
 import requests_monta
 from monta_auth.emulator import Fault
-from requests_monta import MontaAuth
+from requests_monta import PUBLIC_API, MontaAuth
 
 from ..clock import Now
 from .site import Monta, Seen, echo, redirects, respond
@@ -177,9 +177,9 @@ def test_a_proxy_that_is_not_there_points_to_session(
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    auth = requests_monta.MontaAuth(monta.client_id, monta.client_secret)
+    auth = MontaAuth(monta.client_id, monta.client_secret)
     with pytest.raises(requests.exceptions.ProxyError, match="session="):
-        requests.get(requests_monta.PUBLIC_API + GOOD, auth=auth)
+        requests.get(PUBLIC_API + GOOD, auth=auth)
     with requests.Session() as session:
         session.trust_env = False
         auth = auth_of(monta, session=session)
