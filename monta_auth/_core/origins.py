@@ -53,7 +53,9 @@ def clean_base_url(value: str | None) -> str:
         raise ConfigurationError(
             f"{name} must not have a user, a query or a fragment; it should look like {PUBLIC_API}"
         )
-    _checked_origin(split, name)
+    _, host, _ = _checked_origin(split, name)
+    if name == "MONTA_BASE_URL":
+        _warn_about_base_url(host)
     root = f"{split.scheme.lower()}://{split.netloc.lower()}"
     return root + split.path.rstrip("/")
 
@@ -101,9 +103,16 @@ class Origins:
         origin = _origin_of(url)
         if origin in self._allowed or (self._base, origin) in _warned:
             return
-        if len(_warned) >= _WARNED_AT_MOST:
+        if len(_warned) > _WARNED_AT_MOST:
             return
         _warned.add((self._base, origin))
+        if len(_warned) > _WARNED_AT_MOST:
+            logger.warning(
+                "requests to more than %d foreign origins went out without the Monta token; "
+                "further ones are not reported",
+                _WARNED_AT_MOST,
+            )
+            return
         logger.warning(
             "a request to %s goes out without the Monta token: it is not the origin of base_url; "
             "name it in allowed_origins if it should carry the token",
@@ -112,10 +121,24 @@ class Origins:
 
 
 _warned: set[tuple[Origin, Origin | str]] = set()
+_warned_base_urls: set[str] = set()
 
 
 def forget_warnings() -> None:
     _warned.clear()
+    _warned_base_urls.clear()
+
+
+def _warn_about_base_url(host: str) -> None:
+    """Log once in this process, for each host, that the environment sends secrets there."""
+    if host.endswith(".monta.com") or _is_loopback(host) or host in _warned_base_urls:
+        return
+    _warned_base_urls.add(host)
+    logger.warning(
+        "MONTA_BASE_URL sends the client secret and the tokens to %s, which is not a host of "
+        "Monta; if that is right, pass base_url= instead",
+        host,
+    )
 
 
 def _split(url: str, name: str) -> SplitResult:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from urllib3.util import parse_url
 
 from monta_auth import PARTNER_API, PARTNER_SANDBOX_API, PUBLIC_API, ConfigurationError
-from monta_auth._core.origins import Origin, Origins, clean_base_url
+from monta_auth._core.origins import Origin, Origins, clean_base_url, forget_warnings
 
 MONTA = ("https", "public-api.monta.com", 443)
 
@@ -36,6 +36,39 @@ def test_an_unusable_variable_is_named(value: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MONTA_BASE_URL", value)
     with pytest.raises(ConfigurationError, match="MONTA_BASE_URL must"):
         clean_base_url(None)
+
+
+@pytest.mark.parametrize(
+    ("url", "warns"),
+    [
+        (PUBLIC_API, False),
+        (PARTNER_SANDBOX_API, False),
+        ("https://PUBLIC-API.MONTA.COM", False),
+        ("http://localhost:8000/api/v1", False),
+        ("https://127.0.0.1:8000", False),
+        ("https://monta.internal.example/api/v1", True),
+        ("https://evilmonta.com", True),
+        ("https://public-api.monta.com.evil.example", True),
+    ],
+)
+def test_a_base_url_of_the_environment_that_is_not_montas_is_reported(
+    url: str, warns: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once: many objects read the variable. An argument is deliberate."""
+    clean_base_url(url)
+    assert caplog.records == []
+    monkeypatch.setenv("MONTA_BASE_URL", url)
+    for _ in range(2):
+        clean_base_url(None)
+    text = (
+        f"MONTA_BASE_URL sends the client secret and the tokens to {urlsplit(url).hostname}, which "
+        "is not a host of Monta; if that is right, pass base_url= instead"
+    )
+    assert warned(caplog) == [text] * warns
+
+    forget_warnings()
+    clean_base_url(None)
+    assert warned(caplog) == [text, text] * warns
 
 
 @pytest.mark.parametrize("slashes", ["", "/", "//"])
@@ -485,7 +518,12 @@ def test_warnings_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     origins = Origins(PUBLIC_API)
     for number in range(200):
         origins.warn_about(f"https://host-{number}.example/")
-    assert len(warned(caplog)) == 64
+    *named, last = warned(caplog)
+    assert len(named) == 64
+    assert last == (
+        "requests to more than 64 foreign origins went out without the Monta token; further ones "
+        "are not reported"
+    )
 
 
 @pytest.mark.parametrize("url", ["https://x%2eevil.example", "https://b\u00fccher.example"])

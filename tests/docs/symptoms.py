@@ -241,6 +241,15 @@ def foreign_origin(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path)
     return _logged(log, logging.WARNING)
 
 
+def base_url_of_the_environment(
+    monta: Emulator, log: pytest.LogCaptureFixture, folder: Path
+) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MONTA_BASE_URL", "https://monta.internal.example/api/v1")
+        MontaAuth(monta.client_id, monta.client_secret)
+    return _logged(log, logging.WARNING)
+
+
 def store_down(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
     class Down(MemoryStore):
         def load(self) -> TokenSet | None:
@@ -294,6 +303,7 @@ SYMPTOMS: list[Symptom] = [
     outage_ends,
     always_401,
     foreign_origin,
+    base_url_of_the_environment,
     store_down,
     foreign_record,
     broken_callback,
