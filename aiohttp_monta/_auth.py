@@ -23,6 +23,7 @@ from monta_auth._core.store_protocol import Bindable, Store
 
 from ._calls import check_proxy, lent_by, make_call, make_token_call
 from ._errors import library_error
+from ._hops import Requests
 from ._resend import can_repeat, drain, make_ready
 
 T = TypeVar("T")
@@ -85,15 +86,31 @@ class MontaAuth(BaseAuth):
             raise ConfigurationError("session= takes an aiohttp.ClientSession")
         self._session = session
 
+    _derived = (*BaseAuth._derived, "_requests")
+
+    def _connect(self) -> None:
+        super()._connect()
+        self._requests = Requests()
+
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Called by aiohttp for each request, and anew for each redirect of one."""
+        hops = self._requests.hops_of(request)
         url = str(request.url)
         if not self._origins.allows(url):
             self._origins.warn_about(url)
-            return await handler(request)
+            hops.was_foreign = True
+        if hops.was_foreign:
+            response = await handler(request)
+        else:
+            response = await self._send(request, handler, hops.spent)
+        self._requests.keep(hops, response)
+        return response
+
+    async def _send(
+        self, request: ClientRequest, handler: ClientHandlerType, spent: Spent
+    ) -> ClientResponse:
         if request.proxy is not None:
             check_proxy(request.session, str(request.url.origin()), request.proxy)
-        spent = Spent()
         header = self._source.fresh() or await self._header(request, spent)
         request.headers["Authorization"] = header
         repeatable = can_repeat(request.body)

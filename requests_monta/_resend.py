@@ -23,6 +23,7 @@ from urllib3.exceptions import TimeoutError as SilenceError
 from monta_auth._adapters.auth import is_refused
 from monta_auth._adapters.bodies import Body
 from monta_auth._core.origins import Origins
+from monta_auth._core.policy import Spent
 from monta_auth._core.secret import BearerHeader
 from monta_auth._core.source import Source
 
@@ -32,7 +33,7 @@ _RESENT = "_monta_auth_resent"
 
 
 class Resend:
-    """The response hook of an auth object's requests: has a refused one sent once more.
+    """The response hook of a request: has it sent once more if it was refused.
 
     Redirects share it with the request that they came from. It pickles to a hook that does
     nothing, since responses are pickled (caches, process pools) and it leads to the secret.
@@ -40,21 +41,34 @@ class Resend:
     Args:
         origins: where the token may go.
         header: returns the header for a second sending; the request is for errors to carry.
+        spent: on the token, by all hops together.
     """
 
-    __slots__ = ("_header", "_origins", "_source")
+    __slots__ = ("_header", "_origins", "_source", "_spent")
 
     def __init__(
         self,
         source: Source,
         origins: Origins,
-        header: Callable[[requests.PreparedRequest], BearerHeader],
+        header: Callable[[requests.PreparedRequest, Spent], BearerHeader],
+        spent: Spent,
     ) -> None:
         self._source = source
         self._origins = origins
         self._header = header
+        self._spent = spent
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
+        # A prepared request may be sent any number of times.
+        spent, self._spent = self._spent, Spent()
+        answer = self._answer(response, spent, kwargs)
+        if 300 <= answer.status_code < 400:
+            self._spent = spent
+        return answer
+
+    def _answer(
+        self, response: requests.Response, spent: Spent, kwargs: dict[str, Any]
+    ) -> requests.Response:
         refused = response.request
         if response.status_code != 401 or hasattr(refused, _RESENT):
             return response
@@ -72,7 +86,7 @@ class Resend:
         with suppress(requests.RequestException, OSError, ValueError, RuntimeError):
             read(response, Body)  # Its connection can be used again.
         response.close()
-        header = self._header(refused)
+        header = self._header(refused, spent)
         if header == sent:
             return response  # there is no better token
         jar = again._cookies

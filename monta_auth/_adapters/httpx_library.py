@@ -189,8 +189,9 @@ class Library:
             raise error
         # A hook that raised for the status leaves us the response, as does a redirect.
         response = self.response_of(error)
-        is_of_this_call = response is not None and response.request is call
-        if not is_of_this_call or (response.is_success and self._content(response) is None):
+        if response is None or response.request is not call:
+            return Raised(failure)
+        if response.is_success and self._content(response) is None:
             return Raised(failure)
         return self._reply(response, call)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import signal
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -20,6 +22,7 @@ from yarl import URL
 import aiohttp_monta
 from aiohttp_monta import MontaAuth
 from aiohttp_monta._calls import lent_by
+from aiohttp_monta._hops import Requests
 from monta_auth import (
     ConfigurationError,
     InvalidCredentialsError,
@@ -31,7 +34,7 @@ from monta_auth import (
 from monta_auth.emulator import Fault
 
 from .leaks import leaks
-from .site import Monta, Seen, says
+from .site import Host, Monta, Seen, redirects, says
 
 GOOD = "/charge-points"
 T = TypeVar("T")
@@ -85,6 +88,90 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[str, dict[str, str
     headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in head[1:-2])}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     return head[0].rpartition(" ")[0], headers, body
+
+
+@pytest.mark.parametrize("total", [None, 300.0])
+def test_a_timer_belongs_to_one_request_and_to_all_its_hops(
+    monta: Monta, foreign: Host, total: float | None
+) -> None:
+    """Fails if a release of aiohttp changes what `Requests.hops_of` recognizes a request by."""
+    hops: list[aiohttp.ClientRequest] = []
+
+    async def note(request: Any, handler: Any) -> Any:
+        hops.append(request)
+        return await handler(request)
+
+    async def main() -> None:
+        timeout = aiohttp.ClientTimeout(total=total)
+        async with aiohttp.ClientSession(middlewares=(note,), timeout=timeout) as session:
+            await asyncio.gather(*(status(session, url) for _ in range(2)))
+
+    url = monta.page("/from", redirects(302, foreign.origin + "/to"))
+    run(main())
+    timers = {id(hop._timer) for hop in hops}  # type: ignore[attr-defined, unused-ignore]
+    assert (len(hops), len(timers)) == (4, 2)
+    requests = Requests()
+    first = requests.hops_of(hops[0])
+    assert [requests.hops_of(hop) is first for hop in hops].count(True) == 2
+
+
+@pytest.mark.parametrize("total", [None, 300.0])
+def test_what_a_foreign_redirect_aims_at_has_no_token_when_aiohttp_tries_it_again(
+    total: float | None,
+) -> None:
+    """aiohttp repeats a GET whose connection was closed, without a word to the middleware."""
+    asked: list[tuple[str, str | None]] = []
+    targets: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        target, headers, _ = await read_request(reader)
+        asked.append((target, headers.get("authorization")))
+        if len(asked) > 1:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        head = f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {targets[0]}\r\n\r\n"
+        writer.write(head.encode())
+
+    async def main() -> int:
+        async with raw_server(serve) as base_url, raw_server(redirect) as elsewhere:
+            targets.append(base_url + "/stop")
+            pair = TokenSet("access", None, datetime.now(UTC) + timedelta(hours=1))
+            auth = MontaAuth("id", "a-secret-value", base_url=base_url, token=pair)
+            timeout = aiohttp.ClientTimeout(total=total)
+            async with aiohttp.ClientSession(middlewares=(auth,), timeout=timeout) as session:
+                return await status(session, elsewhere)
+
+    assert run(main()) == 200
+    assert asked == [("GET /api/v1/stop", None)] * 2
+
+
+def test_requests_under_way_at_once_are_told_apart(monta: Monta, foreign: Host) -> None:
+    async def main() -> None:
+        async with aiohttp.ClientSession(middlewares=(auth_of(monta),)) as session:
+            urls = [foreign.origin + "/callback", monta.url(GOOD)] * 20
+            found = await asyncio.gather(*(status(session, url) for url in urls))
+            assert found == [401, 200] * 20
+
+    foreign.pages["/callback"] = redirects(302, monta.url(GOOD))
+    run(main())
+    assert monta.mints == 1
+
+
+def test_nothing_is_kept_of_a_request_that_is_over(monta: Monta, foreign: Host) -> None:
+    auth = auth_of(monta)
+
+    async def main() -> None:
+        async with aiohttp.ClientSession(middlewares=(auth,)) as session:
+            for _ in range(3):
+                await status(session, foreign.origin + "/callback")
+                await status(session, foreign.origin + "/callback", allow_redirects=False)
+
+    foreign.pages["/callback"] = redirects(302, monta.url(GOOD))
+    run(main())
+    gc.collect()
+    assert (len(auth._requests._by_timer), len(auth._requests._by_response)) == (0, 0)
 
 
 # --- ways of using it

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from starlette.types import Send
 
@@ -97,6 +99,71 @@ def test_a_redirect_after_a_heal_to_a_foreign_host_carries_no_token(
     assert client.post(url, follow=True, **h.content(b"x")).status_code == 200
     (arrived,) = foreign.seen
     assert (arrived.token, arrived.body) == (None, b"x")
+
+
+@pytest.mark.parametrize("status", [301, *REDIRECTS])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_foreign_redirect_cannot_aim_the_token(
+    h: Harness, monta: Monta, foreign: Host, status: int, method: str
+) -> None:
+    """Not even to an allowed origin: whoever has that link would choose what is done there."""
+    client = h.open(h.auth(monta))
+    onward = monta.page("/onward", redirects(status, monta.page("/stop", echo)))
+    foreign.pages["/callback"] = redirects(status, onward)
+    for begin in (foreign.origin + "/callback", "/from"):
+        if begin == "/from":
+            begin = monta.page(begin, redirects(status, foreign.origin + "/callback"))
+        response = client.request(method, begin, follow=True, **h.content(b"x"))
+        assert response.status_code == 200
+    aimed = monta.asked("/api/v1/onward") + monta.asked("/api/v1/stop")
+    assert [seen.token for seen in aimed] == [None] * 4
+    (begun,) = monta.asked("/api/v1/from")
+    assert begun.token
+    # What comes after such a request is one of its own.
+    assert client.get(monta.url("/charge-points")).status_code == 200
+    assert monta.mints == 1
+
+
+def test_a_401_after_a_foreign_redirect_is_returned_and_renews_nothing(
+    h: Harness, monta: Monta, foreign: Host
+) -> None:
+    client = h.open(h.auth(monta))
+    client.get(monta.url("/charge-points"))
+    foreign.pages["/callback"] = redirects(302, monta.url("/charge-points"))
+    assert client.get(foreign.origin + "/callback", follow=True).status_code == 401
+    assert (monta.mints, monta.refreshes) == (1, 0)
+
+
+def test_all_hops_of_a_request_have_one_deadline(
+    h: Harness, monta: Monta, acquired: list[Any]
+) -> None:
+    source = monta.source()
+    client = h.open(h.auth(source=source))
+    revoked: list[str] = []
+
+    async def revoke(seen: Seen, send: Send) -> None:
+        """Refuse whoever comes for the first time."""
+        if seen.path not in revoked:
+            revoked.append(seen.path)
+            monta.emulator.revoke_access_tokens()
+            await respond(send, 401)
+        elif seen.path == "/api/v1/last":
+            await respond(send, 200)
+        else:
+            await respond(send, 302, b"", {"location": monta.url("/last")})
+
+    monta.page("/last", revoke)
+    url = monta.page("/first", revoke)
+    last = client.get(url, follow=True).status_code
+    # A flow of httpx retries once in all, and for the other libraries a hop is a request.
+    flows = {200: 3, 401: 2}[last]
+    assert len(acquired) == flows
+    assert len({id(call.args[0]) for call in acquired}) == 1
+    # The next request has a budget of its own.
+    source.invalidate()
+    client.get(monta.url("/charge-points"))
+    assert len(acquired) == flows + 1
+    assert acquired[-1].args[0] is not acquired[0].args[0]
 
 
 def test_a_redirect_is_not_followed_for_whoever_did_not_ask(h: Harness, monta: Monta) -> None:

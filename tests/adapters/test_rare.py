@@ -216,12 +216,13 @@ def test_a_flow_may_be_driven_by_hand(adapter: Any, module: Any) -> None:
 
 
 def test_a_401_out_of_a_cache_says_nothing_about_the_token() -> None:
-    auth = requests_monta.MontaAuth("id", "secret")
-    hook = auth._hook
+    pair = TokenSet("access-1", None, datetime.now(UTC) + timedelta(hours=1))
+    request = requests.Request("GET", URL).prepare()
+    (hook,) = requests_monta.MontaAuth(token=pair)(request).hooks["response"]
     assert copy.copy(hook) is copy.deepcopy(hook) is hook
     cached = requests.Response()
     cached.status_code = 401
-    cached.request = requests.Request("GET", URL).prepare()
+    cached.request = request
     assert hook(cached) is cached
 
 

@@ -17,7 +17,6 @@ from urllib3.exceptions import EmptyPoolError
 from urllib3.util.retry import Retry
 
 import monta_auth
-import requests_monta
 from monta_auth.emulator import Fault
 from requests_monta import PUBLIC_API, MontaAuth
 
@@ -320,6 +319,23 @@ def test_a_toolbelt_encoder_is_one_shot(monta: Monta, monitored: bool) -> None:
         assert monta.refreshes == 0
         assert session.get(monta.url(GOOD)).status_code == 200
     assert monta.refreshes == 1
+
+
+def test_a_prepared_request_has_a_budget_for_each_sending(
+    monta: Monta, acquired: list[Any]
+) -> None:
+    """Its header grows old with it, so that each sending may need a renewal."""
+    source = monta.source()
+    with requests.Session() as session:
+        session.auth = MontaAuth(source=source)
+        request = session.prepare_request(requests.Request("GET", monta.url(GOOD)))
+        for _ in range(2):
+            monta.emulator.revoke_access_tokens()
+            assert session.send(request).status_code == 200
+            monta.now.advance(1000)
+    mint, first, second = (call.args[0] for call in acquired)
+    assert mint is first
+    assert second is not first
 
 
 def test_a_file_is_rewound_for_a_redirect_after_a_heal(monta: Monta) -> None:
