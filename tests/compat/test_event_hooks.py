@@ -99,7 +99,7 @@ class Log:
 
     def request(self, request: Any) -> None:
         self.paths.append(request.url.path.removeprefix("/api/v1"))
-        self.text += f"{request.headers} {request.read()!r}"
+        self.text += f"{request.headers} {request.read().decode()}"
 
     def response(self, response: Any) -> None:
         self.text += f"{response.headers} {response.read()!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -22,7 +23,7 @@ COMBINATION = Combination(
     name="pytest-httpx",
     with_="httpx",
     know="Add an answer for each token call, or leave them to the emulator by ``should_mock``. "
-    "Match their bodies with ``match_json``: they are empty afterwards.",
+    "Match their bodies with ``match_json``, or look at them afterwards.",
 )
 
 URL = f"{PUBLIC_API}/charge-points"
@@ -58,7 +59,8 @@ def _add_a_401_and_its_repair(httpx_mock: HTTPXMock) -> None:
 def _check(httpx_mock: HTTPXMock) -> None:
     requests = httpx_mock.get_requests()
     assert [request.method for request in requests] == ["POST", "GET", "POST", "GET"]
-    assert [request.content for request in requests] == [b""] * 4
+    assert json.loads(requests[0].content)["clientId"] == "client-id"
+    assert json.loads(requests[2].content) == {"refreshToken": "monta-refresh-1"}
 
 
 def test_a_401_is_repaired(httpx_mock: HTTPXMock) -> None:

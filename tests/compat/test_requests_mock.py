@@ -21,7 +21,7 @@ COMBINATION = Combination(
     name="requests-mock",
     with_="requests",
     know="Register ``/auth/token`` and ``/auth/refresh``, by POST. An adapter that you mount "
-    "sees them with ``session=`` only. The body of a token call is empty once it is over.",
+    "sees them with ``session=`` only. The bodies of token calls show what was sent.",
 )
 
 
@@ -47,7 +47,8 @@ def _check(session: requests.Session, matchers: tuple[Any, Any, Any]) -> None:
     # The refused one is given the new token, in case that a redirect is built from it.
     assert sent == ["Bearer access-1", "Bearer access-2", "Bearer access-2"]
     assert (mint.call_count, refresh.call_count) == (1, 1)
-    assert [matcher.last_request.body for matcher in (mint, refresh)] == [b"", b""]
+    assert mint.last_request.json()["clientId"] == "client-id"
+    assert refresh.last_request.json() == {"refreshToken": "refresh-1"}
 
 
 @pytest.mark.parametrize("of_session", [False, True], ids=["fresh session", "session="])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ COMBINATION = Combination(
     name="responses",
     with_="requests",
     know="The fixture ``monta_responses`` answers the auth calls. Of your own: ``/auth/token`` "
-    "and ``/auth/refresh``, by POST. The body of a token call is empty once it is over.",
+    "and ``/auth/refresh``, by POST. The bodies of token calls show what was sent.",
 )
 
 
@@ -60,12 +61,14 @@ def test_mocked_pages_go_with_real_token_calls(site: Emulator) -> None:
     assert calls(site) == [("/auth/token", 200), ("/auth/refresh", 200), ("/auth/refresh", 200)]
 
 
-def test_a_mock_of_your_own_keeps_no_secret() -> None:
+def test_a_mock_of_your_own_shows_what_was_sent() -> None:
     with responses.RequestsMock() as mock:
         mock.post(PUBLIC_API + "/auth/token", json={"accessToken": "access-1"})
         mock.get(PUBLIC_API + PAGE, json={"data": []})
         with requests.Session() as session:
             session.auth = MontaAuth("client-id", "client-secret")
             assert session.get(PUBLIC_API + PAGE).json() == {"data": []}
-        assert [call.request.body for call in mock.calls] == [b"", None]
+        body = {"clientId": "client-id", "clientSecret": "client-secret"}
+        assert json.loads(mock.calls[0].request.body) == body
+        assert "client-secret" not in repr(mock.calls[0].request.body)
         assert mock.calls[1].request.headers["Authorization"] == "Bearer access-1"
