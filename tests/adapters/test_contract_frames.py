@@ -1,4 +1,4 @@
-"""The contract of every adapter: no frame that an error leads to shows a secret."""
+"""The contract of every adapter: no frame that an error leads to and no text shows a secret."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from typing import Any
 import anyio
 import pytest
 
-from monta_auth import ConfigurationError, TokenSet, TokenSource
+from monta_auth import ConfigurationError, TokenEndpointError, TokenSet, TokenSource
 from monta_auth._core.source import Source
+from monta_auth.emulator import Fault
 
 from .contract import Harness
 from .frames import shown
@@ -183,3 +184,48 @@ def test_an_unfinished_object_has_a_repr(h: Harness) -> None:
     assert repr(object.__new__(TokenSource)) == "TokenSource(unfinished)"
     assert repr(object.__new__(Source)) == "TokenSource(unfinished)"
     assert repr(object.__new__(h.adapter.MontaAuth)).endswith(".MontaAuth(unfinished)")
+
+
+def echo(line: socket.socket, request: bytes) -> None:
+    """What was sent, in the place of a header."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].split()[0])
+    while len(body) < length:
+        body += line.recv(65536)
+    line.sendall(b"HTTP/1.1 200 OK\r\n\x1b[31m" + body + b"\r\n\r\n")
+
+
+def test_no_text_shows_what_a_server_echoes(
+    h: Harness, raw: Raw, caplog: pytest.LogCaptureFixture
+) -> None:
+    base_url = raw(echo)
+    auth = h.auth(source=TokenSource("id", SECRET, base_url=base_url))
+    with pytest.raises(h.error) as caught:
+        h.open(auth).get(base_url + GOOD)
+    text = f"{caught.value} {caught.value!r} {auth.status()!r}"
+    text += "".join(r.getMessage() for r in caplog.records if r.name == "monta_auth")
+    assert SECRET not in text
+    assert "\x1b" not in text
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("age", [0, 1, 2])
+def test_no_text_shows_an_earlier_token_that_a_server_quotes(
+    h: Harness, monta: Monta, age: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    pairs: list[TokenSet] = []
+    source = monta.source(on_token=pairs.append)
+    client = h.open(h.auth(source=source))
+    for _ in range(3):
+        client.get(monta.url(GOOD))
+        source.invalidate()
+    quoted = pairs[-1 - age]
+    words = f"{quoted.access_token} and {quoted.refresh_token}, {monta.client_secret!r}"
+    body = json.dumps({"status": "400", "errorCode": words, "message": words})
+    monta.emulator.inject(Fault(status=400, body=body), times=2)
+    with pytest.raises(TokenEndpointError) as caught:
+        client.get(monta.url(GOOD))
+    assert "[redacted] and [redacted]" in str(caught.value)
+    text = f"{caught.value} {vars(caught.value)} {source.status()!r}"
+    text += "".join(r.getMessage() for r in caplog.records if r.name == "monta_auth")
+    assert not any(secret in text for secret in monta.secrets)

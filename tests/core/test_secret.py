@@ -1,0 +1,181 @@
+"""Strings and bytes that do not show themselves, and the frames that would."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from monta_auth._core.replies import safe_text
+from monta_auth._core.secret import (
+    BearerHeader,
+    Secret,
+    SecretBytes,
+    bearer,
+    empty_frames,
+    hidden,
+    in_clear,
+    with_hidden_secret,
+)
+
+PLAIN = "the-secret-value"
+FAMILY: list[Any] = [
+    Secret(PLAIN),
+    SecretBytes(PLAIN.encode()),
+    bearer(PLAIN),
+    bearer(PLAIN).encode(),
+]
+
+
+@pytest.mark.parametrize("value", FAMILY, ids=["str", "bytes", "header", "header bytes"])
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda value: value,
+        lambda value: value[:],
+        lambda value: value[2:-2],
+        lambda value: [value],
+        lambda value: {"a": (value,)},
+        copy.copy,
+        copy.deepcopy,
+        lambda value: value.encode() if isinstance(value, str) else value.decode(),
+        lambda value: pickle.loads(pickle.dumps(value)),
+    ],
+    ids=["itself", "all", "slice", "list", "dict", "copy", "deepcopy", "other kind", "pickle"],
+)
+def test_neither_it_nor_a_slice_nor_a_copy_shows(
+    value: Any, made: Callable[[object], object]
+) -> None:
+    assert "ecret" not in repr(made(value))
+    assert "[redacted]" in repr(made(value))
+
+
+@pytest.mark.parametrize("value", FAMILY, ids=["str", "bytes", "header", "header bytes"])
+def test_a_pickle_of_it_alone_holds_nothing(value: object) -> None:
+    assert b"ecret" not in pickle.dumps(value)
+
+
+def test_it_is_the_string_that_it_hides() -> None:
+    secret = Secret(PLAIN)
+    assert secret == PLAIN
+    assert hash(secret) == hash(PLAIN)
+    assert f"{secret}" == str(secret) == json.loads(json.dumps(secret)) == PLAIN
+    assert SecretBytes(b"abc")[1] == ord("b")
+    assert SecretBytes(b"abc").decode() == "abc"
+
+
+def test_only_strings_and_bytes_are_hidden() -> None:
+    assert (type(hidden("a")), type(hidden(b"a"))) == (Secret, SecretBytes)
+    header = bearer(PLAIN)
+    assert hidden(header) is header
+    assert isinstance(hidden(header), BearerHeader)
+    assert hidden(header.encode()) is header.encode()
+    for value in (None, 3, [PLAIN]):
+        assert hidden(value) is value
+
+
+def test_settings_are_hidden_and_shown_again() -> None:
+    settings = with_hidden_secret({"client_id": "id", "client_secret": PLAIN})
+    assert repr(settings) == "{'client_id': 'id', 'client_secret': '[redacted]'}"
+    assert repr(in_clear(settings)) == f"{{'client_id': 'id', 'client_secret': '{PLAIN}'}}"
+    assert with_hidden_secret({"client_id": "id"}) == {"client_id": "id"}
+
+
+def names(error: BaseException) -> set[str]:
+    """The locals that the frames of an error show, those of its causes and contexts too."""
+    found: set[str] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        each = todo.pop()
+        if each is not None:
+            todo += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+            trace = each.__traceback__
+            while trace is not None:
+                frame: FrameType = trace.tb_frame
+                found |= {n for n in frame.f_locals if n.startswith("local_")}
+                trace = trace.tb_next
+    return found
+
+
+def library() -> None:
+    local_deep = PLAIN
+
+    def cause() -> None:
+        local_cause = PLAIN
+        raise ValueError(len(local_cause))
+
+    try:
+        cause()
+    except ValueError as error:
+        raise ExceptionGroup("both", [KeyError(), OSError()]) from error
+    finally:
+        assert local_deep
+
+
+def call() -> None:
+    before = sys.exception()
+    try:
+        library()
+    except BaseException as error:
+        empty_frames(error, before)
+        raise
+
+
+def test_frames_below_a_call_show_no_locals_but_lines() -> None:
+    local_mine = 1
+    with pytest.raises(ExceptionGroup) as caught:
+        call()
+    assert names(caught.value) == {"local_mine"}
+    assert [entry.name for entry in caught.traceback][-2:] == ["call", "library"]
+    assert local_mine
+
+
+def test_what_its_caller_handled_before_keeps_its_locals() -> None:
+    def of_the_user() -> None:
+        local_user = 1
+        raise LookupError(local_user)
+
+    try:
+        of_the_user()
+    except LookupError:
+        with pytest.raises(ExceptionGroup) as caught:
+            call()
+    assert names(caught.value) == {"local_user"}
+
+
+@pytest.mark.parametrize("secret", ['quote"quote', "back\\slash", "apo'strophe\"s", "unikód-ß-€-x"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        str,
+        json.dumps,
+        lambda value: json.dumps(value, ensure_ascii=False),
+        repr,
+        lambda value: repr(value.encode()),
+        lambda value: repr(json.dumps(value)),
+        lambda value: repr(bytearray(json.dumps(value).encode())),
+    ],
+    ids=["raw", "JSON", "JSON not ASCII", "repr", "bytes", "repr of JSON", "bytes of JSON"],
+)
+def test_a_text_shows_no_secret_however_it_is_written(
+    secret: str, written: Callable[[str], str]
+) -> None:
+    text = safe_text(f"before {written(secret)} after", (Secret(secret),))
+    assert text is not None
+    assert "[redacted]" in text
+    assert not any(part in text for part in ("quote", "slash", "strophe", "unik"))
+
+
+def test_a_text_is_printable_and_short_and_values_too_short_to_be_secrets_stay() -> None:
+    assert safe_text("a\x1b[31m\nb", ()) == "a [31m b"
+    assert safe_text("x" * 400, ()) == "x" * 300
+    assert safe_text("seven77 eight888", ("seven77", "eight888")) == "seven77 [redacted]"
+    assert safe_text("abcdefgh-ijkl abcdefgh", ("abcdefgh", "abcdefgh-ijkl")) == (
+        "[redacted] [redacted]"
+    )
