@@ -235,6 +235,21 @@ def test_the_token_goes_to_no_other_origin(
     assert "without the Monta token" in caplog.text
 
 
+def test_a_foreign_redirect_cannot_aim_the_token(
+    speak: Speak, site: Emulator, foreign: Emulator
+) -> None:
+    speaker = speak()
+    if speaker.kind != "requests":
+        speaker.client.follow_redirects = True
+    speaker.fetch_token()
+    there = {"Location": site.base_url + "/charge-points"}
+    foreign.inject(Fault(status=307, headers=there), path="/charges")
+    reply = speaker.get(foreign.base_url + "/charges")
+
+    assert (reply.status_code, paths(site)) == (401, ["/auth/token", "/charge-points"])
+    assert "authorization" not in reply.request.headers
+
+
 def test_the_users_own_hooks_stay(speak: Speak, site: Emulator) -> None:
     heard: list[Any] = []
 

@@ -400,6 +400,16 @@ def test_a_401_after_a_redirect_that_lost_the_token_means_nothing(
     assert (monta.mints, monta.refreshes) == (1, 0)
 
 
+def test_a_foreign_redirect_cannot_aim_the_token(
+    client: ApiClient, monta: Monta, foreign: Host
+) -> None:
+    foreign.pages["/to"] = redirects(307, monta.page("/stop", echo))
+    monta.page("/from", redirects(307, foreign.origin + "/to"), guarded=True)
+    assert client.call("/from", "POST", body={"pay": 1}).status == 200
+
+    assert [seen.token for seen in monta.asked("/api/v1/stop")] == [None]
+
+
 @pytest.mark.parametrize(("status", "method"), [(303, "GET"), (307, "POST")])
 def test_a_401_after_a_redirect_sends_only_what_was_refused(
     client: ApiClient, monta: Monta, status: int, method: str
