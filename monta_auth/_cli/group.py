@@ -184,14 +184,24 @@ def _expiry(date: datetime | None, now: float) -> str:
 @click.option("--client-id", metavar="ID", help="Asked for unless given.")
 @_base_url_option
 @click.option("--no-check", is_flag=True, help="Store them without asking the API.")
-def login(profile: str, client_id: str | None, base_url: str | None, no_check: bool) -> None:
+@click.option("--allow-plaintext", is_flag=True, help="Use a keyring that does not encrypt, too.")
+def login(
+    profile: str,
+    client_id: str | None,
+    base_url: str | None,
+    no_check: bool,
+    allow_plaintext: bool,
+) -> None:
     """Put credentials into the system keyring.
 
     The API is asked first whether it accepts them, which costs one call. The secret is typed
     without echo, or read from standard input if that is no terminal. It is never an argument,
     which others could see in the list of processes.
+
+    A keyring that stores plain text is refused, unless you allow it.
     """
     url = clean_base_url(base_url)
+    backends = keyring.backends(allow_plaintext=allow_plaintext)
     if sys.stdin.isatty():
         if client_id is None:
             client_id = click.prompt("Client id", err=True)
@@ -203,8 +213,9 @@ def login(profile: str, client_id: str | None, base_url: str | None, no_check: b
     account = Account(Credentials(client_id, secret), url, profile)
     if not no_check:
         account.fresh_auth().token()
-    keyring.save(profile, client_id=client_id, client_secret=secret, base_url=url)
-    echo(f"Profile {profile} is in the keyring, for {url}.")
+    fields = {"client_id": client_id, "client_secret": secret, "base_url": url}
+    used = keyring.save(profile, backends, **fields)
+    echo(f"Profile {profile} is in the keyring ({used}), for {url}.")
 
 
 @cli.command()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
+from typing import Any
 
 from .failures import CREDENTIALS, Failed
 
@@ -31,15 +32,63 @@ def load(profile: str) -> dict[str, str] | None:
         ) from None
 
 
-def save(profile: str, **fields: str) -> None:
-    """Put a profile into the keyring, in place of another of its name."""
-    text = json.dumps(fields)
+def backends(*, allow_plaintext: bool) -> list[Any]:
+    """Return the backends that a profile may be saved in, the preferred one first.
+
+    Args:
+        allow_plaintext: also those that store secrets where a copy of the disk shows them.
+
+    Raises:
+        Failed: there are only those.
+    """
     with _keyring() as keyring:
-        keyring.set_password(SERVICE, profile, text)
-        kept = keyring.get_password(SERVICE, profile)
-    # There is a backend that takes everything and keeps nothing.
-    if kept != text:
-        raise Failed("the keyring of this system does not keep what it is given", _INSTEAD)
+        from keyring.backends.chainer import ChainerBackend
+
+        chosen = keyring.get_keyring()
+        all_of_them = chosen.backends if isinstance(chosen, ChainerBackend) else [chosen]
+    allowed = [each for each in all_of_them if allow_plaintext or not _stores_plaintext(each)]
+    if not allowed:
+        raise Failed(
+            f"the keyring {_name_of(chosen)} stores secrets in plain text",
+            f"install or unlock the keyring of your system, {_INSTEAD}, or --allow-plaintext",
+        )
+    return allowed
+
+
+def _stores_plaintext(backend: Any) -> bool:
+    module = type(backend).__module__
+    if module.startswith("keyrings.alt."):
+        return True  # One of them encrypts, with a password that it asks for each time.
+    if module in ("keyring.backends.fail", "keyring.backends.null"):
+        return False  # They store nothing.
+    try:
+        # What keyring itself does not recommend.
+        return bool(backend.priority < 1)
+    except Exception:
+        return False  # It does not work here, and says why when it is used.
+
+
+def _name_of(backend: Any) -> str:
+    """Return the name by which ``PYTHON_KEYRING_BACKEND`` selects a backend."""
+    kind = type(backend)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def save(profile: str, allowed: list[Any], **fields: str) -> str:
+    """Put a profile into the keyring, in place of another of its name.
+
+    Returns:
+        The name of the backend that keeps it.
+    """
+    text = json.dumps(fields)
+    for backend in allowed:
+        with _keyring() as keyring, suppress(NotImplementedError):  # some can only be read
+            backend.set_password(SERVICE, profile, text)
+            # There is a backend that takes everything and keeps nothing.
+            if keyring.get_password(SERVICE, profile) == text:
+                return _name_of(backend)
+            break
+    raise Failed("the keyring of this system does not keep what it is given", _INSTEAD)
 
 
 def delete(profile: str) -> None:
@@ -51,7 +100,7 @@ def delete(profile: str) -> None:
 @contextmanager
 def _keyring() -> Generator[ModuleType, None, None]:
     import keyring
-    from keyring.errors import KeyringError, NoKeyringError
+    from keyring.errors import NoKeyringError
 
     try:
         yield keyring
@@ -61,7 +110,7 @@ def _keyring() -> Generator[ModuleType, None, None]:
             _INSTEAD,
             CREDENTIALS,
         ) from None
-    except KeyringError as error:
+    except Exception as error:  # of keyring's own, or whatever the backend is built on
         raise Failed(
             f"the system keyring refuses ({type(error).__name__})",
             f"unlock it, or {_INSTEAD}",

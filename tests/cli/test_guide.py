@@ -75,6 +75,7 @@ def as_shown(text: str, monta: Emulator, state_home: Path) -> str:
     """What varies, as the page has it."""
     text = text.replace(monta.base_url, "http://127.0.0.1:8000/api/v1")
     text = text.replace(str(state_home), "/home/you/.local/state")
+    text = text.replace("keyring_in_a_file.Keyring", "keyring.backends.SecretService.Keyring")
     text = re.sub(r"\b[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\b", NIL, text)
     text = re.sub(r"\b20\d\d-\d\d-\d\dT[\d:.]+Z", "2026-01-31T12:00:00Z", text)
     text = re.sub(r"\b20\d\d-\d\d-\d\d,", "2026-01-31,", text)

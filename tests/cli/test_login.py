@@ -6,10 +6,12 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from typing import ClassVar
 
 import keyring
 import pytest
-from keyring.backends import fail
+from keyring.backends import SecretService, fail
+from keyring.backends.chainer import ChainerBackend
 from keyring.errors import KeyringLocked
 
 from monta_auth.emulator import Emulator
@@ -46,7 +48,8 @@ def test_the_secret_comes_from_a_pipe(
 ) -> None:
     pipe(monta.client_secret + "\n")
     done = run("login", "--client-id", "my-client", "--base-url", monta.base_url + "/")
-    assert done == (0, f"Profile default is in the keyring, for {monta.base_url}.\n", "")
+    name = "tests.cli.conftest.MemoryKeyring"
+    assert done == (0, f"Profile default is in the keyring ({name}), for {monta.base_url}.\n", "")
     assert json.loads(memory_keyring.kept[KEY]) == {
         "client_id": "my-client",
         "client_secret": "my-top-secret",
@@ -124,9 +127,7 @@ def test_without_a_check_no_call_is_made(
 ) -> None:
     pipe("unknown")
     done = run("login", "--client-id", "me", "--no-check")
-    assert (
-        done.out == "Profile default is in the keyring, for https://public-api.monta.com/api/v1.\n"
-    )
+    assert done.out.endswith(", for https://public-api.monta.com/api/v1.\n")
     assert monta.calls == ()
     assert KEY in memory_keyring.kept
 
@@ -249,6 +250,84 @@ def test_a_broken_entry_says_to_log_in_again(
         "",
         "monta-auth: what the keyring holds for profile 'default' cannot be read: log in again\n",
     )
+
+
+class Plaintext(MemoryKeyring):
+    priority = 0.5  # pyright: ignore[reportAssignmentType]
+
+
+class Alternative(MemoryKeyring):
+    """As some of that package, whose priority keyring itself takes for a recommendation."""
+
+    __module__ = "keyrings.alt.some"
+
+
+class ReadOnly(MemoryKeyring):
+    """As those that fetch the tokens of package indexes."""
+
+    priority = 9
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise NotImplementedError
+
+
+LOGIN = ("login", "--client-id", "me", "--no-check")
+
+
+@pytest.mark.parametrize("kind", [Plaintext, Alternative])
+def test_a_keyring_in_plain_text_is_refused_before_a_secret_is_asked_for(
+    monta: Emulator, run: Run, pipe: Callable[[str], None], kind: type[MemoryKeyring]
+) -> None:
+    backend, name = kind(), f"{kind.__module__}.{kind.__qualname__}"
+    keyring.set_keyring(backend)
+    pipe("secret")
+    done = run("login", "--client-id", "me")
+    assert done == (
+        1,
+        "",
+        (
+            f"monta-auth: the keyring {name} stores secrets in plain text: install or unlock the "
+            "keyring of your system, set MONTA_CLIENT_ID and MONTA_CLIENT_SECRET, or "
+            "--allow-plaintext\n"
+        ),
+    )
+    assert (sys.stdin.read(), backend.kept, monta.calls) == ("secret", {}, ())
+
+    pipe("secret")
+    done = run(*LOGIN, "--allow-plaintext")
+    assert done.out.startswith(f"Profile default is in the keyring ({name}), for https://")
+    assert KEY in backend.kept
+
+
+def test_of_several_keyrings_the_first_is_used_that_is_allowed_and_writable(
+    run: Run, pipe: Callable[[str], None]
+) -> None:
+    class Chain(ChainerBackend):
+        backends: ClassVar[list[MemoryKeyring]] = [ReadOnly(), Plaintext(), MemoryKeyring()]
+
+    def kept() -> list[bool]:
+        return [KEY in each.kept for each in Chain.backends]
+
+    keyring.set_keyring(Chain())  # type: ignore[no-untyped-call]
+    pipe("secret")
+    assert "(tests.cli.conftest.MemoryKeyring)" in run(*LOGIN).out
+    assert kept() == [False, False, True]
+    pipe("secret")
+    assert "Plaintext)" in run(*LOGIN, "--allow-plaintext").out
+    assert kept() == [False, True, True]
+    del Chain.backends[1:]
+    pipe("secret")
+    assert "does not keep what it is given" in run(*LOGIN).err
+
+
+def test_a_keyring_that_does_not_work_here_says_so(
+    run: Run, pipe: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of the desktop, when it was chosen for a server."""
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
+    keyring.set_keyring(SecretService.Keyring())  # type: ignore[no-untyped-call]
+    pipe("secret")
+    assert "the system keyring refuses (FileNotFoundError)" in run(*LOGIN).err
 
 
 def test_a_system_without_a_keyring_says_what_to_do(run: Run) -> None:
