@@ -1,4 +1,4 @@
-"""The page "What happens when" names a test for each promise: that it is there."""
+"""The page "What happens when" and SECURITY.md name a test for each promise: that it is there."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "what-happens-when.rst").read_text(encoding="utf-8")
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 
 
-def promises() -> list[tuple[str, str]]:
-    """Each test that the page names, with the file that was named last before it."""
+def promises(text: str = PAGE + SECURITY) -> list[tuple[str, str]]:
+    """Each test that the text names, with the file that was named last before it."""
     found: list[tuple[str, str]] = []
     file = ""
-    for name in re.findall(r"``([\w/]+\.py|test_\w+)``", PAGE):
+    for name in re.findall(r"`([\w/]+\.py|test_\w+)`", text):
         if name.endswith(".py"):
             file = name
         else:
@@ -25,10 +26,16 @@ def promises() -> list[tuple[str, str]]:
 
 def test_the_page_names_a_test_for_each_promise() -> None:
     rows = PAGE.count("\n   * - ") - PAGE.count("\n   * - When\n")
-    assert len(promises()) >= rows > 20
+    assert len(promises(PAGE)) >= rows > 20
 
 
-@pytest.mark.parametrize(("file", "name"), promises(), ids=[name for _, name in promises()])
+def test_security_md_names_a_test_for_each_promise() -> None:
+    rows = re.findall(r"^\| [A-Z`].*\. \| (.*) \|$", SECURITY, re.MULTILINE)
+    assert len(rows) > 20
+    assert all("`test_" in tests for tests in rows)
+
+
+@pytest.mark.parametrize(("file", "name"), sorted(set(promises())))
 def test_a_test_that_the_page_names_exists(file: str, name: str) -> None:
     text = (ROOT / "tests" / file).read_text(encoding="utf-8")
     assert re.search(rf"^ *(async )?def {name}\(", text, re.MULTILINE)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import re
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -496,3 +498,35 @@ def test_a_missing_package_is_named(missing: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match=r"pip install 'monta-auth\[redis\]'"):
         RedisStore("redis://localhost")
+
+
+def test_the_permissions_that_security_md_names_suffice(
+    server: RedisServer, client: redis.Redis, monta: Emulator
+) -> None:
+    text = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
+    rule = re.search(r"ACL SETUSER (\w+) on >(\S+) (.*)", text)
+    assert rule is not None
+    name, password, rules = rule.groups()
+    client.acl_setuser(
+        name,
+        enabled=True,
+        passwords=["+" + password],
+        reset=True,
+        keys=[key[1:] for key in rules.split() if key[0] == "~"],
+        commands=[command for command in rules.split() if command[0] in "+-"],
+    )
+    try:
+        url = server.url.replace("redis://", f"redis://{name}:{password}@")
+        auth = MontaAuth(
+            monta.client_id, monta.client_secret, base_url=monta.base_url, store=RedisStore(url)
+        )
+        auth.token()
+        auth.invalidate()
+        auth.token()
+        auth.forget()
+        auth.token()
+        assert (auth.status().mints, auth.status().refreshes) == (2, 1)
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            redis.Redis.from_url(url).get("of-another-program")
+    finally:
+        client.acl_deluser(name)
