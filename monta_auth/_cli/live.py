@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from .. import TokenSet, __version__
 from .._core.application import application_urls
 from .._core.effects import Send
-from .._core.replies import Reply, error_code, wait_hint
+from .._core.replies import Reply, error_code, safe_text, wait_hint
 from .._core.secret import bearer
 from .._core.token_calls import (
     TokenRequest,
@@ -96,6 +96,9 @@ def examine(account: Account, session: Session, live: Live) -> Report:
             raise
         answers["stopped"] = str(failure)
     answers |= _of_the_limit(session.calls)
+    # The API may quote it in whatever it says.
+    private = (account.credentials.client_id,)
+    answers = {name: safe_text(answer, private) or "" for name, answer in answers.items()}
     if answers[COUNTED] == _OPEN and not live.spend_quota:
         answers[COUNTED] = f"{_OPEN}; --spend-quota finds out"
     return Report(answers)

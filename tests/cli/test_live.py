@@ -291,6 +291,17 @@ def test_it_stops_at_what_is_no_pair(monta: Emulator, settle: Settle) -> None:
     assert settle()["stopped"].startswith("the token endpoint sent a reply without an access token")
 
 
+def test_the_report_has_no_client_id_though_the_api_quotes_it(
+    monta: Emulator, settle: Settle
+) -> None:
+    quotes = json.dumps({"errorCode": monta.client_id, "message": f"no, {monta.client_id}"})
+    monta.inject(Fault(), path="/auth/token")
+    monta.inject(Fault(status=200, body=quotes), path="/auth/token")
+    answers = settle()
+    assert "(HTTP 200, [redacted], no, [redacted]" in answers["stopped"]
+    assert monta.client_id not in repr(answers)
+
+
 def test_it_stops_without_a_refresh_token(monta: Emulator, settle: Settle) -> None:
     monta.inject(Fault(), path="/auth/token")
     monta.inject(Fault(body='{"accessToken": "made-up"}'), times=2, path="/auth/token")
