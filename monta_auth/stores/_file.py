@@ -63,9 +63,9 @@ _HAS_OWNERS = hasattr(os, "geteuid")
 class FileStore:
     """Keeps pairs in files: for the processes of one user on one machine, and for cron jobs.
 
-    The directory is made with mode 0700, each file with 0600; nobody else can read them, not
-    even for an instant. Any number of clients can share one directory. A process that is killed
-    leaves the old pair or the new one.
+    The directory is made with mode 0700, as are missing ones above it, and each file with 0600;
+    nobody else can read them, not even for an instant. Any number of clients can share one
+    directory. A process that is killed leaves the old pair or the new one.
 
     Needs filelock and platformdirs: ``pip install 'monta-auth[file]'``.
 
@@ -205,11 +205,7 @@ class _ClientFile:
 
     def _prepare(self) -> None:
         """Make the directory, and see that nobody else can put files into it."""
-        try:
-            self._directory.mkdir(mode=0o700, parents=True)
-            self._directory.chmod(0o700)  # whatever the umask is
-        except FileExistsError:
-            pass
+        _make(self._directory)
         if not _HAS_OWNERS:
             return  # Windows: the access lists of the user's profile protect it
         found = self._directory.stat()
@@ -284,6 +280,19 @@ class _FileLease:
             lock, self._lock = self._lock, None
             self.path.unlink(missing_ok=True)
             lock.release()
+
+
+def _make(directory: Path) -> None:
+    """Make the directory and those above it that are missing, each for this user alone."""
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        _make(directory.parent)
+        _make(directory)
+    else:
+        directory.chmod(0o700)  # whatever the umask is
 
 
 #: What may pass by itself: a disk that is read-only, full, over quota or failing.

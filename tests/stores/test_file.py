@@ -100,6 +100,19 @@ def test_nobody_else_can_read_anything(directory: Path, umask: int) -> None:
     assert held(FileStore(directory).bind(URL, ID)) == "access-1"
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777], indirect=True, ids=oct)
+def test_directories_on_the_way_are_made_for_this_user_alone(tmp_path: Path, umask: int) -> None:
+    """Others could rename what is in a directory that they can write to."""
+    there = tmp_path / "there"
+    there.mkdir()
+    there.chmod(0o755)
+    directory = there / "state" / "app" / "monta"
+    put(FileStore(directory).bind(URL, ID), 1)
+    made = [directory, *directory.parents[:2]]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o700] * 3
+    assert stat.S_IMODE(there.stat().st_mode) == 0o755
+
+
 @pytest.mark.parametrize("umask", [0o000], indirect=True, ids=oct)
 def test_not_even_for_an_instant(store: Any, umask: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is made with its mode and has it before the first byte."""
