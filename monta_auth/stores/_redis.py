@@ -85,6 +85,9 @@ class RedisStore:
         allow_plaintext: whether tokens may go over the network without TLS.
         prefix: how the keys begin; the rest of a key is a digest.
 
+    A pickle of a store that was made with a URL holds this URL, with the password in it: another
+    process needs it to connect. Treat it like the password.
+
     Raises:
         ImportError: redis-py is missing.
         ConfigurationError: no Redis URL or client, a client without such limits, or one without

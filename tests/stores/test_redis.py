@@ -487,8 +487,11 @@ def test_what_is_neither_a_url_nor_a_client_is_refused(what: Any) -> None:
 
 
 def test_one_of_a_url_can_be_pickled() -> None:
-    store = RedisStore("redis://redis.example", allow_plaintext=True, prefix="staging")
+    """With its password, without which the twin could not connect."""
+    url = "redis://:the-password@redis.example"
+    store = RedisStore(url, allow_plaintext=True, prefix="staging")
     twin = pickle.loads(pickle.dumps(store))
+    assert twin._client.connection_pool.connection_kwargs["password"] == "the-password"
     assert repr(twin) == repr(store)
     assert twin._settings == store._settings
 
