@@ -141,12 +141,14 @@ def test_what_its_caller_handled_before_keeps_its_locals() -> None:
         local_user = 1
         raise LookupError(local_user)
 
+    shown: set[str] = set()
     try:
         of_the_user()
     except LookupError:
         with pytest.raises(ExceptionGroup) as caught:
             call()
-    assert names(caught.value) == {"local_user"}
+        shown = names(caught.value)
+    assert shown == {"local_user"}
 
 
 @pytest.mark.parametrize("secret", ['quote"quote', "back\\slash", "apo'strophe\"s", "unikód-ß-€-x"])
