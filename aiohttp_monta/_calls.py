@@ -24,7 +24,6 @@ from monta_auth._core.proxies import (
     carried_away,
     environment_carries,
     environment_proxy,
-    is_plain_http,
 )
 from monta_auth._core.replies import Reply
 
@@ -138,7 +137,7 @@ def check_proxy(session: ClientSession, url: str, proxy: URL | None = None) -> N
         proxy: of a request to it, if there is a request.
     """
     goes_by_environment = session.trust_env and getattr(session, "_default_proxy", None) is None
-    if not goes_by_environment or not is_plain_http(url):
+    if not goes_by_environment or not url.startswith("http:"):
         return
     if (
         environment_carries(url)

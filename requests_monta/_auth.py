@@ -21,7 +21,6 @@ from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, TransportFailure, is_from_signal_handler
 from monta_auth._core.leader import OnToken
 from monta_auth._core.policy import Spent
-from monta_auth._core.proxies import is_plain_http
 from monta_auth._core.replies import Reply
 from monta_auth._core.secret import BearerHeader, hidden
 from monta_auth._core.store_protocol import Bindable, Store
@@ -166,7 +165,7 @@ class MontaAuth(BaseAuth, AuthBase):
 
     def _open(self) -> requests.Session:
         session = requests.Session()
-        session.trust_env = not is_plain_http(self._source.base_url)
+        session.trust_env = not self._origins.is_plain_http
         return session
 
     def _keep_here(self, session: requests.Session | None) -> None:

@@ -99,7 +99,7 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
             return pair
         by: Any = client if client is not None else self._sync_client
         if by is None:
-            with self._library.client(self._source.base_url) as by:
+            with self._library.client(self._origins) as by:
                 return self.token(by)
         self._keep_here(by)
 
@@ -115,7 +115,7 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
             return pair
         by: Any = client if client is not None else self._async_client
         if by is None:
-            async with self._library.async_client(self._source.base_url) as by:
+            async with self._library.async_client(self._origins) as by:
                 return await self.atoken(by)
         self._keep_here(by)
 
@@ -144,7 +144,7 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
         """
         by: Any = client if client is not None else self._sync_client
         if by is None:
-            with self._library.client(self._source.base_url) as by:
+            with self._library.client(self._origins) as by:
                 return self.application(by)
         self._keep_here(by)
         auth = self._trusting(self._sync_client)
@@ -159,7 +159,7 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
         """As `application`, for async code and an ``AsyncClient``."""
         by: Any = client if client is not None else self._async_client
         if by is None:
-            async with self._library.async_client(self._source.base_url) as by:
+            async with self._library.async_client(self._origins) as by:
                 return await self.aapplication(by)
         self._keep_here(by)
         auth = self._trusting(self._async_client)

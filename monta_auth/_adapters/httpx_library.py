@@ -22,7 +22,7 @@ from .._core.errors import (
     causes,
     is_from_signal_handler,
 )
-from .._core.proxies import is_plain_http
+from .._core.origins import Origins
 from .._core.replies import Reply, safe_text
 from .._core.token_calls import read_error
 from .bodies import Body, kept_class, rewinder, within
@@ -58,15 +58,15 @@ class Library:
             module.UnsupportedProtocol,
         )
 
-    def client(self, base_url: str) -> Any:
-        """Open a client for this base URL, as the library's defaults are."""
-        is_plain = is_plain_http(base_url)
-        return self.module.Client(verify=self._certificates, trust_env=not is_plain)
+    def client(self, origins: Origins) -> Any:
+        """Open a client for token calls, as the library's defaults are."""
+        trust_env = not origins.is_plain_http
+        return self.module.Client(verify=self._certificates, trust_env=trust_env)
 
-    def async_client(self, base_url: str) -> Any:
+    def async_client(self, origins: Origins) -> Any:
         """As `client`; an ``AsyncClient``."""
-        is_plain = is_plain_http(base_url)
-        return self.module.AsyncClient(verify=self._certificates, trust_env=not is_plain)
+        trust_env = not origins.is_plain_http
+        return self.module.AsyncClient(verify=self._certificates, trust_env=trust_env)
 
     @cached_property
     def _certificates(self) -> Any:

@@ -23,7 +23,6 @@ from requests_monta import MontaAuth
 from .. import Application, __version__
 from .._core.application import application_urls
 from .._core.origins import clean_base_url
-from .._core.proxies import is_plain_http
 from .._core.replies import http_date
 from ..stores import FileStore
 from .account import Account, find_account
@@ -146,7 +145,7 @@ def _proxy(case: Case) -> Result:
             f"the proxy {name} cannot be reached ({_reason(error)})",
             f"correct HTTPS_PROXY, or name {case.host} in NO_PROXY",
         )
-    if is_plain_http(case.address):
+    if case.address.startswith("http:"):
         return Result(
             "failed",
             f"the proxy {name} would carry calls to this machine, and could read the client secret",

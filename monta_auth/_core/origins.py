@@ -61,7 +61,12 @@ def clean_base_url(value: str | None) -> str:
 
 
 class Origins:
-    """The allowed origins: that of `base_url` and those of `allowed`."""
+    """The allowed origins: that of `base_url` and those of `allowed`.
+
+    Attributes:
+        is_plain_http: whether `base_url` is one of plain http.
+        plain_http: the allowed origins of plain http. All of them are on this machine.
+    """
 
     def __init__(self, base_url: str, allowed: Iterable[str] = ()) -> None:
         if isinstance(allowed, str):
@@ -74,6 +79,9 @@ class Origins:
         self._allowed.update(
             _checked_origin(_split(url, "allowed_origins"), "allowed_origins") for url in allowed
         )
+        self.is_plain_http = self._base[0] == "http"
+        plain = (_name(origin) for origin in self._allowed if origin[0] == "http")
+        self.plain_http = tuple(sorted(plain))
 
     def allows(self, url: str) -> bool:
         """Whether a request to this absolute URL is allowed to receive the token.
@@ -92,11 +100,6 @@ class Origins:
         """
         is_ours = _origin_of(url) == self._base
         return self._endpoints.get(urlsplit(url).path) if is_ours else None
-
-    @property
-    def plain_http(self) -> tuple[str, ...]:
-        """The allowed origins of plain http: all of them are on this machine."""
-        return tuple(sorted(_name(origin) for origin in self._allowed if origin[0] == "http"))
 
     def warn_about(self, url: str) -> None:
         """Log once in this process, for each foreign origin, that no token goes there."""

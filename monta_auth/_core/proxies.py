@@ -13,11 +13,6 @@ from .errors import ConfigurationError
 Address = tuple[str | None, int | None]
 
 
-def is_plain_http(base_url: str) -> bool:
-    """Whether this base URL, as `clean_base_url` returns it, is one of plain http."""
-    return base_url.startswith("http:")
-
-
 def environment_proxy() -> Address | None:
     """Return host and port of the environment's proxy for plain http."""
     from urllib.request import getproxies

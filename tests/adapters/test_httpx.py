@@ -882,7 +882,7 @@ def test_certificates_are_read_once_for_all_token_calls_without_a_client(
     auth = lib.adapter.MontaAuth(monta.client_id, monta.client_secret, base_url=monta.base_url)
     auth.token()
     monkeypatch.setattr(lib.library, "create_ssl_context", lambda: pytest.fail("read again"))
-    assert library.client(monta.base_url) is not library.client(monta.base_url)
+    assert library.client(auth._origins) is not library.client(auth._origins)
     auth.invalidate()
     asyncio.run(auth.atoken())
     assert (monta.mints, monta.refreshes) == (1, 1)
