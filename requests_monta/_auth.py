@@ -91,6 +91,12 @@ class MontaAuth(BaseAuth, AuthBase):
         self._session = session
         self._timeout = timeout
 
+    _derived = (*BaseAuth._derived, "_hook")
+
+    def _connect(self) -> None:
+        super()._connect()
+        self._hook = Resend(self._source, self._origins, self._header)
+
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
         url = r.url or ""
         if not self._origins.allows(url):
@@ -99,13 +105,17 @@ class MontaAuth(BaseAuth, AuthBase):
         if self._plain_http:
             self._keep_here(self._session)
             self._plain_http = ()
-        spent = Spent()
-        r.headers["Authorization"] = self._source.fresh() or self._header(r, spent)
+        header, hook = self._source.fresh(), self._hook
+        if header is None:
+            spent = Spent()
+            header = self._header(r, spent)
+            hook = Resend(self._source, self._origins, self._header, spent)
+        r.headers["Authorization"] = header
         hooks = r.hooks["response"]
         if hooks:
             # A request that is authorised anew keeps one hook of ours.
             hooks[:] = [hook for hook in hooks if type(hook) is not Resend]
-        hooks.append(Resend(self._source, self._origins, self._header, spent))
+        hooks.append(hook)
         return r
 
     def _header(self, request: requests.PreparedRequest, spent: Spent) -> BearerHeader:

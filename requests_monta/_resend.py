@@ -33,7 +33,7 @@ _RESENT = "_monta_auth_resent"
 
 
 class Resend:
-    """The response hook of a request: has it sent once more if it was refused.
+    """The response hook of an auth object's requests: has a refused one sent once more.
 
     Redirects share it with the request that they came from. It pickles to a hook that does
     nothing, since responses are pickled (caches, process pools) and it leads to the secret.
@@ -41,7 +41,7 @@ class Resend:
     Args:
         origins: where the token may go.
         header: returns the header for a second sending; the request is for errors to carry.
-        spent: on the token, by all hops together.
+        spent: on the token, by this request before; None for the hook that all others share.
     """
 
     __slots__ = ("_header", "_origins", "_source", "_spent")
@@ -51,7 +51,7 @@ class Resend:
         source: Source,
         origins: Origins,
         header: Callable[[requests.PreparedRequest, Spent], BearerHeader],
-        spent: Spent,
+        spent: Spent | None = None,
     ) -> None:
         self._source = source
         self._origins = origins
@@ -60,10 +60,13 @@ class Resend:
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         # A prepared request may be sent any number of times.
-        spent, self._spent = self._spent, Spent()
+        spent, self._spent = self._spent or Spent(), None
         answer = self._answer(response, spent, kwargs)
-        if 300 <= answer.status_code < 400:
-            self._spent = spent
+        if 300 <= answer.status_code < 400 and spent.renewals:
+            # The next hop has what is left.
+            hooks = getattr(response.request, "hooks", {"response": []})["response"]
+            again = Resend(self._source, self._origins, self._header, spent)
+            hooks[:] = [again if hook is self else hook for hook in hooks]
         return answer
 
     def _answer(

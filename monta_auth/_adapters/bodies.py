@@ -192,25 +192,3 @@ def _seeker(file: Any) -> Callable[[], bool] | None:
         return True
 
     return rewind
-
-
-def kept_class(module: Any) -> Any:
-    class Kept(module.ByteStream):  # type: ignore[misc]
-        """What was kept of a body, in place of the stream that it came from."""
-
-        def __init__(self, content: bytes, stream: Any) -> None:
-            super().__init__(content)  # pyright: ignore[reportUnknownMemberType]
-            self._origin = stream
-
-        @property
-        def elapsed(self) -> object:
-            """For httpx2, which measures the time in its own stream."""
-            return getattr(self._origin, "elapsed", None)
-
-        def close(self) -> None:
-            self._origin.close()
-
-        async def aclose(self) -> None:
-            await self._origin.aclose()
-
-    return Kept

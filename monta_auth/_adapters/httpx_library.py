@@ -25,9 +25,9 @@ from .._core.errors import (
 from .._core.origins import Origins
 from .._core.replies import Reply, safe_text
 from .._core.token_calls import read_error
-from .bodies import Body, kept_class, rewinder, within
+from .bodies import AuthBody, Body, rewinder, within
 from .errors import LibraryErrors, response_in, transport_error
-from .httpx_token_call import Redirected, token_call_class
+from .httpx_token_call import Redirected, kept_class, token_call_class
 
 
 class Library:
@@ -87,7 +87,8 @@ class Library:
         within = {n: effect.within(timeout.get(n), connect=n == "connect") for n in names}
         cut = {n for n in names if within[n] < effect.limit(connect=n == "connect")}
         # How long a full pool lets a call wait says nothing of the endpoint.
-        return self._token_call(effect, within, cut | {"pool"}, like.headers)
+        received = AuthBody(effect, time.monotonic())
+        return self._token_call(effect.request, received, within, cut | {"pool"}, like.headers)
 
     def send(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
         """Make a token call through a client, without its auth; return what it came to."""

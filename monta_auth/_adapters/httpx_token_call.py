@@ -1,15 +1,17 @@
-"""A token call as a request of httpx or httpx2: it is sent once, and nowhere else."""
+"""A token call as a request of httpx or httpx2: it is sent once, and nowhere else.
+
+And what is kept of a response that the client itself reads and closes.
+"""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-from .._core.effects import Send
 from .._core.errors import TokenEndpointError
+from .._core.token_calls import TokenRequest
 from .bodies import AuthBody
 
 
@@ -64,14 +66,15 @@ def token_call_class(module: Any) -> Any:
 
         def __init__(
             self,
-            effect: Send,
+            call: TokenRequest,
+            received: AuthBody,
             timeout: Mapping[str, float],
             cut: set[str],
             like: Mapping[str, str],
         ) -> None:
             self.cut = cut
-            self.received = AuthBody(effect, time.monotonic())
-            self.token_request = call = effect.request
+            self.received = received
+            self.token_request = call
             self.secrets = call.secrets
             url = Unredirected(call.url)
             headers = {"Host": url.netloc.decode("ascii"), **call.headers}
@@ -116,3 +119,25 @@ def _response_to_follow(url: Any) -> Any:
                 return response if is_followed else None
         frame = frame.f_back
     return None
+
+
+def kept_class(module: Any) -> Any:
+    class Kept(module.ByteStream):  # type: ignore[misc]
+        """What was kept of a body, in place of the stream that it came from."""
+
+        def __init__(self, content: bytes, stream: Any) -> None:
+            super().__init__(content)  # pyright: ignore[reportUnknownMemberType]
+            self._origin = stream
+
+        @property
+        def elapsed(self) -> object:
+            """For httpx2, which measures the time in its own stream."""
+            return getattr(self._origin, "elapsed", None)
+
+        def close(self) -> None:
+            self._origin.close()
+
+        async def aclose(self) -> None:
+            await self._origin.aclose()
+
+    return Kept

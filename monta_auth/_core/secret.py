@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from traceback import clear_frames
-from typing import Any, ClassVar, Self, SupportsIndex, TypeVar
+from typing import Any, ClassVar, Self, SupportsIndex, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class SecretBytes(bytes):
         part = super().__getitem__(key)
         return SecretBytes(part) if isinstance(part, bytes) else part
 
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> Secret:
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return Secret(super().decode(encoding, errors))
 
     def __copy__(self) -> Self:
@@ -80,6 +80,7 @@ class BearerHeader(Secret):
 class _BearerBytes(SecretBytes):
     __slots__ = ()
     _shown = b"Bearer [redacted]"
+    decode = bytes.decode  # httpx does so several times in each request, and hides it itself
 
 
 def bearer(access_token: str) -> BearerHeader:
@@ -110,7 +111,8 @@ def with_hidden_secret(settings: Mapping[str, Any]) -> dict[str, Any]:
 def in_clear(value: object) -> Any:
     """Return a value, or all those of a dict, as a pickle holds them: that is what it is for."""
     if isinstance(value, dict):
-        return {name: in_clear(entry) for name, entry in value.items()}
+        settings = cast("dict[str, Any]", value)
+        return {name: in_clear(entry) for name, entry in settings.items()}
     return str(value) if isinstance(value, Secret) else value
 
 

@@ -24,7 +24,7 @@ from .harness import Done
 class MemoryKeyring(keyring.backend.KeyringBackend):
     """A keyring that forgets everything with the test."""
 
-    priority: float = 1  # pyright: ignore[reportAssignmentType]
+    priority: float = 1  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keyring
 import pytest
@@ -303,7 +303,7 @@ def test_of_several_keyrings_the_first_is_used_that_is_allowed_and_writable(
     run: Run, pipe: Callable[[str], None]
 ) -> None:
     class Chain(ChainerBackend):
-        backends: ClassVar[list[MemoryKeyring]] = [ReadOnly(), Plaintext(), MemoryKeyring()]
+        backends: ClassVar[Any] = [ReadOnly(), Plaintext(), MemoryKeyring()]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def kept() -> list[bool]:
         return [KEY in each.kept for each in Chain.backends]

@@ -19,6 +19,7 @@ import redis
 import redis.asyncio
 import redis.sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
 import httpx_monta
@@ -529,7 +530,7 @@ def test_the_permissions_that_security_md_names_suffice(
         auth.forget()
         auth.token()
         assert (auth.status().mints, auth.status().refreshes) == (2, 1)
-        with pytest.raises(redis.exceptions.NoPermissionError):
+        with pytest.raises(NoPermissionError):
             redis.Redis.from_url(url).get("of-another-program")
     finally:
         client.acl_deluser(name)
