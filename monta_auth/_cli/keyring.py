@@ -70,7 +70,7 @@ def _stores_plaintext(backend: Any) -> bool:
 
 def _name_of(backend: Any) -> str:
     """Return the name by which ``PYTHON_KEYRING_BACKEND`` selects a backend."""
-    kind: type[object] = type(backend)
+    kind: type[Any] = type(backend)
     return f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -44,7 +44,7 @@ FAMILY: list[Any] = [
         lambda value: {"a": (value,)},
         copy.copy,
         copy.deepcopy,
-        lambda value: value.encode() if isinstance(value, str) else value.decode(),
+        lambda value: value.encode() if isinstance(value, str) else SecretBytes(value).decode(),
         lambda value: pickle.loads(pickle.dumps(value)),
     ],
     ids=["itself", "all", "slice", "list", "dict", "copy", "deepcopy", "other kind", "pickle"],

@@ -162,8 +162,10 @@ def refused_connection(monta: Emulator, log: pytest.LogCaptureFixture, folder: P
 
 
 def remembered_failure(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
-    first = refused_connection(monta, log, folder)
-    again = refused_connection(monta, log, folder)
+    monta.stop()
+    source = TokenSource(monta.client_id, monta.client_secret, base_url=monta.base_url)
+    with httpx.Client(auth=httpx_monta.MontaAuth(source=source)) as client:
+        first, again = (_error(lambda: client.get(monta.base_url)) for _ in range(2))
     assert again.startswith(first)
     return re.sub(r"before 20[\d:T.-]+\+00:00", "before 2025-08-06T08:20:37.512+00:00", again)
 
