@@ -6,7 +6,7 @@ import json
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from .failures import CREDENTIALS, Failed
 
@@ -70,7 +70,7 @@ def _stores_plaintext(backend: Any) -> bool:
 
 def _name_of(backend: Any) -> str:
     """Return the name by which ``PYTHON_KEYRING_BACKEND`` selects a backend."""
-    kind: type[Any] = type(backend)
+    kind = cast("type[object]", type(backend))
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
