@@ -43,7 +43,7 @@ def json_object(reply: Reply) -> dict[str, Any]:
     """Return the JSON object in the body, or an empty one. Its strings do not show."""
     before = sys.exception()
     try:
-        return as_object(json.loads(bytes(reply.body), object_pairs_hook=_hidden_strings))
+        return as_object(json.loads(bytes(reply.body), object_pairs_hook=hidden_strings))
     except (ValueError, RecursionError):
         return {}
     except BaseException as error:
@@ -51,7 +51,8 @@ def json_object(reply: Reply) -> dict[str, Any]:
         raise
 
 
-def _hidden_strings(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def hidden_strings(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, as a hook of `json.loads`, whose strings do not show."""
     return {n: Secret(value) if isinstance(value, str) else value for n, value in pairs}
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._core.errors import TokenStoreError
+from .._core.secret import hidden
 from .._core.store_protocol import Store
 from .._core.tokens import TokenSet
 from ._record import LONGEST, dump_record, load_record, record_key, without_refresh_token
@@ -153,7 +154,7 @@ class _ClientFile:
             return None if lock is None else _FileLease(path, lock)
 
     def save(self, pair: TokenSet | None, lease: object) -> None:
-        text = None if pair is None else dump_record(pair, *self._client)
+        text = None if pair is None else hidden(dump_record(pair, *self._client))
         with self._guard(_PATIENCE) as is_ours:
             if not is_ours:
                 raise TokenStoreError("another process has been changing the stored pair for long")
@@ -197,7 +198,7 @@ class _ClientFile:
         record = self._read()
         # Without credentials, to try it is all that is left.
         if record is not None and self._client[1] is not None:
-            text = without_refresh_token(record)
+            text = hidden(without_refresh_token(record))
             if text is not None:
                 self._write(text)
 
@@ -236,7 +237,7 @@ class _ClientFile:
                     "it, or take the rights away (chmod 600) if nobody can have read it"
                 )
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read(LONGEST + 1)
+                return hidden(file.read(LONGEST + 1))
         finally:
             os.close(descriptor)
 

@@ -16,6 +16,8 @@ from typing import Any, cast
 
 from .._core.errors import ConfigurationError
 from .._core.policy import CLOCKS_AGREE, LONGEST_LIFE
+from .._core.replies import hidden_strings
+from .._core.secret import hidden
 from .._core.tokens import TokenSet, is_marked_refused
 
 logger = logging.getLogger("monta_auth")
@@ -58,7 +60,7 @@ def dump_record(
         "client_id": client_id,
         "saved_at": wall if now is None else now,
         "origin": origin,
-        "pair": pair.to_dict(),
+        "pair": {name: hidden(value) for name, value in pair.to_dict().items()},
     }
     return json.dumps(record, separators=(",", ":"))
 
@@ -81,6 +83,7 @@ def load_record(
     """
     if text is None:
         return None
+    text = hidden(text)
     wall = time.time()
     try:
         return _pair_in(text, base_url, client_id, wall if now is None else now, wall)
@@ -97,7 +100,7 @@ def without_refresh_token(record: str | bytes) -> str | None:
     Its dates stay as they are. None if there is nothing to take out.
     """
     try:
-        data: Any = json.loads(record)
+        data: Any = json.loads(record, object_pairs_hook=hidden_strings)
         if data["pair"]["refresh_token"] is None:
             return None
         data["pair"].update(refresh_token=None, refresh_expires_at=None)
@@ -115,7 +118,7 @@ def _pair_in(
 ) -> TokenSet:
     if len(text) > LONGEST:
         raise _RejectedError("it is too long")
-    parsed: Any = json.loads(text)
+    parsed: Any = json.loads(text, object_pairs_hook=hidden_strings)
     data = cast("dict[str, Any]", parsed if isinstance(parsed, dict) else {})
     if data.get("schema") != _SCHEMA:
         raise _RejectedError("it is no record of this version of monta-auth")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.errors import ConfigurationError
 from .._core.origins import _is_loopback
 from .._core.policy import monotonic_clock
+from .._core.secret import hidden
 from .._core.store_protocol import Store
 from .._core.tokens import TokenSet
 from ._record import dump_record, load_record, record_key, without_refresh_token
@@ -216,7 +217,7 @@ class _Keys:
     def _save_args(self, pair: TokenSet | None, lease: _Lease) -> tuple[str | int, ...]:
         if pair is None:
             return (lease.token, lease.generation, "", _DELETED)
-        record = dump_record(pair, *self._names, now=lease.server_time())
+        record = hidden(dump_record(pair, *self._names, now=lease.server_time()))
         return (lease.token, lease.generation, record, _life(pair))
 
     def __repr__(self) -> str:
