@@ -18,6 +18,7 @@ from .._core.errors import (
     Failure,
     FailureKind,
     MontaAuthError,
+    TokenEndpointError,
     TransportFailure,
     causes,
     is_from_signal_handler,
@@ -171,6 +172,8 @@ class Library:
         return content
 
     def _reply(self, response: Any, call: Any) -> Reply | Raised:
+        if response.request is not call:  # A client that followed a redirect in spite of all.
+            return Raised(TokenEndpointError("the token endpoint redirects to somewhere else"))
         content = self._content(response)
         if content is None:
             content = call.received.decoded(response.headers)

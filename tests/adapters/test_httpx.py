@@ -18,11 +18,12 @@ import trio
 import httpx2_monta
 import httpx_monta
 from monta_auth import ConfigurationError, InvalidCredentialsError, TokenEndpointError
+from monta_auth._adapters import httpx_token_call
 from monta_auth._core import shared_sources
 from monta_auth.emulator import Emulator, Fault
 from monta_auth.stores import MemoryStore
 
-from .site import Host, Monta
+from .site import Host, Monta, says
 
 BASE = "https://public-api.monta.com/api/v1"
 GOOD = BASE + "/charge-points"
@@ -341,6 +342,34 @@ def test_a_transport_that_retries_sends_a_token_call_once(lib: Lib) -> None:
     with client, pytest.raises(TokenEndpointError, match="sent once"):
         client.get(GOOD)
     assert lib.script.paths == ["/auth/token"]
+
+
+def test_a_pair_that_a_hook_kept_from_being_read_is_none(lib: Lib, monta: Monta) -> None:
+    def refuse(response: Any) -> None:
+        raise KeyError("mine")
+
+    auth = lib.adapter.MontaAuth(source=monta.source())
+    client = lib.library.Client(verify=False, auth=auth, event_hooks={"response": [refuse]})
+    with client, pytest.raises(lib.library.NetworkError, match="hook or transport raised KeyError"):
+        client.get(monta.url("/charge-points"))
+    assert monta.mints == 1
+
+
+def test_if_a_client_follows_a_redirect_in_spite_of_all_no_pair_is_taken_from_there(
+    lib: Lib, monta: Monta, foreign: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one might whose functions have other names one day."""
+    monkeypatch.setattr(httpx_token_call, "_response_to_follow", lambda url: None)
+    foreign.pages["/auth/token"] = says(200, b'{"accessToken": "a-foreign-token"}')
+    headers = {"location": foreign.origin + "/auth/token"}
+    monta.emulator.inject(Fault(status=303, headers=headers), times=5)
+    auth = lib.adapter.MontaAuth(source=monta.source())
+    with (
+        lib.library.Client(verify=False, auth=auth, follow_redirects=True) as client,
+        pytest.raises(TokenEndpointError, match="redirects"),
+    ):
+        client.get(monta.url("/charge-points"))
+    assert [(seen.method, seen.body) for seen in foreign.seen] == [("GET", b"")]
 
 
 def test_what_a_hook_itself_asks_for_is_no_reply_to_a_token_call(lib: Lib) -> None:
