@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monta_auth._core.replies import safe_text
+from monta_auth._core.replies import Reply, json_object, safe_text
 from monta_auth._core.secret import (
     BearerHeader,
     Secret,
@@ -23,6 +23,7 @@ from monta_auth._core.secret import (
     in_clear,
     with_hidden_secret,
 )
+from monta_auth._core.token_calls import mint_request
 
 PLAIN = "the-secret-value"
 FAMILY: list[Any] = [
@@ -181,3 +182,21 @@ def test_a_text_is_printable_and_short_and_values_too_short_to_be_secrets_stay()
     assert safe_text("abcdefgh-ijkl abcdefgh", ("abcdefgh", "abcdefgh-ijkl")) == (
         "[redacted] [redacted]"
     )
+
+
+@pytest.mark.parametrize("function", ["loads", "dumps"])
+def test_an_interrupt_while_json_is_read_or_written_leaves_no_copy_in_a_frame(
+    function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object, **kwargs: object) -> None:
+        local_copy = PLAIN
+        raise KeyboardInterrupt(len(local_copy))
+
+    monkeypatch.setattr(json, function, interrupted)
+    calls: dict[str, Callable[[], object]] = {
+        "loads": lambda: json_object(Reply(200, {}, b"{}")),
+        "dumps": lambda: mint_request("https://monta.example", "id", PLAIN),
+    }
+    with pytest.raises(KeyboardInterrupt) as caught:
+        calls[function]()
+    assert names(caught.value) == set()
