@@ -400,10 +400,14 @@ def test_no_proxy_of_the_environment_carries_plain_http_off_this_machine(
     speak: Speak, site: Emulator, foreign: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{foreign.port}")
-    for call in ("fetch_token", "refresh_token", "get"):
+    for call, path in [
+        ("fetch_token", ""),
+        ("refresh_token", "/auth/refresh"),
+        ("get", "/charges"),
+    ]:
         speaker = speak(token={"access_token": "a", "refresh_token": "r", "expires_at": 9e9})
         with pytest.raises(ConfigurationError, match=r"NO_PROXY=localhost,127\.0\.0\.1"):
-            getattr(speaker, call)(*[site.base_url + "/charges"] * (call == "get"))
+            getattr(speaker, call)(*[site.base_url + path] * bool(path))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     speak().fetch_token()
 
