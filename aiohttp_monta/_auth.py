@@ -18,7 +18,7 @@ from monta_auth._core.errors import Failure
 from monta_auth._core.leader import OnToken
 from monta_auth._core.policy import INFINITE, Spent
 from monta_auth._core.replies import Reply
-from monta_auth._core.secret import hidden
+from monta_auth._core.secret import hidden_argument
 from monta_auth._core.store_protocol import Bindable, Store
 
 from ._calls import check_proxy, lent_by, make_call, make_token_call
@@ -70,7 +70,7 @@ class MontaAuth(BaseAuth):
         source: TokenSource | None = None,
         session: ClientSession | None = None,
     ) -> None:
-        client_secret = hidden(client_secret)
+        client_secret, token = hidden_argument(client_secret), hidden_argument(token)
         super().__init__(
             client_id,
             client_secret,
@@ -157,7 +157,7 @@ class MontaAuth(BaseAuth):
         Args:
             session: as of `token`.
         """
-        return (await self.token(session)).access_token
+        return str((await self.token(session)).access_token)
 
     async def application(self, session: ClientSession | None = None) -> Application:
         """Ask the API who the token belongs to: scopes, rate limit, dates.

@@ -22,7 +22,7 @@ from monta_auth._core.errors import Failure, TransportFailure, is_from_signal_ha
 from monta_auth._core.leader import OnToken
 from monta_auth._core.policy import Spent
 from monta_auth._core.replies import Reply
-from monta_auth._core.secret import BearerHeader, hidden
+from monta_auth._core.secret import BearerHeader, hidden_argument
 from monta_auth._core.store_protocol import Bindable, Store
 
 from ._errors import library_error, transport_failure
@@ -74,7 +74,7 @@ class MontaAuth(BaseAuth, AuthBase):
         session: requests.Session | None = None,
         timeout: Timeout = 10.0,
     ) -> None:
-        client_secret = hidden(client_secret)
+        client_secret, token = hidden_argument(client_secret), hidden_argument(token)
         super().__init__(
             client_id,
             client_secret,
@@ -136,7 +136,7 @@ class MontaAuth(BaseAuth, AuthBase):
 
     def bearer_token(self) -> str:
         """Return a usable access token, for clients that want it as a string."""
-        return self.token().access_token
+        return str(self.token().access_token)
 
     def application(self, session: requests.Session | None = None) -> Application:
         """Ask the API whom the token belongs to: scopes, rate limit, dates.
@@ -203,6 +203,8 @@ class MontaAuth(BaseAuth, AuthBase):
         try:
             settings = session.merge_environment_settings(call.url, {}, False, None, None)
             response = session.send(prepared, timeout=limits, allow_redirects=False, **settings)
+            if response.history and replies:
+                return replies[0]  # This session follows redirects in spite of all.
             return Reply(response.status_code, response.headers, response.content)
         except TransportFailure as error:
             failure = error.with_traceback(None)

@@ -14,7 +14,7 @@ from .._core.origins import Origins
 from .._core.policy import RefreshPolicy
 from .._core.proxies import carried_away
 from .._core.replies import Reply
-from .._core.secret import hidden, in_clear, with_hidden_secret
+from .._core.secret import hidden_argument, in_clear, with_hidden_secret
 from .._core.shared_sources import shared_source
 from .._core.source import Source
 from .._core.status import Status
@@ -68,7 +68,7 @@ class BaseAuth:
         policy: RefreshPolicy | None = None,
         source: TokenSource | None = None,
     ) -> None:
-        client_secret = hidden(client_secret)
+        client_secret, token = hidden_argument(client_secret), hidden_argument(token)
         self._own_source = source
         self._base_url = base_url
         allowed = allowed_origins or ()

@@ -14,7 +14,7 @@ from .._core.errors import ConfigurationError, Failure
 from .._core.leader import OnToken
 from .._core.policy import RefreshPolicy
 from .._core.replies import Reply
-from .._core.secret import hidden
+from .._core.secret import hidden_argument
 from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
 from .auth import BaseAuth
@@ -52,7 +52,7 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
         source: TokenSource | None = None,
         client: Client | AsyncClient | None = None,
     ) -> None:
-        client_secret = hidden(client_secret)
+        client_secret, token = hidden_argument(client_secret), hidden_argument(token)
         super().__init__(
             client_id,
             client_secret,
@@ -130,11 +130,11 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
         Args:
             client: as of `token`.
         """
-        return self.token(client).access_token
+        return str(self.token(client).access_token)
 
     async def abearer_token(self, client: AsyncClient | None = None) -> str:
         """As `bearer_token`, for async code and an ``AsyncClient``."""
-        return (await self.atoken(client)).access_token
+        return str((await self.atoken(client)).access_token)
 
     def application(self, client: Client | None = None) -> Application:
         """Ask the API whom the token belongs to: scopes, rate limit, dates.

@@ -211,10 +211,12 @@ class _Flow:
         if not isinstance(ended, GeneratorExit):
             self.abandon()
             raise self._library.error(ended.with_traceback(None), self._request)
+        # Its text may quote what the server echoed: no frame of ours keeps it.
         cause = sys.exception()
         error = self._error_for(cause) or ended
         if self.call is not None and cause is not None:
             empty_frames(cause, self.before)
+        del cause
         self.abandon()
         try:
             raise error

@@ -88,7 +88,15 @@ def token_call_class(module: Any) -> Any:
                 stream=OneShot(call.body),
                 extensions={"timeout": dict(timeout)},
             )
-            self.url = url  # The library made a URL of its own kind of it.
+
+        @property
+        def url(self) -> Any:
+            return self._url
+
+        @url.setter
+        def url(self, url: Any) -> None:
+            # The library, or a hook, made a URL of the library's own kind of it.
+            self._url = Unredirected(url)
 
         @property
         def content(self) -> bytes:

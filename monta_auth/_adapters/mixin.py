@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from .._core.errors import ConfigurationError
@@ -35,6 +36,9 @@ class Mixin:
         self, *args: Any, monta_auth: MontaAuthSettings | None = None, **kwargs: Any
     ) -> None:
         has_settings = monta_auth is not None
+        if not isinstance(monta_auth, Mapping | None):
+            monta_auth = None  # type: ignore[unreachable]  # of any type, in fact
+            raise ConfigurationError("monta_auth= takes a dict, such as {'client_id': ...}")
         monta_auth = cast("MontaAuthSettings", with_hidden_secret(monta_auth or {}))
         if not isinstance(self, self._clients):
             names = " or ".join(client.__name__ for client in self._clients)

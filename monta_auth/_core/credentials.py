@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Awaitable, Callable
 
 from .errors import ConfigurationError
-from .secret import hidden
+from .secret import Unfit, hidden, hidden_argument
 
 #: A client secret, or a callable that is asked for it at every mint (it may be a coroutine
 #: function where only async clients use it).
@@ -25,7 +26,7 @@ class Credentials:
     __slots__ = ("client_id", "secret")
 
     def __init__(self, client_id: str, secret: ClientSecret) -> None:
-        secret = hidden(secret)
+        secret = hidden_argument(secret)
         self.client_id = _checked(client_id, "client_id", "MONTA_CLIENT_ID")
         self.secret = secret if callable(secret) else checked_secret(secret)
 
@@ -51,7 +52,7 @@ def find_credentials(client_id: str | None, secret: ClientSecret | None) -> Cred
         ConfigurationError: only one of the two is there, one is unusable, or the secret of the
             environment belongs to another client id.
     """
-    secret = hidden(secret)
+    secret = hidden_argument(secret)
     known_id = os.environ.get("MONTA_CLIENT_ID") or None
     if secret is None:
         secret = hidden(os.environ.get("MONTA_CLIENT_SECRET")) or None
@@ -76,7 +77,7 @@ def missing(argument: str, variable: str) -> str:
 
 
 def checked_secret(secret: object) -> str:
-    secret = hidden(secret)
+    secret = hidden_argument(secret)
     return _checked(secret, "client_secret", "MONTA_CLIENT_SECRET")
 
 
@@ -84,7 +85,8 @@ def _checked(value: object, argument: str, variable: str) -> str:
     if hasattr(value, "get_secret_value"):  # pydantic's SecretStr
         raise ConfigurationError(f"{argument} takes a string: pass its .get_secret_value()")
     if not isinstance(value, str):
-        kind = "bytes" if isinstance(value, bytes) else type(value).__name__
+        kind = value.kind if isinstance(value, Unfit) else type(value).__name__
+        kind = "bytes" if isinstance(value, bytes) else kind
         raise ConfigurationError(f"{argument} must be a string, not {kind}")
     if not value:
         raise ConfigurationError(f"{argument} is empty: pass {argument}= or set {variable}")
@@ -99,12 +101,24 @@ def _checked(value: object, argument: str, variable: str) -> str:
 
 def _misplaced(value: str) -> int | None:
     """Return where a character is that does not belong to it: unseen, or around it."""
-    if not value.isprintable():
-        return next(i for i, char in enumerate(value) if not char.isprintable())
-    if value[0].isspace() or (len(value) > 1 and value[0] == value[-1] and value[0] in "\"'`"):
+    unseen = _UNSEEN.search(value)
+    if unseen is not None or not value.isprintable():
+        found = (i for i, char in enumerate(value) if not char.isprintable())
+        return next(found) if unseen is None else unseen.start()
+    if value[0].isspace() or (len(value) > 1 and (value[0], value[-1]) in _QUOTES):
         return 0
     return len(value) - 1 if value[-1].isspace() else None
 
+
+#: What counts as printable although nothing of it is seen: fillers, and selectors of variants.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
+#: Opening and closing ones, the typographic ones too.
+_QUOTES = {
+    *zip("\"'`\u201c\u2018\xab\u201e", "\"'`\u201d\u2019\xbb\u201c", strict=True),
+}
 
 #: Unicode has no names for these.
 _CONTROLS = {"\n": "LINE FEED", "\r": "CARRIAGE RETURN", "\t": "TAB", "\0": "NULL"}

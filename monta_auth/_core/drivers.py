@@ -68,10 +68,10 @@ def drive(flow: Flow[L, T], perform: Callable[[L], Reply]) -> T:
                 outcome = perform(step)
             except (MontaAuthError, TransportFailure) as failure:
                 outcome = Raised(failure)
-            except BaseException as error:
-                empty_frames(error, before)
-                raise
         return step.value
+    except BaseException as error:
+        empty_frames(error, before)
+        raise
     finally:
         flow.close()
 
@@ -86,10 +86,10 @@ async def adrive(flow: Flow[L, T], perform: Callable[[L], Awaitable[Reply]]) -> 
                 outcome = await perform(step)
             except (MontaAuthError, TransportFailure) as failure:
                 outcome = Raised(failure)
-            except BaseException as error:
-                empty_frames(error, before)
-                raise
         return step.value
+    except BaseException as error:
+        empty_frames(error, before)
+        raise
     finally:
         flow.close()
 

@@ -13,6 +13,7 @@ from .flight import Flight, Superseded, led_here
 from .held_pair import HeldPair
 from .policy import FINISH, LIVING_LIMIT
 from .renewal import Obtained, Outcome, Renewal
+from .replies import safe_text
 from .state import State
 from .store_visit import let_go
 from .terms import Terms
@@ -180,7 +181,7 @@ class Leader:
             outcome,
             renewal.status,
             failure.error_code if isinstance(failure, MontaAuthError) else None,
-            renewal.request_id,
+            safe_text(renewal.request_id, self._terms.refusals.secrets),
             self._terms.clock.monotonic() - started,
             fingerprint(held.pair.access_token) if held is not None else None,
         )

@@ -46,7 +46,7 @@ def clean_base_url(value: str | None) -> str:
     if value is None:
         value = os.environ.get("MONTA_BASE_URL")
         name = "MONTA_BASE_URL"
-        if value is None:
+        if not value:
             return PUBLIC_API
     split = _split(value, name)
     if "?" in value or "#" in value or "@" in split.netloc:
@@ -125,6 +125,12 @@ class Origins:
 
 _warned: set[tuple[Origin, Origin | str]] = set()
 _warned_base_urls: set[str] = set()
+
+
+def bare(url: str) -> str:
+    """Return a URL as a record may hold it: without user, query and fragment."""
+    split = urlsplit(url)
+    return f"{split.scheme}://{split.netloc.rpartition('@')[2]}{split.path}"
 
 
 def forget_warnings() -> None:

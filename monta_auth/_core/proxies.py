@@ -18,11 +18,14 @@ def environment_proxy() -> Address | None:
     from urllib.request import getproxies
 
     proxies = getproxies()
-    proxy = proxies.get("http") or proxies.get("all")
+    proxy = (proxies.get("http") or proxies.get("all") or "").strip()
     if not proxy:
         return None
     split = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    return split.hostname, split.port or {"http": 80, "https": 443}.get(split.scheme)
+    try:
+        return split.hostname, split.port or {"http": 80, "https": 443}.get(split.scheme)
+    except ValueError:
+        return split.hostname, None  # No library can use it.
 
 
 def environment_carries(url: str) -> bool:

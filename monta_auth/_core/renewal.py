@@ -24,7 +24,7 @@ from .errors import (
 from .flight import Superseded
 from .held_pair import HeldPair, hold_new
 from .policy import RETRY_FIRST, RETRY_LONGEST, backoff
-from .replies import Reply, is_worth_a_retry, request_id
+from .replies import Reply, is_worth_a_retry
 from .store_visit import Found, Visit
 from .terms import Terms
 from .token_calls import (
@@ -66,7 +66,8 @@ class Renewal:
 
     Attributes:
         visit: its business with the store, if there is one; to be finished by the leader.
-        label, status, request_id: for the log: what was tried last, and what came of it.
+        label, status, request_id: for the log: what was tried last, and what came of it. The id
+            is as the server sent it.
     """
 
     def __init__(self, terms: Terms, turn: Turn, held: HeldPair | None) -> None:
@@ -254,7 +255,7 @@ class Renewal:
                     raise
                 error = failure
             else:
-                self.status, self.request_id = reply.status, request_id(reply, request.secrets)
+                self.status, self.request_id = reply.status, reply.headers.get("request-id")
                 if reply.is_good:
                     return reply
                 flight.refreshing = None

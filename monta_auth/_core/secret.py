@@ -7,7 +7,7 @@ in SECURITY.md: ``str()``, f-strings, ``+``, ``json.dumps``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from traceback import clear_frames
 from typing import Any, ClassVar, Self, SupportsIndex, TypeVar, cast
 
@@ -103,9 +103,32 @@ def hidden(value: T) -> T:
     return shown  # type: ignore[return-value]  # a subclass of the same
 
 
+class Unfit:
+    """Stands for what was passed in the place of a secret or of a token pair, and may hold one.
+
+    Attributes:
+        kind: its type, for the error.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}>"
+
+
+def hidden_argument(value: T) -> T:
+    """As `hidden`; a container in the place of a secret may hold one, and becomes an `Unfit`."""
+    if isinstance(value, dict | list | tuple | set | bytearray):
+        shown: Any = Unfit(type(value).__name__)  # pyright: ignore[reportUnknownArgumentType]
+        return cast(T, shown)
+    return hidden(value)
+
+
 def with_hidden_secret(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return these arguments, with a client secret that does not show."""
-    return {k: hidden(v) if k == "client_secret" else v for k, v in settings.items()}
+    secret = ("client_secret", "token")
+    return {k: hidden_argument(v) if k in secret else v for k, v in settings.items()}
 
 
 def in_clear(value: object) -> Any:
@@ -124,11 +147,17 @@ def empty_frames(error: BaseException, before: BaseException | None) -> None:
     Args:
         before: what was handled when the call began: how that came about is the caller's.
     """
+    for cause in causes_since(error, before):
+        clear_frames(cause.__traceback__)
+
+
+def causes_since(error: BaseException, before: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all that it leads to, without what was handled before."""
     seen: set[int] = {id(before)}
     found: list[BaseException | None] = [error]
     while found:
         cause = found.pop()
         if cause is not None and id(cause) not in seen:
             seen.add(id(cause))
-            clear_frames(cause.__traceback__)
+            yield cause
             found += [cause.__cause__, cause.__context__, *getattr(cause, "exceptions", ())]

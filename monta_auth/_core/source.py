@@ -7,17 +7,19 @@ import logging
 import os
 import threading
 import weakref
+from typing import NoReturn
 
 from .credentials import ClientSecret, find_credentials
-from .drivers import advance, is_async, needs_async
-from .effects import Steps, Wait
+from .drivers import drive, is_async, needs_async
+from .effects import Effect, Steps, Wait
 from .errors import ConfigurationError, TransportFailure
 from .flight import Flight, led_here
 from .held_pair import Dropped, HeldPair, hold_old
 from .leader import Leader, OnToken
-from .origins import Origins, clean_base_url
+from .origins import Origins, bare, clean_base_url
 from .policy import INFINITE, LIVING_LIMIT, RENEWALS, SYSTEM_CLOCK, Clock, RefreshPolicy, Spent
-from .secret import BearerHeader, hidden
+from .replies import safe_text
+from .secret import BearerHeader, hidden_argument
 from .state import State
 from .status import Status
 from .store_protocol import Bindable, Store
@@ -47,7 +49,7 @@ class Source:
         policy: RefreshPolicy | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        client_secret = hidden(client_secret)
+        client_secret, token = hidden_argument(client_secret), hidden_argument(token)
         if token is not None and store is not None:
             raise ConfigurationError(
                 "token= and store= exclude each other: save the pair in the store instead"
@@ -152,7 +154,7 @@ class Source:
                 "the API refuses every new token with 401; no renewal for %.0f s. Does the "
                 "credential have access to %s?",
                 cooldown,
-                url.partition("?")[0],
+                safe_text(bare(url), self._state.refusals.secrets),
             )
         return again
 
@@ -282,9 +284,13 @@ class Source:
         """Run a change of the store, where it does not need an event loop."""
         if self._only_async is None:
             try:
-                advance(change)
+                drive(change, _no_calls)
             except Exception as error:
                 logger.warning("the token store raised %s", type(error).__qualname__)
+
+
+def _no_calls(effect: Effect) -> NoReturn:
+    raise AssertionError(effect)  # pragma: no cover - a change of a store makes no token call
 
 
 _every_source: weakref.WeakSet[Source] = weakref.WeakSet()

@@ -104,7 +104,9 @@ def read_pair(reply: Reply, request: TokenRequest, wall: float) -> TokenSet:
         else:
             what = "an access token that cannot stand in a header"
         what = f"the token endpoint sent {what}"
-        raise error_of(reply, InvalidTokenResponseError, what, request.secrets, retryable=True)
+        found = (text for text in (access, data.get("refreshToken")) if isinstance(text, str))
+        secrets = (*request.secrets, *found)
+        raise error_of(reply, InvalidTokenResponseError, what, secrets, retryable=True)
     refresh = data.get("refreshToken")
     expires = parse_date(data.get("accessTokenExpirationDate"))
     if expires is None or not 0.0 < (expires - born).total_seconds() <= LONGEST_LIFE:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from .errors import ConfigurationError
 from .frozen import Frozen
-from .secret import Secret, hidden, in_clear
+from .secret import Secret, hidden_argument, in_clear
 
 #: What may stand behind "Bearer " in a header: visible ASCII. Observed: UUIDs of 36 characters.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
@@ -63,8 +63,11 @@ class TokenSet(Frozen):
         application_id: int | None = None,
         user_id: int | None = None,
     ) -> None:
-        access_token = Secret(access_token) if isinstance(access_token, str) else access_token
-        refresh_token = Secret(refresh_token) if isinstance(refresh_token, str) else refresh_token
+        if isinstance(access_token, str) and isinstance(refresh_token, str):
+            access_token, refresh_token = Secret(access_token), Secret(refresh_token)
+        else:
+            access_token = hidden_argument(access_token)
+            refresh_token = hidden_argument(refresh_token)
         _check_token(access_token, "access_token")
         if refresh_token is not None:
             _check_token(refresh_token, "refresh_token")
@@ -95,8 +98,9 @@ class TokenSet(Frozen):
             ConfigurationError: a token or the access token's expiry is missing or unusable.
         """
         if isinstance(data, Mapping):
-            data = {name: hidden(value) for name, value in data.items()}
+            data = {name: hidden_argument(value) for name, value in data.items()}
         else:
+            data = hidden_argument(data)  # type: ignore[unreachable]  # of any type, in fact
             raise ConfigurationError("TokenSet.from_dict takes the mapping that to_dict returned")
         expires = parse_date(data.get("access_expires_at"))
         if expires is None:

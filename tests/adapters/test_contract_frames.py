@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 import pprint
 import signal
@@ -15,7 +16,13 @@ from typing import Any
 import anyio
 import pytest
 
-from monta_auth import ConfigurationError, TokenEndpointError, TokenSet, TokenSource
+from monta_auth import (
+    ConfigurationError,
+    InvalidTokenResponseError,
+    TokenEndpointError,
+    TokenSet,
+    TokenSource,
+)
 from monta_auth._core.source import Source
 from monta_auth.emulator import Fault
 
@@ -132,6 +139,8 @@ def test_no_frame_shows_a_secret_when_a_request_is_ended_in_the_middle_of_a_toke
         pytest.param({"client_id": ""}, id="no client id"),
         pytest.param({"policy": 3}, id="policy"),
         pytest.param({"token": 3}, id="token"),
+        pytest.param({"token": {"access_token": TOKENS["accessToken"]}}, id="token as a dict"),
+        pytest.param({"client_secret": [SECRET]}, id="secret in a list"),
         pytest.param({"source": 3}, id="source"),
         pytest.param({"allowed_origins": [3]}, id="origins"),
         pytest.param({"caller": 3}, id="client or session"),
@@ -158,6 +167,42 @@ def test_no_frame_shows_a_token_when_a_pair_cannot_be_made(field: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         TokenSet.from_dict({**tokens, "access_expires_at": "2099-01-01T00:00:00Z"})
     assert shown(caught.value, SECRETS) == []
+
+
+@pytest.mark.parametrize("data", [json.dumps({"access_token": SECRET}), [SECRET], {"a": {}}])
+def test_no_frame_shows_what_is_no_pair(data: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        TokenSet.from_dict(data)
+    assert shown(caught.value, SECRETS) == []
+    with pytest.raises(ConfigurationError) as again:
+        TokenSet(data, None, None)  # type: ignore[arg-type]
+    assert shown(again.value, SECRETS) == []
+
+
+def test_a_bearer_token_is_a_plain_string_for_whoever_pickles_it(h: Harness, monta: Monta) -> None:
+    token = h.bearer_token(h.auth(monta))
+    assert type(token) is str
+    assert pickle.loads(pickle.dumps(token)) == token
+
+
+def test_tokens_that_a_response_quotes_itself_show_nowhere(
+    h: Harness, monta: Monta, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    good = json.dumps({**TOKENS, "accessTokenExpirationDate": "2099-01-01T00:00:00Z"})
+    bad = {"refreshToken": TOKENS["refreshToken"], "message": TOKENS["refreshToken"]}
+    for body in (good, json.dumps(bad)):
+        header = {"request-id": TOKENS["refreshToken"]}
+        monta.emulator.inject(Fault(status=200, body=body, headers=header))
+    auth = h.auth(source=monta.source())
+    h.token(auth)
+    auth.forget()
+    with pytest.raises(InvalidTokenResponseError) as caught:
+        h.token(auth)
+    text = f"{caught.value} {vars(caught.value)} {auth.status()!r}"
+    text += "".join(r.getMessage() for r in caplog.records if r.name == "monta_auth")
+    assert "request-id=[redacted]" in text
+    assert not any(token in text for token in TOKENS.values())
 
 
 def test_nothing_that_prints_an_auth_object_shows_its_secret(h: Harness, monta: Monta) -> None:
@@ -203,6 +248,7 @@ def test_no_text_shows_what_a_server_echoes(
     text = f"{caught.value} {caught.value!r} {auth.status()!r}"
     text += "".join(r.getMessage() for r in caplog.records if r.name == "monta_auth")
     assert SECRET not in text
+    assert shown(caught.value, {SECRET}) == []
     assert "\x1b" not in text
     assert len(str(caught.value)) < 400
 

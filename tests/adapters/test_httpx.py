@@ -355,6 +355,26 @@ def test_a_pair_that_a_hook_kept_from_being_read_is_none(lib: Lib, monta: Monta)
     assert monta.mints == 1
 
 
+def test_a_hook_that_changes_the_url_of_a_token_call_does_not_have_its_redirect_followed(
+    lib: Lib, monta: Monta, foreign: Host
+) -> None:
+    def change(request: Any) -> None:
+        request.url = request.url.copy_merge_params({"gateway": "1"})
+
+    headers = {"location": foreign.origin + "/auth/token"}
+    monta.emulator.inject(Fault(status=307, headers=headers), times=5)
+    auth = lib.adapter.MontaAuth(source=monta.source())
+    hooks = {"request": [change]}
+    with (
+        lib.library.Client(
+            verify=False, auth=auth, follow_redirects=True, event_hooks=hooks
+        ) as client,
+        pytest.raises(TokenEndpointError, match="redirects"),
+    ):
+        client.get(monta.url("/charge-points"))
+    assert foreign.seen == []
+
+
 def test_if_a_client_follows_a_redirect_in_spite_of_all_no_pair_is_taken_from_there(
     lib: Lib, monta: Monta, foreign: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,8 @@ import requests_monta
 from monta_auth import ConfigurationError, MontaAuthSettings
 from monta_auth.emulator import Emulator
 
+from .frames import shown
+
 
 class RequestsSdk(requests_monta.MontaAuthMixin, requests.Session):
     pass
@@ -116,6 +118,13 @@ def test_an_auth_of_ones_own_is_used(cls: Any, site: Emulator) -> None:
 
     assert calls_of(sdk, site.base_url + "/charge-points") == [401]
     assert [call.path for call in site.calls] == ["/charge-points"]
+
+
+@pytest.mark.parametrize("cls", SDKS)
+def test_what_are_no_settings_is_refused_and_not_shown(cls: Any) -> None:
+    with pytest.raises(ConfigurationError, match="takes a dict") as caught:
+        cls(monta_auth=("client-id", "the-client-secret"))
+    assert shown(caught.value, {"the-client-secret"}) == []
 
 
 @pytest.mark.parametrize("cls", OF_HTTPX)

@@ -204,6 +204,8 @@ def test_the_text_names_what_turns_the_check_off(
         ({"HTTP_PROXY": "https://proxy.example"}, ("proxy.example", 443)),
         ({"ALL_PROXY": "proxy.example"}, ("proxy.example", 80)),
         ({"HTTPS_PROXY": "http://proxy.example:3128"}, None),
+        ({"HTTP_PROXY": "http://proxy.example:3128 "}, ("proxy.example", 3128)),
+        ({"HTTP_PROXY": "http://proxy.example:port"}, ("proxy.example", None)),
     ],
 )
 def test_the_proxy_of_the_environment(

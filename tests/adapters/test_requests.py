@@ -21,7 +21,7 @@ from monta_auth.emulator import Fault
 from requests_monta import PUBLIC_API, MontaAuth
 
 from ..clock import Now
-from .site import Monta, Seen, echo, redirects, respond
+from .site import Host, Monta, Seen, echo, redirects, respond, says
 
 GOOD = "/charge-points"
 
@@ -468,3 +468,19 @@ def test_responses_that_an_adapter_has_read_are_taken_as_they_are(monta: Monta) 
     monta.emulator.revoke_access_tokens()
     answer = session.get(monta.url(GOOD))
     assert (answer.status_code, answer.history[0].json()["status"]) == (200, "UNAUTHORIZED")
+
+
+def test_of_a_session_that_follows_redirects_in_spite_of_all_no_pair_is_taken(
+    monta: Monta, foreign: Host
+) -> None:
+    class Following(requests.Session):
+        def send(self, *args: Any, **settings: Any) -> requests.Response:
+            return super().send(*args, **{**settings, "allow_redirects": True})
+
+    foreign.pages["/auth/token"] = says(200, b'{"accessToken": "a-foreign-token"}')
+    headers = {"location": foreign.origin + "/auth/token"}
+    monta.emulator.inject(Fault(status=303, headers=headers), times=5)
+    with Following() as session:
+        auth = MontaAuth(source=monta.source(), session=session)
+        with pytest.raises(monta_auth.TokenEndpointError, match="redirects"):
+            auth.token()

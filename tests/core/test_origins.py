@@ -30,7 +30,12 @@ def test_the_environment_names_the_base_url(monkeypatch: pytest.MonkeyPatch) -> 
     assert clean_base_url(PARTNER_SANDBOX_API) == PARTNER_SANDBOX_API
 
 
-@pytest.mark.parametrize("value", ["", "partner-api.monta.com", "http://partner-api.monta.com"])
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONTA_BASE_URL", "")
+    assert clean_base_url(None) == PUBLIC_API
+
+
+@pytest.mark.parametrize("value", [" ", "partner-api.monta.com", "http://partner-api.monta.com"])
 def test_an_unusable_variable_is_named(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The user who set no base_url must learn where the bad one came from."""
     monkeypatch.setenv("MONTA_BASE_URL", value)

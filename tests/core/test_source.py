@@ -881,7 +881,8 @@ def test_the_warning_about_a_cool_down_shows_no_query(
 ) -> None:
     born_of_refusals(hands, holder, 1, 2)
     header = "Bearer access-3"
-    assert not holder.refuse(401, URL + "?key=hidden", header, header)
+    url = URL.replace("//", "//user:password@") + "?key=hidden#part"
+    assert not holder.refuse(401, url, header, header)
     (text,) = caplog.messages
     assert text == (
         "the API refuses every new token with 401; no renewal for 15 s. Does the credential have "
