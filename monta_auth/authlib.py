@@ -15,6 +15,7 @@ import importlib
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import wraps
@@ -29,8 +30,8 @@ from ._core.credentials import find_credentials
 from ._core.errors import ConfigurationError
 from ._core.origins import Origins, clean_base_url
 from ._core.proxies import carried_away
-from ._core.replies import Reply
-from ._core.secret import empty_frames, hidden, in_clear
+from ._core.replies import Reply, safe_text
+from ._core.secret import causes_since, empty_frames, hidden, in_clear
 from ._core.token_calls import (
     Kind,
     TokenRequest,
@@ -103,12 +104,12 @@ def speak_monta(client: T, base_url: str | None = None) -> T:
         them.hooks["response"].append(dialect.check_session)
     wrap = _awithout_frames if hasattr(client, "aclose") else _without_frames
     for name in ("ensure_active_token", "fetch_token", "refresh_token"):
-        setattr(client, name, wrap(getattr(client, name)))
+        setattr(client, name, wrap(getattr(client, name), dialect))
     return client
 
 
-def _without_frames(call: Callable[..., T]) -> Callable[..., T]:
-    """Have no frame below show a secret, whatever it raises."""
+def _without_frames(call: Callable[..., T], dialect: _Dialect) -> Callable[..., T]:
+    """Have no frame below show a secret, and no text, whatever it raises."""
 
     @wraps(call)
     def called(*args: Any, **kwargs: Any) -> T:
@@ -118,6 +119,7 @@ def _without_frames(call: Callable[..., T]) -> Callable[..., T]:
             return call(*args, **kwargs)
         except BaseException as error:
             empty_frames(error, before)
+            dialect.clean(error, before)
             raise
 
     return called
@@ -130,7 +132,9 @@ def _hidden(value: Any) -> Any:
     return hidden(value)
 
 
-def _awithout_frames(call: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+def _awithout_frames(
+    call: Callable[..., Awaitable[T]], dialect: _Dialect
+) -> Callable[..., Awaitable[T]]:
     """As `_without_frames`."""
 
     @wraps(call)
@@ -141,6 +145,7 @@ def _awithout_frames(call: Callable[..., Awaitable[T]]) -> Callable[..., Awaitab
             return await call(*args, **kwargs)
         except BaseException as error:
             empty_frames(error, before)
+            dialect.clean(error, before)
             raise
 
     return called
@@ -193,8 +198,22 @@ class _Dialect:
     def __init__(self, client: Any, base_url: str) -> None:
         self.base_url = base_url
         self._client = client
+        self._earlier: deque[str] = deque(maxlen=16)
         self._origins = Origins(base_url)
         self._plain_http = self._origins.plain_http
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what must not show in any text."""
+        token: Mapping[str, Any] = self._client.token or {}
+        now = (self._client.client_secret, token.get("access_token"), token.get("refresh_token"))
+        return (*(text for text in now if isinstance(text, str)), *self._earlier)
+
+    def clean(self, error: BaseException, before: BaseException | None) -> None:
+        """Take secrets out of the texts of the HTTP library, which quotes what a server echoes."""
+        for cause in causes_since(error, before):
+            text = safe_text(str(cause), self.secrets()) or ""
+            if "[redacted]" in text:
+                cause.args = (text,)
 
     def choose(self, url: str, headers: Any, body: str) -> tuple[str, Any, str]:
         """Where a renewal goes: a refresh token that is over is not worth a call."""
@@ -238,6 +257,8 @@ class _Dialect:
         else:
             # The server's dates, as they are by our clock: life counts from the sending.
             assert pair.issued_at is not None
+            tokens = (pair.access_token, pair.refresh_token)
+            self._earlier.extend(text for text in tokens if text)
             sent = wall - response.elapsed.total_seconds()
             return _Answer(_fields(pair, sent - pair.issued_at.timestamp()))
         raise _library_error(failure, request.kind)
@@ -283,7 +304,7 @@ class _Dialect:
             return read_refusal(reply, request, urlsplit(self.base_url).netloc)
         error = read_error(reply, request, wall)
         token = self._client.token
-        if token and not error.retryable and token.get("refresh_token") in request.secrets:
+        if token and not error.retryable and token.get("refresh_token") == request.secrets[0]:
             # It would be refused again. If it is not this one, another renewal was faster.
             token["refresh_token"] = None
         return error
@@ -294,8 +315,10 @@ class _Dialect:
         try:
             body = json.loads(sent.content if hasattr(sent, "content") else sent.body)
             if "refreshToken" in body:
-                return refresh_request(self.base_url, body["refreshToken"])
-            return mint_request(self.base_url, body["clientId"], body["clientSecret"])
+                return refresh_request(self.base_url, body["refreshToken"], self.secrets())
+            return mint_request(
+                self.base_url, body["clientId"], body["clientSecret"], self.secrets()
+            )
         except (ValueError, TypeError, KeyError):
             pass
         raise ConfigurationError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import socket
+import threading
 import time
 from typing import Any
 
@@ -24,8 +26,8 @@ from monta_auth.authlib import speak_monta
 from monta_auth.emulator import Emulator, Fault
 
 from ..adapters.frames import shown
-from .clients import OAuth2Session, OAuthError
-from .conftest import Speak
+from .clients import CLIENTS, OAuth2Session, OAuthError
+from .conftest import Speak, Speaker
 
 HOUR = 3600
 
@@ -312,6 +314,31 @@ def test_no_frame_of_a_token_call_shows_a_secret(
     with pytest.raises(Struck) as caught:
         speaker.get(site.base_url + "/charge-points") if is_renewal else speaker.fetch_token()
     assert shown(caught.value, secrets) == []
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_no_text_of_the_library_shows_what_a_server_echoes(kind: str) -> None:
+    def serve() -> None:
+        line, _ = server.accept()
+        with line:
+            data = b""
+            while b"the-secret" not in data:
+                data += line.recv(65536)
+            line.sendall(b"HTTP/1.1 200 OK\r\n" + data.partition(b"\r\n\r\n")[2] + b"\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        base_url = f"http://127.0.0.1:{server.getsockname()[1]}/api/v1"
+        speaker = Speaker(kind, base_url, "client-id", "the-secret-of-client")
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - each library has its own
+            speaker.fetch_token()
+        thread.join(10)
+        speaker.shut()
+    each: BaseException | None = caught.value
+    while each is not None:
+        assert "the-secret-of-client" not in f"{each} {each!r}"
+        each = each.__cause__ or each.__context__
 
 
 def test_a_token_in_a_client_of_authlib_is_plain(speak: Speak) -> None:
