@@ -16,9 +16,10 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,7 +30,7 @@ from ._adapters.proxies import client_carries_away, session_carries_away
 from ._core.credentials import find_credentials
 from ._core.errors import ConfigurationError
 from ._core.origins import Origins, clean_base_url
-from ._core.proxies import carried_away
+from ._core.proxies import keep_here
 from ._core.replies import Reply, safe_text
 from ._core.secret import causes_since, empty_frames, hidden, in_clear
 from ._core.token_calls import (
@@ -102,25 +103,32 @@ def speak_monta(client: T, base_url: str | None = None) -> T:
         them.event_hooks = {**hooks, "response": [*hooks["response"], check]}
     else:
         them.hooks["response"].append(dialect.check_session)
-    wrap = _awithout_frames if hasattr(client, "aclose") else _without_frames
+    wrap = _adiscreet if hasattr(client, "aclose") else _discreet
     for name in ("ensure_active_token", "fetch_token", "refresh_token"):
         setattr(client, name, wrap(getattr(client, name), dialect))
     return client
 
 
-def _without_frames(call: Callable[..., T], dialect: _Dialect) -> Callable[..., T]:
+def _discreet(call: Callable[..., T], dialect: _Dialect) -> Callable[..., T]:
     """Have no frame below show a secret, and no text, whatever it raises."""
 
     @wraps(call)
     def called(*args: Any, **kwargs: Any) -> T:
         args, kwargs = tuple(map(_hidden, args)), {k: _hidden(v) for k, v in kwargs.items()}
-        before = sys.exception()
-        try:
+        with dialect.discreet():
             return call(*args, **kwargs)
-        except BaseException as error:
-            empty_frames(error, before)
-            dialect.clean(error, before)
-            raise
+
+    return called
+
+
+def _adiscreet(call: Callable[..., Awaitable[T]], dialect: _Dialect) -> Callable[..., Awaitable[T]]:
+    """As `_discreet`."""
+
+    @wraps(call)
+    async def called(*args: Any, **kwargs: Any) -> T:
+        args, kwargs = tuple(map(_hidden, args)), {k: _hidden(v) for k, v in kwargs.items()}
+        with dialect.discreet():
+            return await call(*args, **kwargs)
 
     return called
 
@@ -130,25 +138,6 @@ def _hidden(value: Any) -> Any:
     if isinstance(value, _rfc6749.OAuth2Token):
         return _rfc6749.OAuth2Token({name: hidden(entry) for name, entry in value.items()})
     return hidden(value)
-
-
-def _awithout_frames(
-    call: Callable[..., Awaitable[T]], dialect: _Dialect
-) -> Callable[..., Awaitable[T]]:
-    """As `_without_frames`."""
-
-    @wraps(call)
-    async def called(*args: Any, **kwargs: Any) -> T:
-        args, kwargs = tuple(map(_hidden, args)), {k: _hidden(v) for k, v in kwargs.items()}
-        before = sys.exception()
-        try:
-            return await call(*args, **kwargs)
-        except BaseException as error:
-            empty_frames(error, before)
-            dialect.clean(error, before)
-            raise
-
-    return called
 
 
 def to_oauth2_token(pair: TokenSet, *, refresh_token: bool = False) -> dict[str, Any]:
@@ -208,12 +197,22 @@ class _Dialect:
         now = (self._client.client_secret, token.get("access_token"), token.get("refresh_token"))
         return (*(text for text in now if isinstance(text, str)), *self._earlier)
 
-    def clean(self, error: BaseException, before: BaseException | None) -> None:
-        """Take secrets out of the texts of the HTTP library, which quotes what a server echoes."""
-        for cause in causes_since(error, before):
-            text = safe_text(str(cause), self.secrets()) or ""
-            if "[redacted]" in text:
-                cause.args = (text,)
+    @contextmanager
+    def discreet(self) -> Generator[None]:
+        """Empty the frames of what goes wrong here, and take secrets out of its texts.
+
+        The HTTP library quotes what a server echoes.
+        """
+        before = sys.exception()
+        try:
+            yield
+        except BaseException as error:
+            empty_frames(error, before)
+            for cause in causes_since(error, before):
+                text = safe_text(str(cause), self.secrets()) or ""
+                if "[redacted]" in text:
+                    cause.args = (text,)
+            raise
 
     def choose(self, url: str, headers: Any, body: str) -> tuple[str, Any, str]:
         """Where a renewal goes: a refresh token that is over is not worth a call."""
@@ -276,9 +275,7 @@ class _Dialect:
         """Refuse a proxy of the environment, once, if plain http would leave this machine by it."""
         is_httpx = hasattr(self._client, "event_hooks")
         carries = client_carries_away if is_httpx else session_carries_away
-        for url in self._plain_http:
-            if carries(self._client, url):
-                raise carried_away(url)
+        keep_here(self._plain_http, partial(carries, self._client))
         self._plain_http = ()
 
     def check(self, response: Any) -> None:

@@ -21,6 +21,7 @@ from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, TransportFailure, is_from_signal_handler
 from monta_auth._core.leader import OnToken
 from monta_auth._core.policy import Spent
+from monta_auth._core.proxies import keep_here
 from monta_auth._core.replies import Reply
 from monta_auth._core.secret import BearerHeader, hidden_argument
 from monta_auth._core.store_protocol import Bindable, Store
@@ -182,7 +183,7 @@ class MontaAuth(BaseAuth, AuthBase):
         """Refuse proxies of the environment; a new session stands for one that we do not know."""
         hint = _SWITCH if session is None else ""
         by = requests.Session() if session is None else session
-        self._refuse_proxies(partial(session_carries_away, by), hint)
+        keep_here(self._origins.plain_http, partial(session_carries_away, by), hint)
 
     def _post(self, session: requests.Session, effect: Send, hint: str) -> Reply:
         call = effect.request

@@ -12,7 +12,6 @@ from .._core.errors import ConfigurationError, Failure, MontaAuthError, Transpor
 from .._core.leader import OnToken
 from .._core.origins import Origins
 from .._core.policy import RefreshPolicy
-from .._core.proxies import carried_away
 from .._core.replies import Reply
 from .._core.secret import hidden_argument, in_clear, with_hidden_secret
 from .._core.shared_sources import shared_source
@@ -140,17 +139,6 @@ class BaseAuth:
         except (MontaAuthError, TransportFailure) as error:
             failure = error
         raise self._library_error(failure.with_traceback(None), request)
-
-    def _refuse_proxies(self, carries: Callable[[str], bool], hint: str = "") -> None:
-        """Raise if a proxy of the environment would carry plain http off this machine.
-
-        Args:
-            carries: whether it does so for an origin.
-            hint: how to go on if the environment does not count.
-        """
-        for url in self._origins.plain_http:
-            if carries(url):
-                raise carried_away(url, hint)
 
     def _trusting(self, own: object) -> Self:
         """Return an auth for requests of a client that has been asked about its proxies.

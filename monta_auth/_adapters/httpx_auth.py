@@ -13,6 +13,7 @@ from .._core.effects import Send
 from .._core.errors import ConfigurationError, Failure
 from .._core.leader import OnToken
 from .._core.policy import RefreshPolicy
+from .._core.proxies import keep_here
 from .._core.replies import Reply
 from .._core.secret import hidden_argument
 from .._core.store_protocol import Bindable, Store
@@ -175,7 +176,7 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
     def _keep_here(self, client: Client | AsyncClient | None) -> None:
         """Refuse proxies of the environment; None is a client that we do not know."""
         hint = _SWITCH if client is None else ""
-        self._refuse_proxies(partial(client_carries_away, client), hint)
+        keep_here(self._origins.plain_http, partial(client_carries_away, client), hint)
 
     def _library_error(self, failure: Failure, request: Any) -> Exception:
         return self._library.error(failure, request)

@@ -6,6 +6,7 @@ proxy that the user set for a client is the user's decision.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
@@ -38,6 +39,19 @@ def environment_carries(url: str) -> bool:
     names = [name.strip() for name in getproxies().get("no", "").lower().split(",")]
     is_exempt = names == ["*"] or urlsplit(url).hostname in names
     return not is_exempt and environment_proxy() is not None
+
+
+def keep_here(urls: Iterable[str], carries: Callable[[str], bool], hint: str = "") -> None:
+    """Raise if a proxy of the environment would carry plain http off this machine.
+
+    Args:
+        urls: the allowed origins of plain http.
+        carries: whether it does so for an origin.
+        hint: how to go on if the environment does not count.
+    """
+    for url in urls:
+        if carries(url):
+            raise carried_away(url, hint)
 
 
 def carried_away(url: str, hint: str = "") -> ConfigurationError:

@@ -126,9 +126,9 @@ def hidden_argument(value: T) -> T:
 
 
 def with_hidden_secret(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return these arguments, with a client secret that does not show."""
-    secret = ("client_secret", "token")
-    return {k: hidden_argument(v) if k in secret else v for k, v in settings.items()}
+    """Return these arguments, with a client secret and a token pair that do not show."""
+    names = ("client_secret", "token")
+    return {k: hidden_argument(v) if k in names else v for k, v in settings.items()}
 
 
 def in_clear(value: object) -> Any:
