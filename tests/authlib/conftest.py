@@ -35,6 +35,11 @@ class Speaker:
 
         return call
 
+    def follow_redirects(self) -> None:
+        """As requests does in any case."""
+        if self.kind != "requests":
+            self.client.follow_redirects = True
+
     def expire(self) -> None:
         self.client.token["expires_at"] = 1
 

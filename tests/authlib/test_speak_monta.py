@@ -202,8 +202,7 @@ def test_a_redirect_of_a_token_call_is_not_followed(
 ) -> None:
     """307 and 308 would hand the secret on to another host."""
     speaker = speak()
-    if speaker.kind != "requests":
-        speaker.client.follow_redirects = True
+    speaker.follow_redirects()
     site.inject(Fault(status=status, headers={"Location": foreign.base_url + "/auth/token"}))
     with pytest.raises(OAuthError, match="redirects, which is not followed") as caught:
         speaker.fetch_token()
@@ -214,8 +213,7 @@ def test_a_redirect_of_a_token_call_is_not_followed(
 
 def test_other_redirects_are_followed(speak: Speak, site: Emulator) -> None:
     speaker = speak()
-    if speaker.kind != "requests":
-        speaker.client.follow_redirects = True
+    speaker.follow_redirects()
     speaker.fetch_token()
     there = {"Location": site.base_url + "/charges"}
     site.inject(Fault(status=307, headers=there), path="/charge-points")
@@ -241,8 +239,7 @@ def test_a_foreign_redirect_cannot_aim_the_token(
     speak: Speak, site: Emulator, foreign: Emulator
 ) -> None:
     speaker = speak()
-    if speaker.kind != "requests":
-        speaker.client.follow_redirects = True
+    speaker.follow_redirects()
     speaker.fetch_token()
     there = {"Location": site.base_url + "/charge-points"}
     foreign.inject(Fault(status=307, headers=there), path="/charges")
