@@ -16,10 +16,10 @@ from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send, Steps
 from monta_auth._core.errors import Failure
 from monta_auth._core.leader import OnToken
+from monta_auth._core.old_store import Bindable, Store
 from monta_auth._core.policy import INFINITE, Spent
 from monta_auth._core.replies import Reply
 from monta_auth._core.secret import hidden_argument
-from monta_auth._core.store_protocol import Bindable, Store
 
 from ._calls import check_proxy, lent_by, make_call, make_token_call
 from ._errors import library_error

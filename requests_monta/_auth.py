@@ -20,11 +20,11 @@ from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, TransportFailure, is_from_signal_handler
 from monta_auth._core.leader import OnToken
+from monta_auth._core.old_store import Bindable, Store
 from monta_auth._core.policy import Spent
 from monta_auth._core.proxies import keep_here
 from monta_auth._core.replies import Reply
 from monta_auth._core.secret import BearerHeader, hidden_argument
-from monta_auth._core.store_protocol import Bindable, Store
 
 from ._errors import library_error, transport_failure
 from ._resend import Resend, read

@@ -10,6 +10,7 @@ from .._core.drivers import Flow, adrive, drive
 from .._core.effects import Effect
 from .._core.errors import ConfigurationError, Failure, MontaAuthError, TransportFailure
 from .._core.leader import OnToken
+from .._core.old_store import Bindable, Store
 from .._core.origins import Origins
 from .._core.policy import RefreshPolicy
 from .._core.replies import Reply
@@ -17,7 +18,6 @@ from .._core.secret import hidden_argument, in_clear, with_hidden_secret
 from .._core.shared_sources import shared_source
 from .._core.source import Source
 from .._core.status import Status
-from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
 from .token_source import TokenSource, token_source_of
 

@@ -12,11 +12,11 @@ from .._core.drivers import Raised
 from .._core.effects import Send
 from .._core.errors import ConfigurationError, Failure
 from .._core.leader import OnToken
+from .._core.old_store import Bindable, Store
 from .._core.policy import RefreshPolicy
 from .._core.proxies import keep_here
 from .._core.replies import Reply
 from .._core.secret import hidden_argument
-from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
 from .auth import BaseAuth
 from .httpx_flow import async_flow, sync_flow

@@ -7,8 +7,8 @@ from typing import TypedDict
 
 from .._core.credentials import ClientSecret
 from .._core.leader import OnToken
+from .._core.old_store import Bindable, Store
 from .._core.policy import RefreshPolicy
-from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
 from .token_source import TokenSource
 

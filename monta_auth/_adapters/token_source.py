@@ -9,11 +9,11 @@ from typing import Any
 
 from .._core.credentials import ClientSecret
 from .._core.leader import OnToken
+from .._core.old_store import Bindable, Store
 from .._core.policy import SYSTEM_CLOCK, Clock, RefreshPolicy
 from .._core.secret import hidden_argument, in_clear, with_hidden_secret
 from .._core.source import Source
 from .._core.status import Status
-from .._core.store_protocol import Bindable, Store
 from .._core.tokens import TokenSet
 
 _PICKLED = ("client_id", "client_secret", "base_url", "store", "on_token", "policy")

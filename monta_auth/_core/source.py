@@ -16,13 +16,13 @@ from .errors import ConfigurationError, TransportFailure
 from .flight import Flight, led_here
 from .held_pair import Dropped, HeldPair, hold_old
 from .leader import Leader, OnToken
+from .old_store import Bindable, Store
 from .origins import Origins, bare, clean_base_url
 from .policy import INFINITE, LIVING_LIMIT, RENEWALS, SYSTEM_CLOCK, Clock, RefreshPolicy, Spent
 from .replies import safe_text
 from .secret import BearerHeader, hidden_argument
 from .state import State
 from .status import Status
-from .store_protocol import Bindable, Store
 from .store_visit import delete_stored_pair, drop_stored_token
 from .terms import Terms
 from .tokens import TokenSet

@@ -18,9 +18,9 @@ from .effects import Call, Steps, Turn
 from .errors import TokenStoreError, TransportFailure
 from .flight import Flight, Superseded
 from .held_pair import HeldPair, Phase, hold_old
+from .old_store import Lease, Store
 from .policy import FINISH, STORE_LEASE, STORE_POLL
 from .secret import bearer
-from .store_protocol import Lease, Store
 from .terms import Leased, Terms
 from .tokens import TokenSet, is_marked_refused, mark_refused
 

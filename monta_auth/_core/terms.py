@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .credentials import Credentials
 from .flight import Flight
+from .old_store import Lease, Store
 from .policy import Clock, RefreshPolicy
 from .refusals import Failures, Refusals
-from .store_protocol import Lease, Store
 
 
 class Leased:

@@ -6,7 +6,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .._core.store_protocol import Bindable, Lease, Store
+from .._core.old_store import Bindable, Lease, Store
 from ._memory import MemoryStore
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._core.errors import TokenStoreError
+from .._core.old_store import Store
 from .._core.secret import hidden
-from .._core.store_protocol import Store
 from .._core.tokens import TokenSet
 from ._record import LONGEST, dump_record, load_record, record_key, without_refresh_token
 

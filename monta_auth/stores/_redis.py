@@ -13,10 +13,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .._core.errors import ConfigurationError
+from .._core.old_store import Store
 from .._core.origins import _is_loopback
 from .._core.policy import monotonic_clock
 from .._core.secret import hidden
-from .._core.store_protocol import Store
 from .._core.tokens import TokenSet
 from ._record import dump_record, load_record, record_key, without_refresh_token
 

@@ -34,6 +34,8 @@ CORE = [
     "loops",
     "drivers",
     "store_protocol",
+    "store_errors",
+    "old_store",
     "terms",
     "store_visit",
     "renewal",

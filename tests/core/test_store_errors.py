@@ -1,0 +1,72 @@
+"""What a log says of a store's error: enough to find the cause, and nothing that it quotes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+import ssl
+
+import pytest
+import redis
+
+from monta_auth._core.store_errors import cause_of, line_of
+
+
+def caught(cause: BaseException, error: Exception | None = None) -> Exception:
+    """The error as it is when it was raised while another one was handled."""
+    try:
+        try:
+            raise cause
+        except BaseException:
+            if error is not None:
+                raise error  # noqa: B904 - libraries do that
+            raise
+    except Exception as raised:
+        return raised
+
+
+ERRORS = {
+    "OSError (ENOSPC)": OSError(errno.ENOSPC, "No space left for token-1"),
+    "PermissionError (EACCES)": PermissionError(errno.EACCES, "token-1"),
+    "OSError": OSError("token-1"),
+    "gaierror (EAI_NONAME)": socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+    "gaierror": socket.gaierror(12345, "token-1"),
+    "SSLCertVerificationError (CERTIFICATE_VERIFY_FAILED)": ssl.SSLCertVerificationError(
+        1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: token-1"
+    ),
+    "ConnectionError (ECONNREFUSED)": caught(
+        ConnectionRefusedError(errno.ECONNREFUSED, "token-1"),
+        redis.ConnectionError("Error 111 connecting to token-1"),
+    ),
+    "ResponseError (MISCONF)": redis.ResponseError("MISCONF token-1"),
+    "ResponseError": redis.ResponseError("Misconfigured token-1"),
+    "KeyError": KeyError("token-1"),
+    "ValueError": ValueError("SECRET1 token-1"),
+}
+
+
+@pytest.mark.parametrize("words", ERRORS)
+def test_an_error_is_named_by_its_kind_and_by_what_is_behind_it(words: str) -> None:
+    if ERRORS[words].__traceback__ is None and "SSL" in words:
+        ERRORS[words].reason = "CERTIFICATE_VERIFY_FAILED"  # type: ignore[attr-defined]
+    assert cause_of(ERRORS[words]) == words
+
+
+def broken() -> None:
+    socket.inet_pton(socket.AF_INET, str(ssl.SSLContext))
+
+
+@pytest.mark.parametrize("file", [__file__, "elsewhere.py"])
+def test_the_line_is_the_last_one_in_the_file_that_was_called(file: str) -> None:
+    """A library's line says less; without a line of that file, it is the last one of all."""
+    with pytest.raises(OSError, match="illegal") as raised:
+        broken()
+    assert line_of(raised.value, file) == f"{__file__}:{broken.__code__.co_firstlineno + 1}"
+
+
+def test_a_line_of_a_library_is_named_where_nothing_else_is_known() -> None:
+    with pytest.raises(ValueError, match="Expecting") as raised:
+        json.loads("token-1")
+    assert line_of(raised.value, __file__).startswith(__file__)
+    assert line_of(raised.value, "elsewhere.py").startswith(json.decoder.__file__)
