@@ -34,6 +34,7 @@ CORE = [
     "loops",
     "drivers",
     "store_protocol",
+    "sealing",
     "store_errors",
     "old_store",
     "terms",

@@ -1,0 +1,88 @@
+"""Sealed records: what lies in a store is of use only to those who have the client secret.
+
+Whoever reads a store's place finds bytes under names that say nothing. Without the secret a record
+can be destroyed, but not found, read, forged or used by another client.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from base64 import urlsafe_b64encode
+from importlib.util import find_spec
+
+from .replies import as_object, hidden_strings
+from .secret import hidden
+from .tokens import TokenSet
+
+logger = logging.getLogger("monta_auth")
+
+#: Part of what names and keys are derived from: records of another form have other names.
+_FORM = "monta-auth 1"
+#: Two tokens of 8,192 characters each take less than half of it, in characters.
+_LONGEST = 1 << 16
+
+
+def require_cryptography() -> None:
+    """Raise an ImportError that names the extra, unless the package can be imported."""
+    if find_spec("cryptography") is None:
+        raise ImportError("store= needs the cryptography package: pip install 'monta-auth[store]'")
+
+
+class Seal:
+    """Seals the records of one client id and secret at one base URL.
+
+    It holds a key that is derived from the secret by HKDF-SHA256 (RFC 5869), and not the secret.
+    Records are Fernet tokens: AES-128-CBC with HMAC-SHA256.
+
+    Attributes:
+        name: of the record: 32 hexadecimal digits from the same derivation.
+    """
+
+    def __init__(self, base_url: str, client_id: str, secret: str) -> None:
+        secret = hidden(secret)
+        # Here, since this is called when a store is first used: the import takes a while.
+        from cryptography.fernet import Fernet
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        info = json.dumps([_FORM, base_url, client_id]).encode()
+        derived = hidden(HKDF(SHA256(), 48, None, info).derive(secret.encode()))
+        self.name = derived[:16].hex()
+        self._fernet = Fernet(urlsafe_b64encode(derived[16:]))
+        self._warned = b""
+
+    def seal(self, pair: TokenSet) -> bytes:
+        """Return the record of this pair: ASCII, safe in URLs."""
+        return self._fernet.encrypt(json.dumps(pair.to_dict()).encode())
+
+    def open(self, record: bytes | None) -> TokenSet | None:
+        """Return the pair in a record; None if there is none or it is not of this seal.
+
+        Such a record is reported once.
+        """
+        from cryptography.fernet import InvalidToken
+
+        if record is None:
+            return None
+        try:
+            if len(record) <= _LONGEST:
+                text = hidden(self._fernet.decrypt(record))
+                return TokenSet.from_dict(
+                    as_object(json.loads(bytes(text), object_pairs_hook=hidden_strings))
+                )
+        except (InvalidToken, ValueError):
+            pass
+        digest = hashlib.sha256(record).digest()
+        if digest != self._warned:
+            self._warned = digest
+            logger.warning(
+                "the record %s in the token store cannot be decrypted: it is treated as missing, "
+                "and replaced by the next token pair",
+                self.name,
+            )
+        return None
+
+    def __repr__(self) -> str:
+        return f"Seal({self.name!r})"
