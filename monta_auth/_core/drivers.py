@@ -19,7 +19,13 @@ from typing import Any, Generic, TypeVar, final
 from weakref import WeakKeyDictionary
 
 from .effects import Call, Effect, Sleep, Wait
-from .errors import ConfigurationError, MontaAuthError, TransportFailure, is_from_signal_handler
+from .errors import (
+    ConfigurationError,
+    LeftBehind,
+    MontaAuthError,
+    TransportFailure,
+    is_from_signal_handler,
+)
 from .flight import Flight
 from .loops import Bell, Line
 from .replies import Reply
@@ -230,7 +236,7 @@ async def _acall(effect: Call) -> Any:
         return outcome.result()
     if effect.finish is None:
         cancel()
-    return Raised(TimeoutError(f"it did not return within {effect.seconds:.1f} s"))
+    return Raised(LeftBehind(f"did not return within {effect.seconds:.1f} s"))
 
 
 async def _perform(effect: Call) -> Any:

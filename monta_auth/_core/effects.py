@@ -124,9 +124,14 @@ class Turn:
         return self._do(Sleep(seconds))
 
     def call(
-        self, function: Callable[..., T | Awaitable[T]], *args: object, finish: float | None = None
+        self,
+        function: Callable[..., T | Awaitable[T]],
+        *args: object,
+        finish: float | None = None,
+        until: float | None = None,
     ) -> Steps[T]:
-        left = max(0.0, self.brief - self._clock.monotonic())
+        until = self.brief if until is None else until
+        left = max(0.0, until - self._clock.monotonic())
         return self._do(Call(function, *args, finish=finish, seconds=left))
 
     def _do(self, effect: Send | Sleep | Call) -> Steps[Any]:

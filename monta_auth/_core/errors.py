@@ -132,6 +132,10 @@ class TransportFailure(Exception):
         return self.text
 
 
+class LeftBehind(TimeoutError):
+    """A function of the user's or of a store took too long for an async caller, who went on."""
+
+
 Failure = MontaAuthError | TransportFailure
 
 

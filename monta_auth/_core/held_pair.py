@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from datetime import UTC, datetime
 
 from .policy import (
     ADVISORY_JITTER,
@@ -47,6 +48,8 @@ class HeldPair:
         header: the ``Authorization`` header of its access token.
         dropped: why its access token is not used any more, if that is so.
         ready_until: until when a request uses it without a further look.
+        is_stored: whether it came from a store or went into one, so that other processes may use
+            its refresh token.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class HeldPair:
         self.refresh_until = float("inf") if refresh_life is None else born + refresh_life
         self.after_refusal = after_refusal
         self.dropped: Dropped | None = None
+        self.is_stored = False
         self.header: BearerHeader = bearer(pair.access_token)
 
     def spread(self, policy: RefreshPolicy, jitter: float) -> None:
@@ -180,4 +184,18 @@ def hold_old(
         refresh_life=refresh_life,
         jitter=jitter,
         after_refusal=after_refusal,
+    )
+
+
+def on_wall_clock(held: HeldPair, *, now: float, wall: float) -> TokenSet:
+    """Return the pair as a store keeps it: with dates of the local wall clock."""
+
+    def date(moment: float) -> datetime:
+        return datetime.fromtimestamp(wall + moment - now, UTC)
+
+    is_known = held.refresh_until < float("inf")
+    return held.pair.__replace__(
+        access_expires_at=date(held.expires),
+        refresh_expires_at=date(held.refresh_until) if is_known else None,
+        issued_at=date(held.born),
     )

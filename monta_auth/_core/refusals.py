@@ -84,6 +84,9 @@ class Failures:
     def pause(self, now: float) -> None:
         self.pause_until = now + self._pause
 
+    def rest(self, now: float) -> None:
+        self.pause_until = self.rest_until = now + self._pause
+
     def add(self, failure: Failure, now: float, luck: float, *, lives: bool) -> None:
         """Remember a failure.
 

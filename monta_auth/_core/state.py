@@ -170,7 +170,7 @@ class State:
                 self.refusals.strike()
             self.failures.clear()
             if held.phase(now) is not Phase.FRESH:
-                self.failures.pause(now)
+                self.failures.rest(now)
             if kind is not None:
                 self.counts[kind] += 1
             self.last_renewal = self._clock.wall()
@@ -199,19 +199,23 @@ class State:
                 self.failures.add(failure, now, self._clock.random(), lives=lives)
         flight.wake()
 
-    def leave(self, mine: Flight) -> None:
-        """A caller neither leads nor waits any more; if it led, one who waits leads next."""
+    def leave(self, mine: Flight, *, with_all: bool = False) -> None:
+        """A caller neither leads nor waits any more; if it led, one who waits leads next.
+
+        Args:
+            with_all: nobody leads next; all go on with the held token until a pause is over.
+        """
         now = self._clock.monotonic()
         with self._mutex:
             if self._flight is mine:
                 self._retire(mine, now)
                 if mine.is_minting and self.usable(now) is None:
                     self.failures.abandon_mint(now)
-                heir = mine.pass_on(now)
+                heir = None if with_all else mine.pass_on(now)
                 # A collector that ran in between may have closed the heir's flow.
                 self._flight = None if heir is None or heir.over else heir
                 if self._flight is None:
-                    self.failures.rest_until = self.failures.pause_until
+                    self.failures.rest(now)
             elif self._flight is not None:
                 self._flight.waiting.pop(mine, None)
             mine.end()  # It may be nobody's, if an interrupt struck while it ended.
@@ -263,7 +267,7 @@ class State:
         failures = self.failures
         return failures.until if held is None else max(held.advisory_at, failures.pause_until)
 
-    def status(self) -> Status:
+    def status(self, store_failure: str | None = None) -> Status:
         now, wall = self._clock.monotonic(), self._clock.wall()
         with self._mutex:
             pair = self.held.pair if self.held is not None else None
@@ -278,6 +282,7 @@ class State:
                 refreshes=self.counts["refresh"],
                 failures=self.counts["failure"],
                 refusals=self.refusals.count,
+                store_failure=store_failure,
             )
 
     def start_over_in_child(self, jitter: float) -> None:

@@ -18,6 +18,7 @@ class Status(Frozen):
         mints, refreshes: pairs obtained from ``/auth/token`` and ``/auth/refresh``.
         failures: renewals that failed.
         refusals: access tokens that the API refused with a 401.
+        store_failure: why the token store does not work, None while it does.
     """
 
     access_expires_at: datetime | None
@@ -29,6 +30,7 @@ class Status(Frozen):
     refreshes: int
     failures: int
     refusals: int
+    store_failure: str | None
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Status(Frozen):
         refreshes: int = 0,
         failures: int = 0,
         refusals: int = 0,
+        store_failure: str | None = None,
     ) -> None:
         self._set(locals())
 

@@ -9,11 +9,13 @@ import errno
 import re
 import socket
 import traceback
+from typing import Any
 
-from .errors import causes
+from .errors import ConfigurationError, LeftBehind, MontaAuthError, TokenStoreError, causes
+from .sealing import require_cryptography
 
-#: A Redis server begins its errors with such a word.
-_WORD = re.compile(r"[A-Z]{3,20}(?= |$)")
+#: A Redis server begins its errors with such a word; version 6 puts the place in a script first.
+_WORD = re.compile(r"(?:^|@user_script: ?\d+: -?)([A-Z]{3,20})(?= |$)")
 
 
 def cause_of(error: BaseException) -> str:
@@ -34,8 +36,9 @@ def _detail(error: BaseException) -> str | None:
         # OpenSSL's errors have a reason, and an errno that is a number of its own.
         reason = getattr(error, "reason", None)
         return reason or errno.errorcode.get(error.errno or 0)
-    word = _WORD.match(str(error)) if "redis" in type(error).__module__ else None
-    return word[0] if word is not None else None
+    library = type(error).__module__.partition(".")[0]
+    word = _WORD.search(str(error)) if library in ("redis", "valkey") else None
+    return word[1] if word is not None else None
 
 
 def line_of(error: BaseException, file: str | None) -> str:
@@ -49,3 +52,73 @@ def line_of(error: BaseException, file: str | None) -> str:
     own = [frame for frame in frames if frame.filename == file]
     last = (own or frames)[-1]
     return f"{last.filename}:{last.lineno}"
+
+
+_EXPECTED = {
+    "load": "bytes, or None",
+    "try_lock": "a lease with doubt, extend() and release(), or None",
+    "extend": "True or False",
+}
+
+
+def check_store(store: object) -> None:
+    """See that this can be a store, and that records can be sealed for it.
+
+    Raises:
+        ConfigurationError: it is no store.
+        ImportError: a package is missing.
+    """
+    methods = ("load", "try_lock", "save")
+    if isinstance(store, type):
+        kind = f"the class {store.__name__}"
+    elif all(callable(getattr(store, name, None)) for name in methods):
+        return require_cryptography()
+    else:
+        kind = type(store).__name__
+    raise ConfigurationError(
+        "store= takes a store of monta_auth.stores, such as FileStore('/var/lib/my-app/monta'), "
+        f"not {kind}"
+    )
+
+
+def checked(operation: str, value: Any) -> Any:
+    """Return what a method of a store or lease gave.
+
+    Raises:
+        TokenStoreError: it is not what the protocol asks for.
+    """
+    if operation == "load":
+        is_right = value is None or isinstance(value, bytes)
+    elif operation == "try_lock":
+        names = ("doubt", "extend", "release")
+        is_right = value is None or all(hasattr(value, name) for name in names)
+    else:
+        is_right = operation != "extend" or isinstance(value, bool)
+    if is_right:
+        return value
+    kind = "str" if isinstance(value, str) else type(value).__qualname__  # It may be hidden.
+    raise TokenStoreError(
+        f"{operation}() of the store returned {kind}: expected {_EXPECTED[operation]}"
+    )
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether a time limit is behind an error, of whichever library."""
+    return any(
+        isinstance(cause, TimeoutError) or "Timeout" in type(cause).__name__
+        for cause in causes(error)
+    )
+
+
+def words(operation: str, function: object, error: Exception) -> str:
+    """Return what happened in a method of a store, for a log and for an error."""
+    if isinstance(error, MontaAuthError):
+        return str(error)  # Our own: it says what to do.
+    if isinstance(error, LeftBehind):
+        return f"{operation}() {error}"
+    code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
+    file = getattr(code, "co_filename", None)
+    where = line_of(error, file)
+    if isinstance(error, TypeError) and file is not None and not where.startswith(f"{file}:"):
+        return f"{operation}() does not take the arguments that monta_auth.stores.Store names"
+    return f"{operation}() raised {cause_of(error)} at {where}"

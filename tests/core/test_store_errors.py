@@ -9,8 +9,12 @@ import ssl
 
 import pytest
 import redis
+import valkey
 
-from monta_auth._core.store_errors import cause_of, line_of
+from monta_auth import TokenStoreError
+from monta_auth._core.errors import LeftBehind
+from monta_auth._core.secret import hidden
+from monta_auth._core.store_errors import cause_of, checked, line_of, words
 
 
 def caught(cause: BaseException, error: Exception | None = None) -> Exception:
@@ -40,6 +44,10 @@ ERRORS = {
         redis.ConnectionError("Error 111 connecting to token-1"),
     ),
     "ResponseError (MISCONF)": redis.ResponseError("MISCONF token-1"),
+    "ResponseError (OOM)": redis.ResponseError(
+        "Error running script (call to f_18): @user_script:9: @user_script: 9: -OOM token-1"
+    ),
+    "ResponseError (WRONGTYPE)": valkey.ResponseError("@user_script:1: WRONGTYPE token-1"),
     "ResponseError": redis.ResponseError("Misconfigured token-1"),
     "KeyError": KeyError("token-1"),
     "ValueError": ValueError("SECRET1 token-1"),
@@ -70,3 +78,18 @@ def test_a_line_of_a_library_is_named_where_nothing_else_is_known() -> None:
         json.loads("token-1")
     assert line_of(raised.value, __file__).startswith(__file__)
     assert line_of(raised.value, "elsewhere.py").startswith(json.decoder.__file__)
+
+
+def test_a_method_that_was_left_behind_says_for_how_long_it_was_waited_for() -> None:
+    error = LeftBehind("did not return within 8.0 s")
+    assert words("load", print, error) == "load() did not return within 8.0 s"
+
+
+def test_one_of_our_errors_is_quoted_since_it_says_what_to_do() -> None:
+    error = TokenStoreError("the disk is full: free some space")
+    assert words("save", print, error) == "the disk is full: free some space"
+
+
+def test_a_text_that_was_hidden_meanwhile_is_called_a_str() -> None:
+    with pytest.raises(TokenStoreError, match="returned str: expected bytes, or None"):
+        checked("load", hidden("gAAAAA"))
