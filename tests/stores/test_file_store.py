@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import pickle
 import random
+import resource
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import platformdirs
 import pytest
 
@@ -630,3 +635,549 @@ def test_a_missing_package_is_named(missing: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match=r"pip install 'monta-auth\[file\]'"):
         FileStore()
+
+
+# --- disks that fail
+
+
+def test_a_read_only_disk_is_read(
+    store: FileStore, directory: Path, record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, b"record-1")
+    os.utime(record, (0.0, time.time() - 2 * DAY))
+    real = os.open
+
+    def read_only(path: Any, flags: int, *args: Any, **more: Any) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR) and str(path).startswith(str(directory)):
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        return real(path, flags, *args, **more)
+
+    def no_touch(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", read_only)
+        patch.setattr(os, "utime", no_touch)
+        assert store.load(NAME) == b"record-1"
+        with pytest.raises(TokenStoreError, match=r"try_lock failed: OSError \(EROFS\) in .*/"):
+            store.try_lock(NAME, 6.0)
+    put(store, b"record-2")
+
+
+@is_root
+def test_a_disk_that_is_really_read_only_or_full(tmp_path: Path) -> None:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(place)]
+    unmount = ["umount", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        store = FileStore(place)
+        put(store, b"record-1")
+        lease = lease_of(store)
+        with pytest.raises(TokenStoreError) as caught:
+            store.save(NAME, b"x" * 70_000, lease)
+        assert "save failed: OSError (ENOSPC) in" in str(caught.value)
+        assert str(caught.value).endswith("the disk is full: free some space")
+        assert store.load(NAME) == b"record-1"
+        store.save(NAME, b"record-2", lease)
+        lease.release()
+        subprocess.run([*mount[:1], "-o", "remount,ro", str(place)], check=True)
+        assert store.load(NAME) == b"record-2"
+        with pytest.raises(TokenStoreError, match=r"\(EROFS\) in .*: the disk is read-only"):
+            store.check()
+    finally:
+        subprocess.run(unmount, check=True)
+
+
+def test_a_full_disk_leaves_the_old_record(store: FileStore, directory: Path) -> None:
+    put(store, b"record-1")
+    lease = lease_of(store)
+    with _file_size(60), pytest.raises(TokenStoreError) as caught:
+        store.save(NAME, b"x" * 100, lease)
+    assert str(caught.value) == (
+        f"save failed: OSError (EFBIG) in {directory}: a limit on the size of files is reached: "
+        "raise it (ulimit -f)"
+    )
+    assert store.load(NAME) == b"record-1"
+    assert kinds(directory) == {".record", ".lock", ".lease", ".held"}
+    store.save(NAME, b"record-2", lease)
+    assert store.load(NAME) == b"record-2"
+
+
+def test_a_full_disk_gives_no_lease_and_fills_up_no_more(store: FileStore, directory: Path) -> None:
+    put(store, b"record-1")
+    for _ in range(2):
+        with _file_size(10), pytest.raises(TokenStoreError, match=r"try_lock failed: .*\(EFBIG\)"):
+            store.try_lock(NAME, 6.0)
+    assert kinds(directory) == {".record", ".lock"}
+    assert lease_of(store).doubt is False
+
+
+def test_a_record_that_was_saved_while_the_disk_fills_up_is_there_and_doubted(
+    store: FileStore, passing: Passing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = lease_of(store)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_write_entry", full)
+        with pytest.raises(TokenStoreError, match="the disk is full"):
+            store.save(NAME, b"record-1", lease)
+    passing.passed = 6.1
+    assert lease_of(store).doubt
+    assert store.load(NAME) == b"record-1"
+
+
+@contextlib.contextmanager
+def _file_size(limit: int) -> Generator[None, None, None]:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_file_system_without_locks_says_so(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(TokenStoreError, match=r"\(ENOSYS\) in .*: this file system has no locks"):
+        store.check()
+
+
+def test_an_error_that_says_little_is_passed_on_with_its_name(
+    store: FileStore, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strange(*_: Any) -> None:
+        raise OSError("what the disk says")
+
+    monkeypatch.setattr(os, "fsync", strange)
+    lease = lease_of(store)
+    with pytest.raises(TokenStoreError) as caught:
+        store.save(NAME, b"record-1", lease)
+    assert str(caught.value) == f"save failed: OSError in {directory}"
+
+
+# --- leases
+
+
+def test_a_lease_that_is_dropped_is_free_at_once(store: FileStore) -> None:
+    """Who is cancelled while it leads cannot release: its flow is only thrown away."""
+    lease = lease_of(store)
+    assert store.try_lock(NAME, 6.0) is None
+    del lease
+    assert lease_of(store).doubt
+
+
+@pytest.mark.parametrize(
+    ("code", "doubt"),
+    [
+        pytest.param("", True, id="when it had the lease"),
+        pytest.param("store.save(lease.name, b'record-1', lease)", False, id="when it had saved"),
+        pytest.param(
+            "store.save(lease.name, b'record-1', lease); lease.extend(6.0)",
+            True,
+            id="when it had extended",
+        ),
+        pytest.param("lease.release()", False, id="when it had released"),
+    ],
+)
+def test_one_that_was_killed_is_followed_at_once(
+    store: FileStore, directory: Path, code: str, doubt: bool
+) -> None:
+    with holder(directory, code) as process:
+        if "release" not in code:
+            assert store.try_lock(NAME, 6.0) is None
+        process.kill()
+        process.wait()
+        lease = lease_of(store)
+        assert lease.doubt is doubt
+        assert len(list(directory.glob("*.held"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "doubt"),
+    [("", True), ("store.save(lease.name, b'record-1', lease)", False)],
+    ids=["in its lease", "after its save"],
+)
+def test_one_that_was_stopped_is_followed_when_its_time_is_over(
+    store: FileStore, directory: Path, passing: Passing, code: str, doubt: bool
+) -> None:
+    """When it goes on, it can change nothing."""
+    after = (
+        "os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "        store.save(lease.name, b'late', lease)\n"
+        "        print(lease.extend(6.0), flush=True)\n"
+        "        lease.release()"
+    )
+    with holder(directory, code, die=after) as process:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        passing.passed = 5.8
+        assert store.try_lock(NAME, 6.0) is None
+        passing.passed = 6.1
+        lease = lease_of(store)
+        assert lease.doubt is doubt
+        store.save(NAME, b"record-2", lease)
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout.readline() == "False\n"
+        assert process.wait() == 0
+        assert store.try_lock(NAME, 6.0) is None
+        assert store.load(NAME) == b"record-2"
+        assert lease.extend(6.0)
+
+
+def test_one_that_was_stopped_while_it_changed_something_is_named(
+    store: FileStore, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, b"record-1")
+    lease = lease_of(store)
+    monkeypatch.setattr(_file_store, "_PATIENCE", 0.05)
+    with filelock.FileLock(directory / f"{NAME}.lock", thread_local=False):
+        began = time.perf_counter()
+        assert store.try_lock(NAME, 6.0) is None
+        assert time.perf_counter() - began < 0.5
+        for call in (
+            lambda: store.save(NAME, b"record-2", lease),
+            lambda: lease.extend(6.0),
+            lambda: lease.release(),
+        ):
+            with pytest.raises(
+                TokenStoreError, match=r"keeps .*\.lock locked for more than 0.05 s"
+            ):
+                call()
+        assert store.load(NAME) == b"record-1"
+    assert lease_of(store).doubt, "it could not say that it was released"
+
+
+def test_the_guard_is_waited_for_a_moment(store: FileStore, directory: Path) -> None:
+    lease = lease_of(store)
+    for call in (
+        lambda: store.save(NAME, b"record-1", lease),
+        lease.release,
+        lambda: lease_of(store),
+    ):
+        lock = filelock.FileLock(directory / f"{NAME}.lock", thread_local=False)
+        lock.acquire()
+        timer = threading.Timer(0.03, lock.release)
+        timer.start()
+        call()
+        timer.join()
+    assert store.load(NAME) == b"record-1"
+
+
+def test_a_forked_child_does_not_give_the_lease_of_its_parent_back(directory: Path) -> None:
+    """Nor does it keep it when the parent has given it back."""
+    run(
+        f"""
+        import gc, os, time
+        from monta_auth.stores._file_store import FileStore
+        store = FileStore({str(directory)!r})
+        lease = store.try_lock({NAME!r}, 6.0)
+        for explicitly in (True, False):
+            child = os.fork()
+            if child == 0:
+                if explicitly:
+                    store.save({NAME!r}, b"child", lease)
+                    assert not lease.extend(6.0)
+                    lease.release()
+                del lease
+                gc.collect()
+                assert store.load({NAME!r}) is None
+                os._exit(0 if store.try_lock({NAME!r}, 6.0) is None else 1)
+            assert os.waitpid(child, 0)[1] == 0
+            assert store.try_lock({NAME!r}, 6.0) is None
+
+        child = os.fork()
+        if child == 0:
+            time.sleep(10)
+            os._exit(0)
+        lease.release()
+        lease = store.try_lock({NAME!r}, 6.0)
+        assert lease is not None
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        """
+    )
+
+
+def test_a_child_of_a_dead_parent_does_not_keep_its_lease(
+    store: FileStore, directory: Path
+) -> None:
+    child = run(
+        f"""
+        import os, time
+        from monta_auth.stores._file_store import FileStore
+        store = FileStore({str(directory)!r})
+        lease = store.try_lock({NAME!r}, 6.0)
+        child = os.fork()
+        if child == 0:
+            os.close(1), os.close(2)
+            time.sleep(10)
+            os._exit(0)
+        print(child, flush=True)
+        os._exit(0)
+        """
+    )
+    try:
+        assert lease_of(store).doubt
+    finally:
+        os.kill(int(child), 9)
+
+
+@pytest.mark.parametrize("content", ["", "rubbish", f"9 9 {'0' * 16} saved\n"])
+def test_a_lease_that_makes_no_sense_is_lost(
+    store: FileStore, directory: Path, content: str
+) -> None:
+    """As after a loss of power."""
+    lease = lease_of(store)
+    (directory / f"{NAME}.lease").write_text(content)
+    store.save(NAME, b"record-1", lease)
+    assert store.load(NAME) is None
+    assert not lease.extend(6.0)
+    assert lease_of(store).doubt
+
+
+@pytest.mark.parametrize(("seconds", "is_lost"), [(-0.5, False), (-900.0, True)])
+def test_a_lease_of_the_future_is_lost(
+    store: FileStore, passing: Passing, seconds: float, is_lost: bool
+) -> None:
+    """The clock was set back: without this, the lease would hold for too long."""
+    lease = lease_of(store)
+    passing.passed = seconds
+    assert (store.try_lock(NAME, 6.0) is not None) is is_lost
+    assert lease is not None
+
+
+def test_files_that_cannot_be_deleted_do_no_harm(
+    store: FileStore, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where an open file stays until it is closed."""
+    real = Path.unlink
+
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        if self.suffix == ".held":
+            raise PermissionError
+        real(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for _ in range(3):
+        put(store, b"record-1")
+    assert len(list(directory.glob("*.held"))) == 3
+    assert lease_of(store).doubt is False
+
+
+def test_a_new_file_that_is_locked_already_is_an_error(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = _files.taken
+
+    def taken(path: Path, patience: float) -> Any:
+        return None if path.suffix == ".held" else real(path, patience)
+
+    monkeypatch.setattr(_file_store, "taken", taken)
+    with pytest.raises(TokenStoreError, match=r"\.held is locked by another"):
+        store.try_lock(NAME, 6.0)
+
+
+# --- kill -9
+
+
+def test_killed_at_any_moment_it_leaves_the_old_or_the_new_record(
+    store: FileStore, directory: Path
+) -> None:
+    code = f"""
+        from monta_auth.stores._file_store import FileStore
+        store = FileStore({str(directory)!r})
+        print("ready", flush=True)
+        for serial in range(10**6):
+            lease = store.try_lock({NAME!r}, 6.0)
+            store.save({NAME!r}, b"%06d" % serial * 1000, lease)
+            lease.extend(6.0)
+            lease.release()
+    """
+    for _ in range(8):
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(CHANCE.uniform(0.02, 0.07))
+            process.kill()
+        record = store.load(NAME)
+        assert record is not None
+        assert record == record[:6] * 1000
+        put(store, b"record-7")
+        assert store.load(NAME) == b"record-7"
+        leftovers = [
+            path for path in directory.iterdir() if path.suffix not in (".record", ".lock")
+        ]
+        assert len(leftovers) <= 8  # one for each that was killed in the instant before its lease
+
+
+# --- sweeping
+
+
+@pytest.fixture
+def old(directory: Path) -> Callable[..., Path]:
+    """Make files that were touched some days ago."""
+    directory.mkdir(mode=0o700)
+
+    def make(name: str, days: float = 31.0) -> Path:
+        path = directory / name
+        path.touch(0o600)
+        os.utime(path, (0.0, time.time() - days * DAY))
+        return path
+
+    return make
+
+
+def test_what_is_untouched_for_30_days_is_swept_with_a_save(
+    store: FileStore, directory: Path, old: Callable[..., Path]
+) -> None:
+    dead = [
+        old(f"{OTHER}.record"),
+        old(f"{OTHER}.lock"),
+        old(f"{OTHER}.lease"),
+        old(f"{OTHER}.{'0' * 16}.held"),
+        old(f"{OTHER}.new"),
+        old(f"{NAME}.{'0' * 16}.held"),
+        old(f"{'a' * 32}.lock"),
+        old(f"check-{'b' * 16}.lock"),
+        # What older releases left.
+        old(f"{'c' * 32}.json"),
+        old(f"{'c' * 32}.1700000000.000-1700000008.000-0123456789abcdef.lease"),
+    ]
+    alive = [
+        old(f"{'d' * 32}.record", days=29.0),
+        old(f"{'d' * 32}.lock"),
+        old("notes.record"),
+        old(f"{OTHER}.record.backup"),
+    ]
+    put(store, b"record-1")
+    assert [path.name for path in dead if path.exists()] == []
+    assert [path.name for path in alive if not path.exists()] == []
+    assert store.load(NAME) == b"record-1"
+
+
+def test_what_is_leased_is_not_swept(
+    store: FileStore, directory: Path, old: Callable[..., Path]
+) -> None:
+    lease = lease_of(store, OTHER)
+    stays = old(f"{OTHER}.record")
+    put(store, b"record-1")
+    assert stays.exists()
+    assert lease.extend(6.0)
+
+
+def test_where_the_lease_of_another_name_cannot_be_read_the_rest_is_swept(
+    store: FileStore, old: Callable[..., Path]
+) -> None:
+    for digit in "0a":
+        old(f"{digit * 32}.record")
+    stays = old(f"{'5' * 32}.lease")
+    stays.chmod(0o644)
+    put(store, b"record-1")
+    assert [path for path in stays.parent.glob("*.record") if path.stem != NAME] == []
+    assert stays.exists()
+
+
+def test_what_another_changes_just_now_is_not_swept(
+    store: FileStore, directory: Path, old: Callable[..., Path]
+) -> None:
+    stays = old(f"{OTHER}.record")
+    with filelock.FileLock(directory / f"{OTHER}.lock", thread_local=False):
+        put(store, b"record-1")
+    assert stays.exists()
+
+
+def test_it_is_swept_once_an_hour_by_all_stores_of_a_process(
+    directory: Path, old: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 5000.0
+    monkeypatch.setattr(_file_store, "monotonic_clock", lambda: now)
+    put(FileStore(directory), b"record-1")
+    dead = old(f"{OTHER}.record")
+    put(FileStore(directory), b"record-1")
+    assert dead.exists()
+    now += 3600.0
+    put(FileStore(directory), b"record-1")
+    assert not dead.exists()
+
+
+def test_a_record_that_is_only_loaded_is_touched_once_a_day(
+    store: FileStore, old: Callable[..., Path]
+) -> None:
+    path = old(f"{OTHER}.record", days=29.0)
+    assert store.load(OTHER) == b""
+    touched = path.stat().st_mtime
+    assert touched > time.time() - 60.0
+    os.utime(path, (0.0, touched - 0.9 * DAY))
+    store.load(OTHER)
+    assert path.stat().st_mtime == pytest.approx(touched - 0.9 * DAY)
+
+
+def test_what_cannot_be_swept_or_vanishes_meanwhile_does_not_fail_the_save(
+    store: FileStore, old: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old(f"{OTHER}.record")
+    real = Path.lstat
+
+    def gone(self: Path) -> Any:
+        if self.suffix == ".record":
+            raise FileNotFoundError
+        return real(self)
+
+    monkeypatch.setattr(Path, "lstat", gone)
+    put(store, b"record-1")
+
+    def refuse(*_: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(_file_store, "_swept", {})
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    put(store, b"record-2")
+    assert store.load(NAME) == b"record-2"
+
+
+def test_who_waits_for_a_guard_that_is_swept_away_gets_the_new_one(
+    store: FileStore, directory: Path
+) -> None:
+    """Two processes must not hold guards of the same name that are different files."""
+    code = f"""
+        import sys
+        from monta_auth.stores._file_store import FileStore
+        store = FileStore({str(directory)!r})
+        while True:
+            store._remove({NAME!r}, [], 0.0)
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)]) as process:
+        try:
+            end = time.monotonic() + 1.0
+            inside = threading.Lock()
+            failed: list[str] = []
+
+            def enter() -> None:
+                while time.monotonic() < end:
+                    with store._guard(NAME, 0.5) as is_ours:
+                        if is_ours:
+                            if not inside.acquire(blocking=False):
+                                failed.append("two at once")
+                                return
+                            inside.release()
+
+            threads = [threading.Thread(target=enter) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert failed == []
+        finally:
+            process.kill()
