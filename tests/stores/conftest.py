@@ -7,6 +7,7 @@ import pytest
 from monta_auth.emulator import Emulator
 
 from .fleet import RedisServer
+from .redis_servers import Cluster, Sentinel
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +28,15 @@ def server(shared_server: RedisServer) -> RedisServer:
 def monta() -> Iterator[Emulator]:
     with Emulator() as emulator:
         yield emulator
+
+
+@pytest.fixture(scope="session")
+def sentinel() -> Iterator[Sentinel]:
+    with Sentinel() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    with Cluster() as nodes:
+        yield nodes

@@ -45,12 +45,19 @@ def find_server() -> Path:
 
 
 class RedisServer:
-    """A Redis that keeps nothing on disk: started anew, it is empty."""
+    """A Redis that keeps nothing on disk: started anew, it is empty.
 
-    def __init__(self) -> None:
+    Args:
+        options: of its command line.
+        program: another one than `find_server` finds.
+        port: a free one unless it is given.
+    """
+
+    def __init__(self, *options: str, program: Path | None = None, port: int = 0) -> None:
         self._directory = tempfile.mkdtemp(prefix="monta-redis-")
+        self._command = [str(program or find_server()), *options]
         with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
+            free.bind(("127.0.0.1", port))
             self.port: int = free.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
@@ -59,7 +66,7 @@ class RedisServer:
     def start(self) -> None:
         self._process = subprocess.Popen(
             [
-                str(find_server()),
+                *self._command,
                 *("--port", str(self.port), "--bind", "127.0.0.1"),
                 *("--save", "", "--appendonly", "no", "--dir", self._directory),
             ],
@@ -167,17 +174,22 @@ class Fleet:
     def _new(self) -> Worker:
         return Worker(self._monta, *self._arguments)
 
-    def replace(self, worker: Worker) -> None:
+    def replace(self, worker: Worker) -> Worker:
         worker.close()
         index = self.workers.index(worker)
-        self.workers[index] = self._new()
-        assert self.workers[index].hear() == "ready"
+        self.workers[index] = new = self._new()
+        assert new.hear() == "ready"
+        return new
 
     def go(self) -> list[str]:
         """Let every thread make a request at the same time; return what came of those."""
+        return [outcome for outcomes in self.ask("go") for outcome in outcomes or []]
+
+    def ask(self, command: str) -> list[Any]:
+        """Let all workers do this at the same time; return their answers."""
         for worker in self.workers:
-            worker.say("go")
-        return [outcome for worker in self.workers for outcome in worker.hear() or []]
+            worker.say(command)
+        return [worker.hear() for worker in self.workers]
 
     def __enter__(self) -> Self:
         return self
