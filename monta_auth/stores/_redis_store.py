@@ -1,0 +1,212 @@
+"""A store in Redis or Valkey, for processes on several machines."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, Self
+
+from .._core.errors import ConfigurationError, TokenStoreError, causes
+from .._core.secret import hidden, in_clear
+from ._check import acheck, check
+from ._redis_calls import AsyncCalls, Calls
+from ._redis_scripts import EXTEND, LOAD, RELEASE, SAVE, TRY_LOCK, command
+from ._redis_servers import checked_place, client_of, is_async, is_client
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+#: What to do about an error: by its kind, or by the word of a Redis server. The first that fits.
+_ADVICE = {
+    "SSLCertVerificationError": "Check the host name, and the CA in ssl_ca_certs",
+    "AuthenticationError": "Check user and password",
+    "NoPermissionError": "SECURITY.md lists the permissions that the user needs",
+    "ACL": "SECURITY.md lists the permissions that the user needs",
+    "READONLY": "Connect to the primary, not to a replica",
+    "ReadOnlyError": "Connect to the primary, not to a replica",
+    "OutOfMemoryError": "The server is full: see its maxmemory",
+    "OOM": "The server is full: see its maxmemory",
+    "ConnectionError": "Check the address, and that the server runs",
+    "TimeoutError": "Check the address, and that the server is not overloaded",
+}
+
+
+class RedisStore:
+    """Keeps records in Redis (6.2 or newer) or Valkey: for workers, containers and machines.
+
+    Needs redis-py: ``pip install 'monta-auth[redis]'``.
+
+    Args:
+        url_or_client: ``rediss://``, ``redis://``, ``unix://``, ``valkeys://`` or ``valkey://``;
+            it works with every adapter. Or a client of your own, of redis-py or valkey-py:
+            ``Redis``, ``RedisCluster``, or what a Sentinel's ``master_for`` returns. One of their
+            ``asyncio`` packages works with async auth objects in one event loop. A ``Redis``
+            needs a ``socket_timeout`` of at most 1 s, and no retries.
+        allow_plaintext: whether records and the password may go over the network without TLS, or
+            with TLS that verifies neither certificate nor host name.
+        prefix: how the keys begin; the rest of a key is a digest.
+
+    Each call takes at most one second. Nothing connects before the first; see `check`.
+
+    A pickle of a store that was made with a URL holds this URL, with the password in it: another
+    process needs it to connect. Treat it like the password.
+
+    Raises:
+        ImportError: redis-py is missing.
+        ConfigurationError: no Redis URL or client, a client without such limits, or one without
+            TLS to another machine.
+    """
+
+    _place = "not accepted yet"
+
+    def __new__(
+        cls,
+        url_or_client: str | redis.Redis | redis.RedisCluster | redis.asyncio.Redis | Any,
+        *,
+        allow_plaintext: bool = False,
+        prefix: str = "monta-auth",
+    ) -> Self:
+        """Return a store of coroutine functions for an asyncio client."""
+        if cls is RedisStore and is_async(url_or_client):
+            return super().__new__(_AsyncRedisStore)  # type: ignore[return-value]
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        url_or_client: str | redis.Redis | redis.RedisCluster | redis.asyncio.Redis | Any,
+        *,
+        allow_plaintext: bool = False,
+        prefix: str = "monta-auth",
+    ) -> None:
+        url_or_client = hidden(url_or_client)
+        client: Any = url_or_client
+        is_ours = isinstance(url_or_client, str)
+        if is_ours:
+            try:
+                client = client_of(client)
+            except ImportError as error:
+                raise ImportError(
+                    "RedisStore needs redis-py: pip install 'monta-auth[redis]'"
+                ) from error
+        if not is_client(client):
+            raise ConfigurationError(
+                "RedisStore takes a Redis URL, or a client of redis-py or valkey-py"
+            )
+        self._settings: tuple[Any, bool, str] = (url_or_client, allow_plaintext, prefix)
+        self._prefix = prefix
+        self._place = place = checked_place(client, allow_plaintext)
+        self._calls: Any = (
+            AsyncCalls(client, place) if is_async(client) else Calls(client, place, is_ours)
+        )
+
+    def load(self, name: str) -> Awaitable[bytes | None] | bytes | None:
+        return self._run("load", name, LOAD)  # type: ignore[no-any-return]
+
+    def try_lock(self, name: str, seconds: float) -> Awaitable[_Lease | None] | _Lease | None:
+        token = secrets.token_hex(16)
+        doubt = self._run("try_lock", name, TRY_LOCK, token, _ms(seconds), again=True)
+        return None if doubt is None else _Lease(self, name, token, bool(doubt))
+
+    def save(self, name: str, record: bytes | None, lease: object) -> Awaitable[None] | None:
+        if isinstance(lease, _Lease):
+            self._run("save", name, SAVE, *lease.turn(), *_optional(record))
+        return None
+
+    def check(self) -> Any:
+        """Go through all methods, under a name of its own. Await it where the client is async.
+
+        Raises:
+            TokenStoreError: says what is wrong, and what to do.
+        """
+        try:
+            check(self)
+        except TokenStoreError as error:
+            raise _advised(error) from error.__cause__
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self._place})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, tuple(in_clear(setting) for setting in self._settings)
+
+    def _run(
+        self, operation: str, name: str, script: str, *args: str | int | bytes, again: bool = False
+    ) -> Any:
+        """Run a script; return its answer, or a coroutine that does."""
+        return self._calls.run(operation, command(self._prefix, name, script, *args), again)
+
+
+class _AsyncRedisStore(RedisStore):
+    """What `RedisStore` makes of an asyncio client."""
+
+    async def load(self, name: str) -> bytes | None:
+        return await self._run("load", name, LOAD)  # type: ignore[no-any-return]
+
+    async def try_lock(self, name: str, seconds: float) -> _AsyncLease | None:
+        token = secrets.token_hex(16)
+        doubt = await self._run("try_lock", name, TRY_LOCK, token, _ms(seconds), again=True)
+        return None if doubt is None else _AsyncLease(self, name, token, bool(doubt))
+
+    async def save(self, name: str, record: bytes | None, lease: object) -> None:
+        if isinstance(lease, _AsyncLease):
+            await self._run("save", name, SAVE, *lease.turn(), *_optional(record))
+
+    async def check(self) -> None:
+        try:
+            await acheck(self)
+        except TokenStoreError as error:
+            raise _advised(error) from error.__cause__
+
+
+class _Lease:
+    """Names the lease by a token of its own."""
+
+    def __init__(self, store: RedisStore, name: str, token: str, doubt: bool) -> None:
+        self.doubt = doubt
+        self._store = store
+        self._name = name
+        self._token = token
+        self._turns = itertools.count(1)
+
+    def turn(self) -> tuple[str, int]:
+        """Return what the next step taken with it begins with."""
+        return self._token, next(self._turns)
+
+    def extend(self, seconds: float) -> Awaitable[bool] | bool:
+        return bool(self._store._run("extend", self._name, EXTEND, *self.turn(), _ms(seconds)))
+
+    def release(self) -> Awaitable[None] | None:
+        self._store._run("release", self._name, RELEASE, self._token)
+        return None
+
+
+class _AsyncLease(_Lease):
+    async def extend(self, seconds: float) -> bool:
+        args = (*self.turn(), _ms(seconds))
+        return bool(await self._store._run("extend", self._name, EXTEND, *args))
+
+    async def release(self) -> None:
+        await self._store._run("release", self._name, RELEASE, self._token)
+
+
+def _rebuild(url_or_client: Any, allow_plaintext: bool, prefix: str) -> RedisStore:
+    return RedisStore(url_or_client, allow_plaintext=allow_plaintext, prefix=prefix)
+
+
+def _advised(error: TokenStoreError) -> TokenStoreError:
+    """Return the error of a check, with what to do about it."""
+    words = {kind.__name__ for cause in causes(error) for kind in type(cause).__mro__}
+    words.update(re.findall(r"\w+", str(error)))
+    advice = next((text for word, text in _ADVICE.items() if word in words), None)
+    return error if advice is None else TokenStoreError(f"{error}. {advice}")
+
+
+def _optional(record: bytes | None) -> tuple[bytes, ...]:
+    return () if record is None else (record,)
+
+
+def _ms(seconds: float) -> int:
+    return max(1, int(seconds * 1000))
