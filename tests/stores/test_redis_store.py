@@ -1,0 +1,588 @@
+"""The store in Redis: real servers of each kind, alone, behind a Sentinel, and as a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+import redis.asyncio.cluster
+import redis.asyncio.sentinel
+import redis.sentinel
+import valkey
+import valkey.asyncio
+import valkey.sentinel
+
+from monta_auth import TokenStoreError
+from monta_auth._core.store_protocol import Lease, Store
+from monta_auth.stores import _redis_calls, _redis_scripts, _redis_servers, _redis_store
+from monta_auth.stores._redis_store import RedisStore
+from monta_auth.stores.testing import StoreContract
+
+from .fleet import ASYNC_LIMITS, LIMITS, RedisServer
+from .redis_servers import (
+    Certificates,
+    Proxy,
+    Sentinel,
+    program_of,
+    until,
+)
+
+NAME = "0123456789abcdef0123456789abcdef"
+RECORD = f"monta-auth:{{{NAME}}}"
+LEASE = f"{RECORD}:lease"
+#: What suffices, and what the clients of a cluster ask besides (INFO: only redis-py 5).
+ACL = "-@all +eval +get +set +del +hmget +hset +pexpire +time +select +ping +hello +client|setinfo"
+CLUSTER_ACL = f"{ACL} +cluster|slots +command +info"
+
+ENGINES = [engine for engine in ("redis", "valkey") if program_of(engine) is not None]
+each_engine = pytest.mark.parametrize("engine", ENGINES)
+
+# --- servers
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[Callable[[str], RedisServer]]:
+    """Servers by their engine, "redis" or "valkey"."""
+    servers: dict[str, RedisServer] = {}
+    with ExitStack() as stack:
+
+        def server_of(engine: str) -> RedisServer:
+            if engine not in servers:
+                server = RedisServer(program=program_of(engine))
+                servers[engine] = stack.enter_context(server)
+            return servers[engine]
+
+        yield server_of
+
+
+@pytest.fixture
+def own_server() -> Iterator[RedisServer]:
+    """One that a test may kill or change."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(server: RedisServer) -> Iterator[Proxy]:
+    with Proxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def client(server: RedisServer) -> Iterator[redis.Redis]:
+    with server.client(decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def store(server: RedisServer) -> Any:
+    return RedisStore(server.url)
+
+
+# --- stores of each kind, and how to call them
+
+
+class Stores:
+    """Makes stores, closes the clients of those that are asynchronous, and calls either kind."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self.runner = runner
+        self._clients: list[Any] = []
+
+    def asynchronous(self, *clients: Any, allow_plaintext: bool = False) -> Any:
+        """Return a store with the first of these clients."""
+        self._clients += clients
+        return RedisStore(clients[0], allow_plaintext=allow_plaintext)
+
+    def do(self, function: Callable[..., Any], *args: Any) -> Any:
+        result = function(*args)
+        return self.runner.run(result) if asyncio.iscoroutine(result) else result
+
+    def open(self, store: Any, count: int) -> None:
+        """Let the pool of its client have so many idle connections."""
+        wait: Any = store._calls._client.blpop
+        if isinstance(store, _redis_store._AsyncRedisStore):
+
+            async def all_at_once() -> None:
+                await asyncio.gather(*(wait("nothing", 0.05) for _ in range(count)))
+
+            self.runner.run(all_at_once())
+        else:
+            with ThreadPoolExecutor(count) as threads:
+                list(threads.map(wait, ["nothing"] * count, [0.05] * count))
+
+    def close(self) -> None:
+        for client in self._clients:
+            self.runner.run(client.aclose())
+
+
+@pytest.fixture
+def stores() -> Iterator[Stores]:
+    with asyncio.Runner() as runner:
+        stores = Stores(runner)
+        yield stores
+        stores.close()
+
+
+def sentinel_of(kind: Any, port: int, host: str = "127.0.0.1", **settings: Any) -> Any:
+    return kind([(host, port)], **settings)
+
+
+def of_sentinel(port: int, kind: Any = redis.sentinel.Sentinel) -> RedisStore:
+    manager = sentinel_of(kind, port, **LIMITS)
+    return RedisStore(manager.master_for(Sentinel.name), allow_plaintext=True)
+
+
+def of_async_sentinel(stores: Stores, port: int) -> Any:
+    manager = sentinel_of(redis.asyncio.sentinel.Sentinel, port, **ASYNC_LIMITS)
+    primary = manager.master_for(Sentinel.name)
+    return stores.asynchronous(primary, *manager.sentinels, allow_plaintext=True)
+
+
+def of_cluster(port: int, kind: Any = redis.RedisCluster, **settings: Any) -> RedisStore:
+    """One without any limit."""
+    client = kind(host="127.0.0.1", port=port, **settings)
+    return RedisStore(client, allow_plaintext=True)
+
+
+def of_async_cluster(
+    stores: Stores, port: int, kind: Any = redis.asyncio.cluster.RedisCluster
+) -> Any:
+    client = kind("127.0.0.1", port)
+    return stores.asynchronous(client, allow_plaintext=True)
+
+
+def of_async_client(stores: Stores, port: int, **settings: Any) -> Any:
+    client: Any = redis.asyncio.Redis(port=port, **{**ASYNC_LIMITS, **settings})
+    return stores.asynchronous(client)
+
+
+#: How a store is made of clients, with pytest's `getfixturevalue`.
+KINDS: dict[str, Callable[[Any, Stores], Any]] = {
+    "client": lambda get, _: RedisStore(get("server").client(decode_responses=True)),
+    "valkey-py": lambda get, _: RedisStore(valkey.Valkey(port=get("server").port, **LIMITS)),
+    "asyncio": lambda get, stores: of_async_client(
+        stores, get("server").port, decode_responses=True
+    ),
+    "valkey-py asyncio": lambda get, stores: stores.asynchronous(
+        valkey.asyncio.Valkey(port=get("server").port, **ASYNC_LIMITS)
+    ),
+    "sentinel": lambda get, _: of_sentinel(get("sentinel").port),
+    "asyncio sentinel": lambda get, stores: of_async_sentinel(stores, get("sentinel").port),
+    "cluster": lambda get, _: of_cluster(get("cluster").nodes[0].port),
+    "valkey-py cluster": lambda get, _: of_cluster(
+        get("cluster").nodes[0].port, valkey.ValkeyCluster, decode_responses=True
+    ),
+    "asyncio cluster": lambda get, stores: of_async_cluster(stores, get("cluster").nodes[0].port),
+    "valkey-py asyncio cluster": lambda get, stores: of_async_cluster(
+        stores, get("cluster").nodes[0].port, valkey.asyncio.ValkeyCluster
+    ),
+}
+
+
+class TestEveryKind(StoreContract):
+    @pytest.fixture(params=[*ENGINES, *KINDS])
+    def store(self, request: pytest.FixtureRequest) -> Iterator[Any]:
+        stores = Stores(self.runner)
+        kind: str = request.param
+        if kind in ENGINES:
+            port = request.getfixturevalue("engines")(kind).port
+            yield RedisStore(f"{kind}://127.0.0.1:{port}")
+        else:
+            yield KINDS[kind](request.getfixturevalue, stores)
+        stores.close()
+
+    @pytest.fixture(autouse=True)
+    def _servers(self, request: pytest.FixtureRequest) -> None:
+        """Find out whose clock `pass_time` puts forward."""
+        kind = request.node.callspec.params["store"]
+        get = request.getfixturevalue
+        if "cluster" in kind:
+            self.ports = [node.port for node in get("cluster").nodes[:3]]
+        elif "sentinel" in kind:
+            self.ports = [get("sentinel").primary.port]
+        else:
+            self.ports = [(get("engines")(kind) if kind in ENGINES else get("server")).port]
+
+    def pass_time(self, seconds: float) -> None:
+        """Let all leases there expire sooner: to wait takes too long with so many kinds."""
+        for port in self.ports:
+            client: Any = redis.Redis(port=port, **LIMITS)
+            with client:
+                keys: Any = client.scan_iter("*:lease")
+                for key in keys:
+                    client.hincrby(key, "until", -int(seconds * 1000))
+
+
+@pytest.mark.parametrize("engine", ["redis", "valkey"])
+def test_this_engine_is_tested(engine: str) -> None:
+    if engine not in ENGINES:
+        pytest.skip(f"no {engine}-server here, and no wheel that has one")
+
+
+def test_both_kinds_are_stores_for_the_type_checkers(server: RedisServer) -> None:
+    store: Store = RedisStore(server.url)
+    lease: Any = store.try_lock(NAME, 6.0)
+    typed: Lease = lease
+    assert typed.doubt is False
+
+
+# --- what is written there
+
+
+def test_a_record_is_a_plain_string_and_a_lease_a_hash(store: Any, client: redis.Redis) -> None:
+    lease = store.try_lock(NAME, 6.0)
+    store.save(NAME, b"record-1", lease)
+    assert sorted(client.keys()) == [RECORD, LEASE]
+    assert client.get(RECORD) == "record-1"
+    fields: Any = client.hgetall(LEASE)
+    assert set(fields) == {"token", "until", "turn", "open", "doubt"}
+    now: Any = client.time()
+    assert int(fields["until"]) / 1000 - now[0] == pytest.approx(6.0, abs=1.5)
+
+
+def test_nothing_stays_for_ever(store: Any, client: redis.Redis) -> None:
+    month = 30 * 86400
+    lease = store.try_lock(NAME, 6.0)
+    assert client.ttl(LEASE) == pytest.approx(month, abs=5)
+    store.save(NAME, b"record-1", lease)
+    client.expire(LEASE, 60)
+    assert lease.extend(6.0)
+    assert client.ttl(RECORD) == pytest.approx(month, abs=5)
+    assert client.ttl(LEASE) == pytest.approx(month, abs=5)
+
+
+def test_a_released_lease_leaves_nothing(store: Any, client: redis.Redis) -> None:
+    store.try_lock(NAME, 6.0).release()
+    assert client.keys() == []
+
+
+def test_the_prefix_can_be_chosen(server: RedisServer, client: redis.Redis) -> None:
+    store: Any = RedisStore(server.url, prefix="staging")
+    store.try_lock(NAME, 6.0)
+    assert client.keys() == [LEASE.replace("monta-auth", "staging")]
+
+
+def test_a_record_of_any_bytes_comes_back(server: RedisServer, stores: Stores) -> None:
+    """Also from a client that decodes what it reads."""
+    record = bytes(range(256))
+    for store in (
+        RedisStore(server.client(decode_responses=True)),
+        of_async_client(stores, server.port, decode_responses=True),
+    ):
+        lease = stores.do(store.try_lock, NAME, 6.0)
+        stores.do(store.save, NAME, record, lease)
+        assert stores.do(store.load, NAME) == record
+        stores.do(lease.release)
+
+
+def test_nothing_is_saved_without_a_lease_of_that_name(server: RedisServer, stores: Stores) -> None:
+    for store in (RedisStore(server.url), of_async_client(stores, server.port)):
+        lease = stores.do(store.try_lock, "another name", 6.0)
+        for wrong in (None, lease):
+            stores.do(store.save, NAME, b"record-1", wrong)
+        assert stores.do(store.load, NAME) is None
+        stores.do(lease.release)
+
+
+# --- leases
+
+
+def test_a_lease_expires_by_the_clock_of_the_server(store: Any) -> None:
+    """The suite only lets the server believe that time has passed."""
+    lease = store.try_lock(NAME, 0.05)
+    until(lambda: store.try_lock(NAME, 6.0))
+    assert not lease.extend(6.0)
+
+
+def test_a_doubt_is_settled_by_a_save_and_not_by_a_release(store: Any, client: redis.Redis) -> None:
+    store.try_lock(NAME, 6.0)
+    client.hset(LEASE, "until", 0)
+    for _ in range(2):
+        lease = store.try_lock(NAME, 6.0)
+        assert lease.doubt
+        assert lease.extend(6.0)
+        lease.release()
+        lease.release()
+    lease = store.try_lock(NAME, 6.0)
+    store.save(NAME, b"record-1", lease)
+    lease.extend(6.0)
+    lease.release()
+    assert not store.try_lock(NAME, 6.0).doubt
+
+
+def test_a_step_that_arrives_late_changes_nothing(store: Any) -> None:
+    """The sender gave up and went on; then a server that was paused reads both."""
+    lease = store.try_lock(NAME, 6.0)
+    late = lease.turn()
+    store.save(NAME, None, lease)
+    assert store._run("save", NAME, _redis_scripts.SAVE, *late, b"record-1") == 0
+    assert store._run("extend", NAME, _redis_scripts.EXTEND, *late, 6000) == 0
+    assert store.load(NAME) is None
+    assert lease.extend(6.0)
+
+
+def test_a_server_that_came_back_empty_has_lost_the_lease(own_server: RedisServer) -> None:
+    store: Any = RedisStore(own_server.url)
+    lease = store.try_lock(NAME, 6.0)
+    own_server.kill()
+    own_server.start()
+    # What the core repeats: the connection to the old server is found dead only now.
+    assert until(lambda: store.load(NAME) is None)
+    assert lease.extend(6.0) is False
+    store.save(NAME, b"record-1", lease)
+    assert store.load(NAME) is None
+    assert not store.try_lock(NAME, 6.0).doubt
+
+
+# --- a network that loses answers, and idle connections
+
+
+@pytest.fixture(params=["url", "asyncio"])
+def proxied(request: pytest.FixtureRequest, proxy: Proxy, stores: Stores) -> Any:
+    """A store behind the proxy, of each kind."""
+    if request.param == "asyncio":
+        return of_async_client(stores, proxy.port)
+    return RedisStore(f"redis://127.0.0.1:{proxy.port}")
+
+
+def test_a_lease_whose_answer_was_lost_is_taken_all_the_same(
+    proxied: Any, proxy: Proxy, stores: Stores
+) -> None:
+    proxy.lost = 1
+    lease = stores.do(proxied.try_lock, NAME, 6.0)
+    assert lease is not None
+    assert not lease.doubt
+    assert stores.do(lease.extend, 6.0)
+    assert stores.do(proxied.try_lock, NAME, 6.0) is None
+    proxy.lost = 2
+    with pytest.raises(TokenStoreError, match=r"^try_lock failed: ConnectionError"):
+        stores.do(proxied.try_lock, NAME, 6.0)
+
+
+def test_a_step_whose_answer_was_lost_can_be_taken_again(
+    proxied: Any, proxy: Proxy, stores: Stores
+) -> None:
+    lease = stores.do(proxied.try_lock, NAME, 6.0)
+    for record in (b"record-1", None):
+        proxy.lost = 1
+        with pytest.raises(TokenStoreError, match=r"^save failed: ConnectionError"):
+            stores.do(proxied.save, NAME, record, lease)
+        assert stores.do(proxied.load, NAME) == record
+    proxy.lost = 1
+    with pytest.raises(TokenStoreError, match=r"^extend failed: ConnectionError"):
+        stores.do(lease.extend, 6.0)
+    assert stores.do(lease.extend, 6.0) is True
+    proxy.lost = 1
+    with pytest.raises(TokenStoreError, match=r"^release failed: ConnectionError"):
+        stores.do(lease.release)
+    assert not stores.do(proxied.try_lock, NAME, 6.0).doubt
+
+
+def test_after_one_dead_connection_the_next_call_gets_a_fresh_one(
+    proxy: Proxy, stores: Stores
+) -> None:
+    """However many lie dead in the pool."""
+    for store in (
+        RedisStore(f"redis://127.0.0.1:{proxy.port}"),
+        RedisStore(redis.Redis(port=proxy.port, **LIMITS)),
+        RedisStore(valkey.Valkey(port=proxy.port, **LIMITS)),
+        of_async_client(stores, proxy.port),
+    ):
+        accepted = proxy.accepted
+        stores.open(store, 4)
+        assert proxy.accepted == accepted + 4
+        proxy.cut()
+        errors = 0
+        for _ in range(3):
+            try:
+                stores.do(store.load, NAME)
+            except TokenStoreError:
+                errors += 1
+        assert errors <= 1
+        proxy.cut()
+        assert stores.do(store.try_lock, NAME, 0.001) is not None
+        time.sleep(0.002)
+
+
+def test_a_pool_that_cannot_drop_its_idle_connections_is_left_alone(proxy: Proxy) -> None:
+    class Pool(redis.ConnectionPool):
+        def disconnect(self) -> None:  # type: ignore[override]
+            raise AssertionError("not called")
+
+    pool = Pool(port=proxy.port, **LIMITS)
+    store: Any = RedisStore(redis.Redis(connection_pool=pool))
+    proxy.lost = 1
+    assert store.try_lock(NAME, 6.0) is not None
+
+
+def test_a_connection_of_ours_that_was_long_idle_is_made_anew(
+    store: Any, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Firewalls forget connections without a word; the first command would get no answer."""
+
+    def ids() -> set[str]:
+        connections: Any = client.client_list()
+        return {connection["id"] for connection in connections}
+
+    store.load(NAME)
+    before = ids()
+    store.load(NAME)
+    assert ids() == before
+    monkeypatch.setattr(_redis_calls, "_LONGEST_IDLE", 0.0)
+    store.load(NAME)
+    assert len(ids() - before) == 1
+
+
+# --- time
+
+
+@contextmanager
+def at_most(seconds: float) -> Generator[None, None, None]:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+def test_the_limits_are_those_of_the_documentation() -> None:
+    assert (_redis_calls._LIMIT, _redis_servers._TIMEOUT) == (1.0, 0.5)
+
+
+def test_a_server_that_hangs_costs_half_a_second_and_nothing_is_mixed_up(
+    own_server: RedisServer, stores: Stores
+) -> None:
+    sync: Any = RedisStore(own_server.url)
+    for store in (sync, of_async_client(stores, own_server.port, socket_timeout=0.2)):
+        lease = stores.do(store.try_lock, NAME, 30.0)
+        stores.do(store.save, NAME, b"record-1", lease)
+        failed = pytest.raises(TokenStoreError, match=r"^extend failed: TimeoutError at ")
+        with own_server.paused(), at_most(0.95), failed:
+            stores.do(lease.extend, 30.0)
+        assert stores.do(store.load, NAME) == b"record-1"
+        stores.do(lease.release)
+
+
+@pytest.fixture
+def silent(proxy: Proxy) -> Proxy:
+    proxy.silent = True
+    return proxy
+
+
+def test_a_client_without_limits_is_left_behind(
+    silent: Proxy, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_redis_calls, "_LIMIT", 0.05)
+    monkeypatch.setattr(_redis_servers, "_check_limits", lambda *_: None)
+    limits = {"socket_timeout": None, "retry": None, "socket_connect_timeout": None}
+    plain: Any = RedisStore(redis.Redis(port=silent.port, **limits))  # type: ignore[arg-type]
+    for store in (plain, of_async_client(stores, silent.port, **limits)):
+        with at_most(0.5), pytest.raises(TokenStoreError, match="TimeoutError at ") as caught:
+            stores.do(store.load, NAME)
+        assert isinstance(caught.value.__cause__, TimeoutError)
+    silent.cut()
+
+
+def test_a_name_server_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_redis_calls, "_LIMIT", 0.05)
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [over.wait(5)][1:])
+    store = RedisStore("rediss://redis.example")
+    text = r"^load failed: TimeoutError at redis\.example:6379/0$"
+    with at_most(0.5), pytest.raises(TokenStoreError, match=text):
+        store.load(NAME)
+    over.set()
+
+
+def test_a_time_limit_of_the_caller_passes_through(silent: Proxy) -> None:
+    """Celery and RQ raise it in a signal handler."""
+
+    class TimeLimit(Exception):
+        pass
+
+    def handler(*_: object) -> None:
+        raise TimeLimit
+
+    store = RedisStore(f"redis://127.0.0.1:{silent.port}")
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with at_most(0.45), pytest.raises(TimeLimit):
+            store.load(NAME)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_calls_that_hang_do_not_pile_up(silent: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_redis_calls, "_LIMIT", 0.001)
+    monkeypatch.setattr(_redis_calls, "_LEFT_BEHIND", 3)
+    monkeypatch.setattr(_redis_servers, "_TIMEOUT", 20.0)
+    monkeypatch.setattr(_redis_servers, "_check_limits", lambda *_: None)
+    store: Any = RedisStore(f"redis://127.0.0.1:{silent.port}")
+    before = threading.active_count()
+    for _ in range(8):
+        with pytest.raises(TokenStoreError, match="load failed: TimeoutError at 127"):
+            store.load(NAME)
+    # The proxy has two for each connection.
+    until(lambda: silent.accepted == 3)
+    hanging = [thread for thread in threading.enumerate() if thread.name == "RedisStore"]
+    assert len(hanging) == 3
+    assert threading.active_count() <= before + 3 + 6
+    monkeypatch.setattr(_redis_calls, "_LIMIT", 5.0)
+    silent.silent = False
+    silent.cut()
+    for thread in hanging:
+        thread.join(5)
+    assert store.load(NAME) is None
+
+
+def test_a_thread_that_cannot_start_is_a_store_error(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(TokenStoreError, match=r"^load failed: RuntimeError at 127"):
+        store.load(NAME)
+
+
+def test_a_lock_that_hung_is_not_taken_later(
+    server: RedisServer, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only an answer that was lost early is worth another try."""
+    monkeypatch.setattr(_redis_calls, "_AGAIN_BEFORE", -1.0)
+    with Proxy(server.port) as proxy:
+        for store in (
+            RedisStore(f"redis://127.0.0.1:{proxy.port}"),
+            of_async_client(stores, proxy.port),
+        ):
+            proxy.lost = 1
+            with pytest.raises(TokenStoreError, match=r"^try_lock failed: ConnectionError"):
+                stores.do(store.try_lock, NAME, 6.0)
+
+
+def test_a_store_works_in_a_forked_child(store: Any) -> None:
+    lease = store.try_lock(NAME, 6.0)
+    store.save(NAME, b"record-1", lease)
+    if (child := os.fork()) == 0:
+        is_right = store.load(NAME) == b"record-1" and store.try_lock(NAME, 6.0) is None
+        store.check()
+        os._exit(0 if is_right else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert lease.extend(6.0)
