@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import socket
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,8 +26,11 @@ import redis.sentinel
 import valkey
 import valkey.asyncio
 import valkey.sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError
+from redis.retry import Retry
 
-from monta_auth import TokenStoreError
+from monta_auth import ConfigurationError, TokenStoreError
 from monta_auth._core.store_protocol import Lease, Store
 from monta_auth.stores import _redis_calls, _redis_scripts, _redis_servers, _redis_store
 from monta_auth.stores._redis_store import RedisStore
@@ -32,8 +39,10 @@ from monta_auth.stores.testing import StoreContract
 from .fleet import ASYNC_LIMITS, LIMITS, RedisServer
 from .redis_servers import (
     Certificates,
+    Cluster,
     Proxy,
     Sentinel,
+    names_of_node,
     program_of,
     until,
 )
@@ -586,3 +595,458 @@ def test_a_store_works_in_a_forked_child(store: Any) -> None:
         os._exit(0 if is_right else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert lease.extend(6.0)
+
+
+# --- a Sentinel and a cluster
+
+
+@pytest.fixture
+def failing_over() -> Iterator[Sentinel]:
+    """Servers of which one may be killed."""
+    with Sentinel() as servers:
+        yield servers
+
+
+def test_a_sentinel_fails_over(failing_over: Sentinel, stores: Stores) -> None:
+    """The new primary has records and leases, as far as the old one had passed them on."""
+    each = [
+        of_sentinel(failing_over.port),
+        of_sentinel(failing_over.port, valkey.sentinel.Sentinel),
+        of_async_sentinel(stores, failing_over.port),
+    ]
+    leases = [stores.do(store.try_lock, f"{n}", 30.0) for n, store in enumerate(each)]
+    for n, store in enumerate(each):
+        stores.do(store.save, f"{n}", b"record-1", leases[n])
+    failing_over.kill()
+    for store in each:
+        with pytest.raises(TokenStoreError, match=r" at the Sentinel service tokens$"):
+            stores.do(store.load, "0")
+    for n, store in enumerate(each):
+        assert until(partial(stores.do, store.load, f"{n}")) == b"record-1"
+        assert stores.do(leases[n].extend, 30.0) is True
+        stores.do(leases[n].release)
+        stores.do(store.check)
+
+
+def test_a_cluster_with_a_node_that_hangs_or_is_gone(
+    cluster: Cluster, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client without limits. Records on other nodes are not concerned."""
+
+    def answers(store: Any, name: str) -> bool:
+        stores.do(store.load, name)
+        return True
+
+    monkeypatch.setattr(_redis_calls, "_LIMIT", 0.3)
+    ports = [node.port for node in cluster.nodes]
+    here, there, lonely = (next(names_of_node(cluster, number)) for number in (0, 1, 3))
+    for store in (of_cluster(ports[0]), of_async_cluster(stores, ports[0])):
+        lease = stores.do(store.try_lock, there, 30.0)
+        stores.do(store.save, there, b"record-1", lease)
+        stores.do(store.load, here)
+        failed = pytest.raises(TokenStoreError, match=r"TimeoutError at a cluster$")
+        with cluster.nodes[1].paused():
+            with at_most(0.8), failed:
+                stores.do(store.load, there)
+            stores.do(store.load, here)
+        until(partial(answers, store, there))
+        # No answer is taken for that of another call.
+        assert stores.do(lease.extend, 30.0) is True
+        assert stores.do(store.load, there) == b"record-1"
+        stores.do(lease.release)
+    cluster.nodes[3].kill()
+    for store in (of_cluster(ports[0]), of_async_cluster(stores, ports[0])):
+        with at_most(0.8), pytest.raises(TokenStoreError, match=r"at a cluster$"):
+            stores.do(store.load, lonely)
+        until(partial(answers, store, here))
+    cluster.nodes[3].start()
+
+
+def test_a_slot_of_a_cluster_moves_while_it_is_used(cluster: Cluster, stores: Stores) -> None:
+    ports = [node.port for node in cluster.nodes]
+    each = [of_cluster(ports[0]), of_async_cluster(stores, ports[1])]
+    names = names_of_node(cluster, 0)
+    for store in each:
+        name = next(names)
+        lease = stores.do(store.try_lock, name, 30.0)
+        stores.do(store.save, name, b"record-1", lease)
+        for source, target in ((0, 1), (1, 0)):
+            with cluster.moving(name, source, target):
+                assert stores.do(store.load, name) == b"record-1"
+                assert stores.do(lease.extend, 30.0) is True
+            assert stores.do(store.load, name) == b"record-1"
+            assert stores.do(lease.extend, 30.0) is True
+        stores.do(lease.release)
+
+
+def test_before_it_is_reached_a_cluster_is_named_as_well() -> None:
+    client: Any = redis.asyncio.cluster.RedisCluster("redis.example", 7000, ssl=True)
+    assert repr(RedisStore(client, allow_plaintext=True)) == "RedisStore(a cluster)"
+
+
+# --- TLS
+
+
+@pytest.fixture(scope="session")
+def tls_ports(certificates: Certificates) -> Iterator[dict[str, int]]:
+    """Ports with each certificate in front of a server."""
+    with ExitStack() as stack:
+        server = stack.enter_context(RedisServer())
+        yield {
+            kind: stack.enter_context(Proxy(server.port, getattr(certificates, kind))).port
+            for kind in ("right", "other_host", "unknown_ca")
+        }
+
+
+def tls_stores(stores: Stores, port: int, ca: str) -> list[Any]:
+    settings: dict[str, Any] = {
+        "host": "localhost",
+        "port": port,
+        "ssl": True,
+        "ssl_ca_certs": ca,
+        "ssl_check_hostname": True,
+    }
+    return [
+        RedisStore(f"rediss://localhost:{port}/0?ssl_ca_certs={ca}"),
+        RedisStore(f"valkeys://localhost:{port}/0?ssl_ca_certs={ca}"),
+        RedisStore(redis.Redis(**settings, **LIMITS)),
+        RedisStore(valkey.Valkey(**settings, **LIMITS)),
+        stores.asynchronous(redis.asyncio.Redis(**settings, **ASYNC_LIMITS)),
+        stores.asynchronous(valkey.asyncio.Valkey(**settings, **ASYNC_LIMITS)),
+    ]
+
+
+def test_tls_with_the_right_certificate_works(
+    tls_ports: dict[str, int], certificates: Certificates, stores: Stores
+) -> None:
+    for store in tls_stores(stores, tls_ports["right"], certificates.ca):
+        stores.do(store.check)
+
+
+@pytest.mark.parametrize("kind", ["other_host", "unknown_ca"])
+def test_another_server_cannot_take_its_place(
+    kind: str, tls_ports: dict[str, int], certificates: Certificates, stores: Stores
+) -> None:
+    for store in tls_stores(stores, tls_ports[kind], certificates.ca):
+        with pytest.raises(TokenStoreError, match=r"\(CERTIFICATE_VERIFY_FAILED\) at localhost:"):
+            stores.do(store.load, NAME)
+        with pytest.raises(TokenStoreError, match="Check the host name, and the CA"):
+            stores.do(store.check)
+
+
+UNVERIFIED = ["ssl_cert_reqs=none", "ssl_cert_reqs=optional", "ssl_check_hostname=false"]
+
+
+@pytest.mark.parametrize("option", UNVERIFIED)
+@pytest.mark.parametrize("host", ["redis.example", "localhost"])
+def test_tls_that_does_not_verify_counts_as_plaintext(option: str, host: str) -> None:
+    """Also on loopback, where a tunnel leads elsewhere."""
+    url = f"rediss://:password-1@{host}/0?{option}"
+    with pytest.raises(ConfigurationError, match="ssl_check_hostname=True") as caught:
+        RedisStore(url)
+    assert f"to {host}:6379/0 does not verify" in str(caught.value)
+    assert "password-1" not in str(caught.value)
+    RedisStore(url, allow_plaintext=True)
+
+
+@pytest.mark.parametrize("option", UNVERIFIED)
+def test_a_client_that_does_not_verify_is_refused(option: str) -> None:
+    name, _, value = option.partition("=")
+    settings: Any = {"ssl_check_hostname": True, name: False if value == "false" else value}
+    clients: list[Any] = [
+        redis.Redis("redis.example", ssl=True, **settings, **LIMITS),
+        redis.asyncio.Redis(host="redis.example", ssl=True, **settings, **ASYNC_LIMITS),
+        redis.asyncio.cluster.RedisCluster("redis.example", 7000, ssl=True, **settings),
+        valkey.Valkey("redis.example", ssl=True, **settings, **LIMITS),
+    ]
+    for client in clients:
+        with pytest.raises(ConfigurationError, match="does not verify"):
+            RedisStore(client)
+        RedisStore(client, allow_plaintext=True)
+
+
+def test_a_cluster_and_a_sentinel_are_accepted_with_tls() -> None:
+    tls: Any = {"ssl": True, "ssl_check_hostname": True}
+    client: Any = redis.asyncio.cluster.RedisCluster("redis.example", 7000, **tls)
+    assert repr(RedisStore(client)) == "RedisStore(a cluster)"
+    for kind in (redis.sentinel.Sentinel, redis.asyncio.sentinel.Sentinel):
+        manager = sentinel_of(kind, 26379, "sentinel.example", sentinel_kwargs=tls)
+        primary = manager.master_for("tokens", **tls)
+        assert repr(RedisStore(primary)) == "RedisStore(the Sentinel service tokens)"
+
+
+def test_a_sentinel_that_is_asked_in_plaintext_can_be_lied_for() -> None:
+    """Whoever answers in its place leads us to a server with a good certificate of its own."""
+    tls: Any = {"ssl": True, "ssl_check_hostname": True}
+    for host, is_accepted in (("sentinel.example", False), ("localhost", True)):
+        primary = sentinel_of(redis.sentinel.Sentinel, 26379, host).master_for("tokens", **tls)
+        if is_accepted:
+            RedisStore(primary)
+        else:
+            with pytest.raises(ConfigurationError, match=r"to the Sentinel sentinel.example:26379"):
+                RedisStore(primary)
+
+
+# --- what is accepted
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://10.1.2.3:6379/0",
+        "redis://:password-1@redis.example/0",
+        "valkey://:password-1@redis.example/0",
+        "redis:///0?host=redis.example",
+        "redis://127.0.0.1.example/0",
+    ],
+)
+def test_plain_redis_to_another_machine_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="rediss://") as caught:
+        RedisStore(url)
+    assert "password-1" not in "".join(traceback.format_exception(caught.value))
+    assert "password-1" not in repr(RedisStore(url, allow_plaintext=True))
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("redis://localhost", "localhost:6379/0"),
+        ("redis://user:password-1@127.0.0.1:7000/3", "127.0.0.1:7000/3"),
+        ("redis://[::1]:7000", "[::1]:7000/0"),
+        ("redis://", "localhost:6379/0"),
+        ("rediss://:password-1@redis.example:6380/0", "redis.example:6380/0"),
+        ("valkeys://redis.example", "redis.example:6379/0"),
+        ("unix:///run/redis.sock", "a Unix socket"),
+    ],
+)
+def test_loopback_tls_and_sockets_are_accepted(url: str, name: str) -> None:
+    assert repr(RedisStore(url)) == f"RedisStore({name})"
+
+
+def test_a_unix_socket_works(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "s"
+    with RedisServer("--unixsocket", str(path)):
+        RedisStore(f"unix://{path}").check()
+        client: Any = redis.asyncio.Redis(unix_socket_path=str(path), **ASYNC_LIMITS)
+        stores.do(stores.asynchronous(client).check)
+
+
+def test_a_client_of_the_users_own_is_held_to_the_same_rule() -> None:
+    for client in (
+        redis.Redis("redis.example", **LIMITS),
+        redis.asyncio.Redis(host="redis.example", **ASYNC_LIMITS),
+        redis.asyncio.cluster.RedisCluster("localhost", 7000),  # its nodes may be anywhere
+        sentinel_of(redis.sentinel.Sentinel, 26379, "localhost").master_for("tokens"),
+    ):
+        with pytest.raises(ConfigurationError, match="rediss://"):
+            RedisStore(client)
+        RedisStore(client, allow_plaintext=True)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        pytest.param({}, id="redis-py's own"),
+        pytest.param({"socket_timeout": None, "retry": None}, id="none"),
+        pytest.param({"socket_timeout": 5, "retry": None}, id="five seconds"),
+        pytest.param({"socket_timeout": 0.5, "retry": Retry(NoBackoff(), 3)}, id="retries"),
+    ],
+)
+def test_a_client_that_a_request_would_wait_for_is_refused(limits: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"socket_timeout=0\.5"):
+        RedisStore(redis.Redis(**limits))
+    with pytest.raises(ConfigurationError, match=r"socket_timeout=0\.5"):
+        RedisStore("redis://localhost?socket_timeout=60")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://:password-1@localhost",
+        "redis://localhost:password-1",
+        "redis://localhost/?db=password-1",
+        "redis://localhost/?unknown=password-1",
+        "rediss://localhost/?ssl_cert_reqs=password-1",
+        "password-1",
+        "",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_not_quoted(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot read its URL") as caught:
+        RedisStore(url)
+    error: BaseException = caught.value
+    assert "password-1" not in "".join(traceback.format_exception(error)[1:])
+    assert error.__context__ is None
+    ours = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][1:]
+    assert "password-1" not in repr([frame.f_locals for frame in ours])
+
+
+def test_a_client_with_settings_that_do_not_fit_is_refused() -> None:
+    client = redis.Redis(ssl=True, ssl_cert_reqs="always", **LIMITS)
+    with pytest.raises(ConfigurationError, match="cannot use this client"):
+        RedisStore(client)
+
+
+@pytest.mark.parametrize(
+    "what", [None, 5, object(), sentinel_of(redis.sentinel.Sentinel, 26379), redis.Redis]
+)
+def test_what_is_neither_a_url_nor_a_client_is_refused(what: Any) -> None:
+    with pytest.raises(ConfigurationError, match="URL, or a client"):
+        RedisStore(what)
+
+
+def test_one_of_a_url_can_be_pickled() -> None:
+    """With its password, without which the twin could not connect."""
+    url = "redis://:the-password@redis.example"
+    store = RedisStore(url, allow_plaintext=True, prefix="staging")
+    assert "the-password" not in repr(vars(store))
+    twin = pickle.loads(pickle.dumps(store))
+    assert twin._calls._client.connection_pool.connection_kwargs["password"] == "the-password"
+    assert repr(twin) == repr(store)
+    assert twin._settings == store._settings
+
+
+@pytest.mark.parametrize("missing", ["redis", "redis.retry"])
+def test_a_missing_package_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=r"pip install 'monta-auth\[redis\]'"):
+        RedisStore("redis://localhost")
+
+
+def test_under_trio_a_client_of_asyncio_is_explained(stores: Stores) -> None:
+    import trio
+
+    store = of_async_client(stores, 6379)
+    with pytest.raises(TokenStoreError, match=r"does not work under trio. Give RedisStore a URL"):
+        trio.run(store.load, NAME)
+
+
+# --- errors
+
+
+def test_a_server_that_is_down_is_named(server: RedisServer, stores: Stores) -> None:
+    with Proxy(server.port) as proxy:
+        port = proxy.port
+    for store in (RedisStore(f"redis://localhost:{port}/2"), of_async_client(stores, port, db=2)):
+        with pytest.raises(TokenStoreError) as caught:
+            stores.do(store.load, NAME)
+        text = f"load failed: ConnectionError (ECONNREFUSED) at localhost:{port}/2"
+        assert str(caught.value) == text
+        assert isinstance(caught.value.__cause__, redis.ConnectionError)
+        with pytest.raises(TokenStoreError, match=r"Check the address, and that the server runs$"):
+            stores.do(store.check)
+
+
+@contextmanager
+def user(server: RedisServer, rules: str, keys: str = "monta-auth*") -> Generator[str, None, None]:
+    """A user with these rights; the URL that names it."""
+    with server.client() as client:
+        client.acl_setuser(
+            "monta",
+            enabled=True,
+            passwords=["+password-1"],
+            reset=True,
+            keys=[keys],
+            commands=rules.split(),
+        )
+        yield server.url.replace("://", "://monta:password-1@")
+        client.acl_deluser("monta")
+
+
+def seen(error: BaseException | None) -> str:
+    """Everything that the frames show of an error, and of what it came from."""
+    texts: list[str] = []
+    while error is not None:
+        texts.append(str(error))
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        # The test's own frame holds the URL.
+        texts += [repr(frame.f_locals) for frame in frames if frame.f_code.co_filename != __file__]
+        error = error.__cause__ or error.__context__
+    return "\n".join(texts)
+
+
+@each_engine
+def test_a_wrong_password_is_named_and_not_shown(
+    engine: str, engines: Callable[[str], RedisServer], stores: Stores
+) -> None:
+    with user(engines(engine), ACL) as url:
+        url = url.replace("password-1", "password-2")
+        client: Any = redis.asyncio.Redis.from_url(url, **ASYNC_LIMITS)
+        for store in (RedisStore(url), stores.asynchronous(client)):
+            with pytest.raises(TokenStoreError, match="failed: AuthenticationError") as caught:
+                stores.do(store.check)
+            assert str(caught.value).endswith(". Check user and password")
+            assert "password-2" not in seen(caught.value)
+
+
+@each_engine
+def test_missing_permissions_are_named(engine: str, engines: Callable[[str], RedisServer]) -> None:
+    refused = pytest.raises(TokenStoreError, match=r"NoPermissionError.* SECURITY\.md lists")
+    with user(engines(engine), ACL, keys="other*") as url, refused:
+        RedisStore(url).check()
+
+
+@each_engine
+def test_a_full_server_is_named(engine: str, engines: Callable[[str], RedisServer]) -> None:
+    server = engines(engine)
+    store: Any = RedisStore(server.url)
+    with server.client() as client:
+        lease = store.try_lock(NAME, 30.0)
+        store.save(NAME, b"record-1", lease)
+        client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(TokenStoreError, match=r"(OutOfMemory|OOM).* The server is full"):
+                store.check()
+            with pytest.raises(TokenStoreError, match=r"^save failed: "):
+                store.save(NAME, b"record-2", lease)
+            assert store.load(NAME) == b"record-1"
+        finally:
+            client.config_set("maxmemory", 0)
+        lease.release()
+
+
+@each_engine
+def test_a_replica_is_named(engine: str, engines: Callable[[str], RedisServer]) -> None:
+    engines(engine)
+    with RedisServer("--replicaof", "127.0.0.1", "1", program=program_of(engine)) as replica:
+        store: Any = RedisStore(replica.url)
+        assert store.load(NAME) is None
+        with pytest.raises(TokenStoreError, match=r"(?i)read_?only.* Connect to the primary"):
+            store.check()
+
+
+def test_a_key_of_another_kind_is_named(store: Any, client: redis.Redis) -> None:
+    client.hset(RECORD, "a", "b")
+    with pytest.raises(TokenStoreError, match=r"^load failed: ResponseError \(WRONGTYPE\) at 127"):
+        store.load(NAME)
+    # Nothing to advise.
+    client.set(LEASE, "rubbish")
+    assert _redis_store._advised(error := TokenStoreError("check failed")) is error
+
+
+# --- permissions
+
+
+@each_engine
+def test_the_permissions_that_security_md_names_suffice(
+    engine: str, engines: Callable[[str], RedisServer], stores: Stores
+) -> None:
+    with user(engines(engine), ACL) as url:
+        url = url.replace("/0", "/2")
+        RedisStore(url).check()
+        stores.do(stores.asynchronous(redis.asyncio.Redis.from_url(url, **ASYNC_LIMITS)).check)
+        with pytest.raises(NoPermissionError):
+            redis.Redis.from_url(url).get("of-another-program")
+
+
+def test_they_suffice_for_a_cluster_with_those_for_its_slots(
+    cluster: Cluster, stores: Stores
+) -> None:
+    settings: Any = {"username": "monta", "password": "password-1"}
+    port = cluster.nodes[0].port
+    with ExitStack() as stack:
+        for node in cluster.nodes[:3]:
+            stack.enter_context(user(node, CLUSTER_ACL))
+        of_cluster(port, **settings).check()
+        client: Any = redis.asyncio.cluster.RedisCluster("127.0.0.1", port, **settings)
+        stores.do(stores.asynchronous(client, allow_plaintext=True).check)
