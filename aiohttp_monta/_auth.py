@@ -10,16 +10,16 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSess
 from yarl import URL
 
 from monta_auth import ConfigurationError, RefreshPolicy, TokenSet, TokenSource
-from monta_auth._adapters.auth import BaseAuth, is_refused
+from monta_auth._adapters.auth import AsyncAuth, is_refused
 from monta_auth._core.application import Application, Ask, find_application
 from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send, Steps
 from monta_auth._core.errors import Failure
 from monta_auth._core.leader import OnToken
-from monta_auth._core.old_store import Bindable, Store
 from monta_auth._core.policy import INFINITE, Spent
 from monta_auth._core.replies import Reply
 from monta_auth._core.secret import hidden_argument
+from monta_auth._core.store_protocol import Store
 
 from ._calls import check_proxy, lent_by, make_call, make_token_call
 from ._errors import library_error
@@ -29,7 +29,7 @@ from ._resend import can_repeat, drain, make_ready
 T = TypeVar("T")
 
 
-class MontaAuth(BaseAuth):
+class MontaAuth(AsyncAuth):
     """Monta auth for aiohttp: a client middleware, of a session or of a request.
 
     Args:
@@ -39,7 +39,7 @@ class MontaAuth(BaseAuth):
         base_url: of the API, with ``/api/v1``; default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
         allowed_origins: further origins (URLs) that may get the token.
         token: a pair to start from; see `TokenSet`.
-        store: where to keep the pair beside memory; see `monta_auth.stores`.
+        store: where processes share the token pair; see `monta_auth.stores`. Needs ``[store]``.
         on_token: called with each new pair, once it is in use.
         policy: how early to renew and how long to try; see `RefreshPolicy`.
         source: share the `TokenSource` of another object, in place of all the above but
@@ -64,7 +64,7 @@ class MontaAuth(BaseAuth):
         base_url: str | None = None,
         allowed_origins: Iterable[str] = (),
         token: TokenSet | None = None,
-        store: Store | Bindable | None = None,
+        store: Store | None = None,
         on_token: OnToken | None = None,
         policy: RefreshPolicy | None = None,
         source: TokenSource | None = None,
@@ -86,7 +86,7 @@ class MontaAuth(BaseAuth):
             raise ConfigurationError("session= takes an aiohttp.ClientSession")
         self._session = session
 
-    _derived = (*BaseAuth._derived, "_requests")
+    _derived = (*AsyncAuth._derived, "_requests")
 
     def _connect(self) -> None:
         super()._connect()

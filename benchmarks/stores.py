@@ -1,9 +1,10 @@
-"""How many token calls a fleet makes, with each store that processes can share.
+"""What a fleet costs with each store that processes can share, also when things break.
 
     python -m benchmarks.stores [expiries]
 
 It starts a local Monta, a Redis, and eight processes of eight threads each. Every figure is a
-count; only the waits depend on the machine.
+count; only the waits depend on the machine. The clocks of the processes are moved on, so that an
+expiry takes no time.
 """
 
 from __future__ import annotations
@@ -14,77 +15,193 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from monta_auth.emulator import Emulator
 from monta_auth.stores import FileStore, RedisStore
 from tests.stores.fleet import Fleet, RedisServer, token_calls
+from tests.stores.redis_servers import Sentinel
 
 CHANCE = random.SystemRandom()
 PROCESSES, THREADS = 8, 8
-LIFE = 2.0
+NAME = "0" * 32
+#: In the life of a token of one hour, in seconds: in the advisory window, and after its end.
+ADVISORY, EXPIRED = 3400, 3700
+PHASES = ("leased", "extended", "refreshed", "saved")
 
 
-def calm(kind: str, place: str, expiries: int) -> None:
+def failed(outcomes: list[str]) -> dict[str, int]:
+    return dict(Counter(outcome for outcome in outcomes if outcome != "200"))
+
+
+def calls(monta: Emulator) -> str:
+    found = Counter(f"{endpoint} {status}" for endpoint, status in token_calls(monta))
+    return ", ".join(f"{count} x {call}" for call, count in found.items()) or "none"
+
+
+@contextmanager
+def fleet_of(kind: str, place: str) -> Generator[tuple[Emulator, Fleet]]:
+    """A fleet that has a token."""
     with (
-        Emulator(access_lifetime=LIFE, latency=0.02) as monta,
+        Emulator(latency=0.02) as monta,
         Fleet(monta, kind, place, processes=PROCESSES, threads=THREADS) as fleet,
     ):
         outcomes = fleet.go()
-        print(f"{kind}: cold start of {len(outcomes)} requests: {token_calls(monta)}")
-        failed = [outcome for outcome in outcomes if outcome != "200"]
+        assert calls(monta) == "1 x token 200", calls(monta)
+        assert not failed(outcomes), failed(outcomes)
+        monta.clear()
+        yield monta, fleet
+
+
+def calm(kind: str, place: str, expiries: int) -> None:
+    with fleet_of(kind, place) as (monta, fleet):
+        outcomes: list[str] = []
         counts: list[int] = []
         for _ in range(expiries):
-            time.sleep(LIFE)
+            fleet.ask(f"advance {EXPIRED}")
             monta.clear()
-            outcomes = fleet.go()
-            failed += [outcome for outcome in outcomes if outcome != "200"]
+            outcomes += fleet.go()
             counts.append(len(token_calls(monta)))
-        print(f"{kind}: token calls of {expiries} expiries: {counts}; failed: {failed}")
+        print(f"{kind}: token calls of {expiries} expiries: {counts}; failed: {failed(outcomes)}")
 
 
-def killing(kind: str, place: str, expiries: int) -> None:
-    with (
-        Emulator(access_lifetime=LIFE, latency=0.02) as monta,
-        Fleet(monta, kind, place, processes=PROCESSES, threads=THREADS) as fleet,
-    ):
-        fleet.go()
-        failed: list[str] = []
-        calls: list[list[tuple[str, int | None]]] = []
+def killing_at_random(kind: str, place: str, expiries: int) -> None:
+    with fleet_of(kind, place) as (monta, fleet):
+        outcomes: list[str] = []
+        more: list[str] = []
         waits: list[float] = []
-        for _ in range(expiries):
-            time.sleep(LIFE)
+        for number in range(1, expiries + 1):
+            fleet.ask(f"advance {EXPIRED}")
             monta.clear()
             victim = CHANCE.choice(fleet.workers)
+            began = time.monotonic()
             for worker in fleet.workers:
                 worker.say("go")
-            began = time.monotonic()
             time.sleep(CHANCE.uniform(0.0, 0.1))
             victim.send_signal(signal.SIGKILL)
             for worker in fleet.workers:
-                outcomes: list[str] = worker.hear() or []
-                failed += [outcome for outcome in outcomes if outcome != "200"]
+                outcomes += worker.hear() or []
             waits.append(time.monotonic() - began)
-            calls.append(token_calls(monta))
-            fleet.replace(victim)
-        more = [round_ for round_ in calls if len(round_) != 1]
+            if len(token_calls(monta)) != 1:
+                more.append(calls(monta))
+            fleet.replace(victim).ask(f"advance {number * EXPIRED}")
         print(
-            f"{kind}: {expiries} expiries, a process killed in each: "
-            f"{sum(map(len, calls))} token calls; rounds with another number than 1: {more}; "
-            f"failed: {failed}; wait median {statistics.median(waits):.2f} s, "
-            f"longest {max(waits):.2f} s"
+            f"{kind}: {expiries} expiries, a process killed in each; rounds with another number "
+            f"of token calls than 1: {more}; failed: {failed(outcomes)}; wait median "
+            f"{statistics.median(waits):.2f} s, longest {max(waits):.2f} s"
         )
 
 
-def single(store: FileStore | RedisStore, kind: str) -> None:
-    one = store.bind("https://public-api.monta.com/api/v1", "client-1")
+def killing_the_leader(kind: str, place: str) -> None:
+    for phase in PHASES:
+        with fleet_of(kind, place) as (monta, fleet):
+            fleet.ask(f"advance {EXPIRED}")
+            leader = fleet.workers[0]
+            leader.ask(f"die {phase}")
+            leader.say("go")
+            assert leader.hear() is None
+            fleet.workers.remove(leader)
+            began = time.monotonic()
+            outcomes = fleet.go()
+            print(
+                f"{kind}: kill -9 of the leader when it has {phase}: {calls(monta)}; "
+                f"failed: {failed(outcomes)}; longest wait {time.monotonic() - began:.2f} s"
+            )
+            leader.close()
+
+
+Trouble = Callable[[RedisServer, Fleet], AbstractContextManager[object]]
+
+
+@contextmanager
+def killed(server: RedisServer, fleet: Fleet) -> Generator[None]:
+    server.kill()
+    yield
+    server.start()
+
+
+@contextmanager
+def restarted_empty(server: RedisServer, fleet: Fleet) -> Generator[None]:
+    server.kill()
+    server.start()
+    yield
+
+
+@contextmanager
+def full(server: RedisServer, fleet: Fleet) -> Generator[None]:
+    client: Any = server.client()
+    with client:
+        client.config_set("maxmemory", 1)
+        yield
+        client.config_set("maxmemory", 0)
+
+
+@contextmanager
+def full_disk(server: RedisServer, fleet: Fleet) -> Generator[None]:
+    fleet.ask("fill 5")
+    yield
+    fleet.ask("fill -1")
+
+
+@contextmanager
+def failed_over(sentinel: Sentinel) -> Generator[None]:
+    """The primary is killed before requests are made; its replica takes its place meanwhile."""
+    sentinel.kill()
+    yield
+    time.sleep(5.0)
+
+
+TROUBLES: dict[str, tuple[str, Trouble]] = {
+    "killed": ("redis", killed),
+    "paused": ("redis", lambda server, fleet: server.paused()),
+    "restarted empty": ("redis", restarted_empty),
+    "full": ("redis", full),
+    "with a full disk": ("file", full_disk),
+}
+
+
+def away(directory: str) -> None:
+    for trouble, (kind, make_trouble) in TROUBLES.items():
+        with RedisServer() as server:
+            place = server.url if kind == "redis" else str(Path(directory, "away"))
+            with fleet_of(kind, place) as (monta, fleet):
+                outage(f"{kind} {trouble}", monta, fleet, make_trouble(server, fleet))
+    with Sentinel() as sentinel, fleet_of("sentinel", str(sentinel.port)) as (monta, fleet):
+        outage("redis failed over by a Sentinel", monta, fleet, failed_over(sentinel))
+
+
+def outage(
+    name: str, monta: Emulator, fleet: Fleet, trouble: AbstractContextManager[object]
+) -> None:
+    """Two rounds of requests in the advisory window: while the store is away, and after that."""
+    fleet.ask(f"advance {ADVISORY}")
+    with trouble:
+        outcomes = fleet.go()
+        meanwhile = calls(monta)
+    monta.clear()
+    for _ in range(2):
+        fleet.ask("advance 11")  # longer than the pause between two tries
+        outcomes += fleet.go()
+    print(
+        f"{name}: failed: {failed(outcomes)}; token calls while it is away: {meanwhile}; "
+        f"when it is back: {calls(monta)}"
+    )
+
+
+def single(store: Any, kind: str) -> None:
     began = time.perf_counter()
     for _ in range(200):
-        lease = one.try_lock(8.0)
+        lease = store.try_lock(NAME, 6.0)
         assert lease is not None
-        one.load()
-        lease.release()  # type: ignore[union-attr]
-    print(f"{kind}: lease, look and release: {(time.perf_counter() - began) / 200 * 1e3:.2f} ms")
+        store.load(NAME)
+        lease.extend(6.0)
+        lease.release()
+    took = (time.perf_counter() - began) / 200 * 1e3
+    print(f"{kind}: lease, look, extend and release: {took:.2f} ms")
 
 
 def main() -> None:
@@ -95,7 +212,9 @@ def main() -> None:
         places = {"file": str(Path(directory, "fleet")), "redis": server.url}
         for kind, place in places.items():
             calm(kind, place, max(1, expiries // 10))
-            killing(kind, place, expiries)
+            killing_at_random(kind, place, expiries)
+            killing_the_leader(kind, place)
+        away(directory)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, TransportFailure, is_from_signal_handler
 from monta_auth._core.leader import OnToken
-from monta_auth._core.old_store import Bindable, Store
 from monta_auth._core.policy import Spent
 from monta_auth._core.proxies import keep_here
 from monta_auth._core.replies import Reply
 from monta_auth._core.secret import BearerHeader, hidden_argument
+from monta_auth._core.store_protocol import Store
 
 from ._errors import library_error, transport_failure
 from ._resend import Resend, read
@@ -41,7 +41,7 @@ class MontaAuth(BaseAuth, AuthBase):
         base_url: of the API, with ``/api/v1``; default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
         allowed_origins: further origins (URLs) that may get the token.
         token: a pair to start from; see `TokenSet`.
-        store: where to keep the pair beside memory; see `monta_auth.stores`.
+        store: where processes share the token pair; see `monta_auth.stores`. Needs ``[store]``.
         on_token: called with each new pair, once it is in use.
         policy: how early to renew and how long to try; see `RefreshPolicy`.
         source: share the `TokenSource` of another object, in place of all the above but
@@ -68,7 +68,7 @@ class MontaAuth(BaseAuth, AuthBase):
         base_url: str | None = None,
         allowed_origins: Iterable[str] = (),
         token: TokenSet | None = None,
-        store: Store | Bindable | None = None,
+        store: Store | None = None,
         on_token: OnToken | None = None,
         policy: RefreshPolicy | None = None,
         source: TokenSource | None = None,

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from hypothesis import HealthCheck, settings
 
-from monta_auth._core import shared_sources, store_visit
+from monta_auth._core import shared_sources, store_visit, stored_record
 from monta_auth.emulator import Emulator, _state
 
 from .clock import Now
@@ -97,7 +97,8 @@ def now() -> Now:
 @pytest.fixture
 def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
     """Time for flows that a test drives itself; what they leave to others happens at once."""
-    monkeypatch.setattr(store_visit, "detach", lambda function: function())
+    for module in (store_visit, stored_record):
+        monkeypatch.setattr(module, "detach", lambda function: function())
     return Hands()
 
 

@@ -10,7 +10,6 @@ from .._core.drivers import Flow, adrive, drive
 from .._core.effects import Effect
 from .._core.errors import ConfigurationError, Failure, MontaAuthError, TransportFailure
 from .._core.leader import OnToken
-from .._core.old_store import Bindable, Store
 from .._core.origins import Origins
 from .._core.policy import RefreshPolicy
 from .._core.replies import Reply
@@ -18,6 +17,7 @@ from .._core.secret import hidden_argument, in_clear, with_hidden_secret
 from .._core.shared_sources import shared_source
 from .._core.source import Source
 from .._core.status import Status
+from .._core.store_protocol import Store
 from .._core.tokens import TokenSet
 from .token_source import TokenSource, token_source_of
 
@@ -62,7 +62,7 @@ class BaseAuth:
         base_url: str | None = None,
         allowed_origins: Iterable[str] = (),
         token: TokenSet | None = None,
-        store: Store | Bindable | None = None,
+        store: Store | None = None,
         on_token: OnToken | None = None,
         policy: RefreshPolicy | None = None,
         source: TokenSource | None = None,
@@ -106,11 +106,21 @@ class BaseAuth:
         return source
 
     def invalidate(self) -> None:
-        """Drop the access token, in memory and in the store: the next request renews."""
+        """Drop the access token, in memory and in the store: the next request renews.
+
+        Raises:
+            ConfigurationError: the store is asynchronous.
+        """
         self.source.invalidate()
 
     def forget(self) -> None:
-        """Drop the pair, in memory and in the store, and what is remembered of failures."""
+        """Drop the token pair, in memory and in the store, and what is remembered of failures.
+
+        Raises:
+            TokenStoreError: the pair may still be in the store; try again. It takes at most the
+                policy's deadline (10 s) to find out.
+            ConfigurationError: the store is asynchronous.
+        """
         self.source.forget()
 
     def status(self) -> Status:
@@ -184,3 +194,15 @@ class BaseAuth:
         state["_settings"] = with_hidden_secret(state["_settings"])
         self.__dict__.update(state)
         self._connect()
+
+
+class AsyncAuth(BaseAuth):
+    """The common part of those that work with event loops."""
+
+    async def ainvalidate(self) -> None:
+        """As `invalidate`, without blocking the event loop, and for asynchronous stores."""
+        await self.source.ainvalidate()
+
+    async def aforget(self) -> None:
+        """As `forget`, without blocking the event loop, and for asynchronous stores."""
+        await self.source.aforget()

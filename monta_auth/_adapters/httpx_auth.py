@@ -12,13 +12,13 @@ from .._core.drivers import Raised
 from .._core.effects import Send
 from .._core.errors import ConfigurationError, Failure
 from .._core.leader import OnToken
-from .._core.old_store import Bindable, Store
 from .._core.policy import RefreshPolicy
 from .._core.proxies import keep_here
 from .._core.replies import Reply
 from .._core.secret import hidden_argument
+from .._core.store_protocol import Store
 from .._core.tokens import TokenSet
-from .auth import BaseAuth
+from .auth import AsyncAuth
 from .httpx_flow import async_flow, sync_flow
 from .httpx_library import Library
 from .proxies import client_carries_away
@@ -31,7 +31,7 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 
-class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
+class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
     """The common part of the two `MontaAuth`; see there for the arguments."""
 
     requires_request_body = False
@@ -47,7 +47,7 @@ class HttpxAuth(BaseAuth, Generic[Client, AsyncClient, Request, Response]):
         base_url: str | None = None,
         allowed_origins: Iterable[str] = (),
         token: TokenSet | None = None,
-        store: Store | Bindable | None = None,
+        store: Store | None = None,
         on_token: OnToken | None = None,
         policy: RefreshPolicy | None = None,
         source: TokenSource | None = None,

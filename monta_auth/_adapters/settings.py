@@ -7,8 +7,8 @@ from typing import TypedDict
 
 from .._core.credentials import ClientSecret
 from .._core.leader import OnToken
-from .._core.old_store import Bindable, Store
 from .._core.policy import RefreshPolicy
+from .._core.store_protocol import Store
 from .._core.tokens import TokenSet
 from .token_source import TokenSource
 
@@ -24,7 +24,7 @@ class MontaAuthSettings(TypedDict, total=False):
     base_url: str | None
     allowed_origins: Iterable[str]
     token: TokenSet | None
-    store: Store | Bindable | None
+    store: Store | None
     on_token: OnToken | None
     policy: RefreshPolicy | None
     source: TokenSource | None

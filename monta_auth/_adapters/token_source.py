@@ -9,11 +9,11 @@ from typing import Any
 
 from .._core.credentials import ClientSecret
 from .._core.leader import OnToken
-from .._core.old_store import Bindable, Store
 from .._core.policy import SYSTEM_CLOCK, Clock, RefreshPolicy
 from .._core.secret import hidden_argument, in_clear, with_hidden_secret
 from .._core.source import Source
 from .._core.status import Status
+from .._core.store_protocol import Store
 from .._core.tokens import TokenSet
 
 _PICKLED = ("client_id", "client_secret", "base_url", "store", "on_token", "policy")
@@ -30,7 +30,8 @@ class TokenSource:
             secret may be a callable, asked at every mint.
         base_url: default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
         token: a pair to start from. With its refresh token alone, no credentials are needed.
-        store: where to keep the pair beside memory. Not together with `token`.
+        store: where processes share the token pair; see `monta_auth.stores`. It needs credentials
+            and the extra ``[store]``. Not together with `token`.
         on_token: called once with each pair that this process obtained, after it is in use.
         policy: when to renew and how long to try.
         clock: time and chance, for tests.
@@ -46,7 +47,7 @@ class TokenSource:
         *,
         base_url: str | None = None,
         token: TokenSet | None = None,
-        store: Store | Bindable | None = None,
+        store: Store | None = None,
         on_token: OnToken | None = None,
         policy: RefreshPolicy | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -63,12 +64,30 @@ class TokenSource:
         return self._source.base_url
 
     def invalidate(self) -> None:
-        """Drop the access token: the next request renews. What is remembered of failures stays."""
+        """Drop the access token: the next request renews. What is remembered of failures stays.
+
+        Raises:
+            ConfigurationError: the store is asynchronous; await `ainvalidate`.
+        """
         self._source.invalidate()
 
+    async def ainvalidate(self) -> None:
+        """As `invalidate`, without blocking the event loop, and for asynchronous stores."""
+        await self._source.ainvalidate()
+
     def forget(self) -> None:
-        """Drop the pair and all that is remembered of failures; the next request mints."""
+        """Drop the token pair, in memory and in the store, and what is remembered of failures.
+
+        Raises:
+            TokenStoreError: the pair may still be in the store; try again. It takes at most the
+                policy's deadline (10 s) to find out.
+            ConfigurationError: the store is asynchronous; await `aforget`.
+        """
         self._source.forget()
+
+    async def aforget(self) -> None:
+        """As `forget`, without blocking the event loop, and for asynchronous stores."""
+        await self._source.aforget()
 
     def status(self) -> Status:
         """Report how the source is doing."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from .._core.credentials import Credentials
 from .._core.origins import clean_base_url
+from .._core.sealing import Seal
 from . import keyring
 from .failures import CREDENTIALS, Failed
 
@@ -63,8 +64,10 @@ class Account:
         """Return what is stored, without any call and without renewing it."""
         from ..stores import FileStore
 
-        store: Any = FileStore().bind(self.base_url, self.credentials.client_id)
-        return cast("TokenSet | None", store.load())  # other stores may be awaited
+        credentials = self.credentials
+        assert isinstance(credentials.secret, str)  # of the environment or a keyring
+        seal = Seal(self.base_url, credentials.client_id, credentials.secret)
+        return seal.open(FileStore().load(seal.name))
 
 
 def find_account(profile: str | None, base_url: str | None) -> Account:

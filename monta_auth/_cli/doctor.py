@@ -124,6 +124,7 @@ def _environment(case: Case) -> Result:
 
 def _store(case: Case) -> Result:
     assert case.account is not None
+    FileStore().check()
     stored = "no token" if case.account.stored_pair() is None else "a token"
     return Result("ok", f"{FileStore()._directory} holds {stored}")
 

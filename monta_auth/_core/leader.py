@@ -11,8 +11,9 @@ from .effects import Call, Steps, Turn
 from .errors import Failure, MontaAuthError, TransportFailure, in_words
 from .flight import Flight, Superseded, led_here
 from .held_pair import HeldPair
+from .outcomes import NotNow, Obtained, Outcome
 from .policy import FINISH, LIVING_LIMIT
-from .renewal import Obtained, Outcome, Renewal
+from .renewal import Renewal
 from .replies import safe_text
 from .state import State
 from .store_visit import let_go
@@ -40,7 +41,6 @@ class Leader:
         self._state = state
         self._on_token = on_token
         self.unannounced: deque[HeldPair] = deque()
-        self._store_is_down = False
 
     def lead(self, flight: Flight, deadline: float, goes_on: bool) -> Steps[HeldPair | None]:
         """Renew; return what was installed, or None if that failed or was taken from us."""
@@ -69,21 +69,22 @@ class Leader:
         brief = min(deadline, started + LIVING_LIMIT) if left >= enough else deadline
         turn = Turn(flight, self._terms.clock, deadline, brief, goes_on)
         renewal = Renewal(self._terms, turn, state.held)
-        visit = renewal.visit
         was_down = state.failures.in_a_row > 0
-        outcome: Outcome = None
+        outcome: Outcome | None = None
         installed: HeldPair | None = None
         failure: Failure | None = None
         own: TransportFailure | None = None
         try:
             outcome = yield from renewal.run()
             try:
+                visit = renewal.visit
                 if isinstance(outcome, Obtained) and visit is not None and state.wants(flight):
-                    yield from visit.save(outcome.held.pair)
+                    yield from visit.save(outcome.held)
             finally:
                 # Also when we are cancelled here: the pair is in our hands.
-                if outcome is not None and state.install(flight, outcome.held, outcome.kind):
-                    installed = outcome.held
+                held = outcome.held
+                if held is not None and state.install(flight, held, outcome.kind):
+                    installed = held
                     if isinstance(outcome, Obtained) and self._on_token is not None:
                         self.unannounced.append(installed)
         except Superseded:
@@ -96,10 +97,10 @@ class Leader:
             if failure is not None:
                 state.fail(flight, failure, renewal.held)
             elif installed is None:
-                state.leave(flight)
+                state.leave(flight, with_all=isinstance(outcome, NotNow))
             self._record(flight, renewal, started, installed, failure, was_down)
-        if visit is not None and flight.successor is None:
-            yield from visit.release(self._left(turn.deadline))
+        if renewal.visit is not None and flight.successor is None:
+            yield from renewal.visit.release(self._left(turn.deadline))
         if own is not None:
             raise own
         return installed
@@ -154,7 +155,10 @@ class Leader:
         failure: Failure | None,
         was_down: bool,
     ) -> None:
-        """Log one record for this renewal, and the first failure of a store."""
+        """Log one record for this renewal, and how the store is doing."""
+        visit = renewal.visit
+        if visit is not None and (visit.error is not None or visit.has_answered):
+            self._terms.report_store(visit.error)
         level = logging.DEBUG
         outcome = "abandoned"
         if held is not None:
@@ -163,13 +167,6 @@ class Leader:
         elif failure is not None:
             outcome = in_words(failure)
             level = logging.DEBUG if was_down else logging.WARNING
-        store_error = renewal.visit.error if renewal.visit is not None else None
-        if store_error is not None and not self._store_is_down:
-            logger.warning(
-                "the token store raised %s; the pair lives in memory until it works again",
-                store_error,
-            )
-        self._store_is_down = store_error is not None
         if not logger.isEnabledFor(level):
             return
         logger.log(

@@ -22,9 +22,12 @@ LEADER_LEASE = 60.0
 #: A caller that blocks its thread takes over from a leader in an event loop so soon. It is less
 #: than `CONNECT_LIMIT`, so that neither fails.
 POOL_PATIENCE = 2.0
-#: Life of a lease on a stored pair. Less than a request's deadline, so that requests that wait
-#: behind a process that died get their turn.
-STORE_LEASE = 8.0
+#: Life of a lease on a record in a store, extended before each token call and each save. Less than
+#: a request's deadline, so that requests behind a process that was stopped get their turn.
+STORE_LEASE = 6.0
+#: So much of a request's deadline, at most half of it, belongs to the token call: a store that is
+#: locked or silent until then is left out.
+STORE_REST = 2.0
 #: Pause between two looks at a store's lock; half of it is jitter.
 STORE_POLL = 0.1
 #: First and longest pause between two calls of one renewal.

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from .credentials import Credentials, checked_secret
+from .credentials import checked_secret
 from .effects import Steps, Turn
 from .errors import (
     ConfigurationError,
     Failure,
-    InvalidCredentialsError,
+    LeftBehind,
     MontaAuthError,
     RateLimitError,
     TransportFailure,
@@ -23,12 +23,12 @@ from .errors import (
 )
 from .flight import Superseded
 from .held_pair import HeldPair, hold_new
+from .outcomes import Adopted, Anew, NotNow, Obtained, Outcome
 from .policy import RETRY_FIRST, RETRY_LONGEST, backoff
 from .replies import Reply, is_worth_a_retry
 from .store_visit import Found, Visit
 from .terms import Terms
 from .token_calls import (
-    Kind,
     TokenRequest,
     is_refused_refresh,
     mint_request,
@@ -38,27 +38,6 @@ from .token_calls import (
     read_refused_refresh,
     refresh_request,
 )
-
-
-class Obtained:
-    """A renewal brought a new pair, through a token call of this kind."""
-
-    def __init__(self, held: HeldPair, kind: Kind) -> None:
-        self.held = held
-        self.kind: Kind = kind
-
-
-class Adopted:
-    """A renewal took over a pair that another process had stored."""
-
-    kind = None
-
-    def __init__(self, held: HeldPair) -> None:
-        self.held = held
-
-
-#: None: another process renews, and the held token still serves.
-Outcome = Obtained | Adopted | None
 
 
 class Renewal:
@@ -71,9 +50,10 @@ class Renewal:
     """
 
     def __init__(self, terms: Terms, turn: Turn, held: HeldPair | None) -> None:
-        store = terms.store
-        self.visit = Visit(terms, store, turn, held) if store is not None else None
+        self.visit = Visit(terms, turn, held, self._ask) if terms.store is not None else None
         self._held = held
+        self._secret: str | MontaAuthError | None = None
+        self._has_asked_again = False
         self.label = "none"
         self.status: int | None = None
         self.request_id: str | None = None
@@ -94,11 +74,19 @@ class Renewal:
             MontaAuthError, TransportFailure: it failed.
             Superseded: another caller leads by now.
         """
+        while True:
+            try:
+                return (yield from self._renew())
+            except Anew:
+                pass
+
+    def _renew(self) -> Steps[Outcome]:
         found = Found.RENEW if self.visit is None else (yield from self.visit.begin())
         held = self.held
-        if found is not Found.RENEW:
-            self.label = "stored"
-            return Adopted(held) if found is Found.ADOPTED and held is not None else None
+        if found is Found.NOT_NOW:
+            return NotNow()
+        if found is Found.ADOPTED:
+            return self._adopted()
         token = held.pair.refresh_token if held is not None else None
         if held is not None and token is not None and self._is_good(held, token):
             renewed = yield from self._refresh(held, token)
@@ -106,13 +94,11 @@ class Renewal:
                 return Obtained(renewed, "refresh")
             # Refused: perhaps another process was faster and left its pair in the store.
             if self.visit is not None and (yield from self.visit.adopt()):
-                assert self.visit.held is not None  # it was adopted
-                self.label = "stored"
-                return Adopted(self.visit.held)
+                return self._adopted()
             token = None
-        secret = yield from self._secret()
+        secret = yield from self._ask()
         if isinstance(secret, MontaAuthError):
-            if held is None or token is None:
+            if held is None or token is None or not self._is_ours(held, token):
                 raise secret
             # Not thought to be good any more, but it is all that is left.
             renewed = yield from self._refresh(held, token)
@@ -121,14 +107,22 @@ class Renewal:
             return Obtained(renewed, "refresh")
         return Obtained((yield from self._mint(secret)), "mint")
 
+    def _adopted(self) -> Adopted:
+        self.label = "stored"
+        assert self.held is not None  # it was adopted
+        return Adopted(self.held)
+
+    def _is_ours(self, held: HeldPair, token: str) -> bool:
+        """Whether no other process can be using this refresh token."""
+        return not held.is_stored or (self.visit is not None and self.visit.shows(token))
+
     def _is_good(self, held: HeldPair, token: str) -> bool:
         """Whether to send this refresh token; without credentials there is nothing to lose."""
         if self._terms.credentials is None:
             return True
+        lives = held.refresh_token(self._clock.monotonic()) is not None
         is_spent = token in self._terms.refusals.spent_refresh_tokens
-        return not is_spent and held.refresh_token(self._clock.monotonic()) is not None
-
-    # --- the calls
+        return lives and not is_spent and self._is_ours(held, token)
 
     def _refresh(self, held: HeldPair, token: str) -> Steps[HeldPair | None]:
         """Return the new pair; None if the server refused this refresh token, or may have spent it.
@@ -146,7 +140,7 @@ class Renewal:
             if is_late or not failure.sent or not self._turn.goes_on:
                 raise
             if not is_all:
-                self._spend(token)
+                yield from self._spend(token)
                 return None
             reply = yield from self._exchange(request, token)
         if reply.is_good:
@@ -155,31 +149,22 @@ class Renewal:
             raise read_refused_refresh(reply, request)
         if not is_refused_refresh(reply):
             raise read_error(reply, request, self._clock.wall())
-        self._spend(token)
+        yield from self._spend(token)
         return None
 
-    def _spend(self, token: str) -> None:
+    def _spend(self, token: str) -> Steps[None]:
         self._terms.refusals.spent_refresh_tokens.add(token)
+        if self.visit is not None:
+            yield from self.visit.take_out(token)
         self._turn.flight.refreshing = None
 
     def _mint(self, secret: str) -> Steps[HeldPair]:
         credentials = self._terms.credentials
-        assert credentials is not None  # `_secret` had one
+        assert credentials is not None  # `_ask` had them
         self.label = "mint"
-        answer = yield from self._mint_with(credentials, secret)
-        if isinstance(answer, InvalidCredentialsError) and credentials.literal_secret is None:
-            # It may have been rotated since it was asked for.
-            again = yield from self._secret()
-            if isinstance(again, str) and again != secret:
-                answer = yield from self._mint_with(credentials, again)
-        if isinstance(answer, InvalidCredentialsError):
-            raise answer
-        return answer
-
-    def _mint_with(
-        self, credentials: Credentials, secret: str
-    ) -> Steps[HeldPair | InvalidCredentialsError]:
-        """Return the new pair, or what the server said of these credentials."""
+        is_fixed = credentials.literal_secret is not None
+        if not is_fixed and self.visit is not None and (yield from self.visit.rekey(secret)):
+            raise Anew
         refused = self._terms.refusals.credentials
         digest = credentials.digest(secret)
         refused.check(digest, self._clock.monotonic(), self._clock.wall())
@@ -196,7 +181,14 @@ class Renewal:
             raise read_error(reply, request, self._clock.wall())
         error = read_refusal(reply, request, urlsplit(self._terms.base_url).netloc)
         refused.add(digest, error, self._clock.monotonic())
-        return error
+        if is_fixed or self._has_asked_again:
+            raise error
+        # It may have been rotated since it was asked for.
+        self._secret, self._has_asked_again = None, True
+        again = yield from self._ask()
+        if not isinstance(again, str) or again == secret:
+            raise error
+        return (yield from self._mint(again))
 
     def _calm_down(self) -> Steps[None]:
         """Wait, where callers with too little time would use up the quota with mints."""
@@ -209,8 +201,13 @@ class Renewal:
             text += f"; the next one is made in {after - end:.0f} s"
             raise TransportFailure(text, "timeout", sent=False, own=True)
 
-    def _secret(self) -> Steps[str | MontaAuthError]:
-        """Return the secret, or why there is none."""
+    def _ask(self) -> Steps[str | MontaAuthError]:
+        """Return the secret, or why there is none. A callable is asked once in a renewal."""
+        if self._secret is None:
+            self._secret = yield from self._ask_now()
+        return self._secret
+
+    def _ask_now(self) -> Steps[str | MontaAuthError]:
         credentials = self._terms.credentials
         if credentials is None:
             return ConfigurationError(
@@ -228,8 +225,9 @@ class Renewal:
         except Superseded:
             raise
         except Exception as error:
-            kind = type(error).__qualname__
-        text = f"the callable client_secret raised {kind}: without a secret there is no token"
+            is_late = isinstance(error, LeftBehind)
+            what = str(error) if is_late else f"raised {type(error).__qualname__}"
+        text = f"the callable client_secret {what}: without a secret there is no token"
         return MontaAuthError(text, retryable=True)
 
     def _exchange(self, request: TokenRequest, refresh_token: str | None = None) -> Steps[Reply]:
@@ -238,6 +236,8 @@ class Renewal:
         attempt = 0
         while True:
             attempt += 1
+            if self.visit is not None and not (yield from self.visit.hold()):
+                raise Anew
             self._sent_at = self._clock.monotonic()
             left = deadline - self._sent_at
             if left <= 0:

@@ -10,20 +10,21 @@ import weakref
 from typing import NoReturn
 
 from .credentials import ClientSecret, find_credentials
-from .drivers import drive, is_async, needs_async
+from .drivers import adrive, drive, needs_async
 from .effects import Effect, Steps, Wait
 from .errors import ConfigurationError, TransportFailure
 from .flight import Flight, led_here
 from .held_pair import Dropped, HeldPair, hold_old
 from .leader import Leader, OnToken
-from .old_store import Bindable, Store
 from .origins import Origins, bare, clean_base_url
 from .policy import INFINITE, LIVING_LIMIT, RENEWALS, SYSTEM_CLOCK, Clock, RefreshPolicy, Spent
 from .replies import safe_text
 from .secret import BearerHeader, hidden_argument
 from .state import State
 from .status import Status
-from .store_visit import delete_stored_pair, drop_stored_token
+from .store_changes import check_sync, find_async, forgetting, invalidating
+from .store_errors import check_store
+from .store_protocol import Store
 from .terms import Terms
 from .tokens import TokenSet
 
@@ -44,48 +45,43 @@ class Source:
         *,
         base_url: str | None = None,
         token: TokenSet | None = None,
-        store: Store | Bindable | None = None,
+        store: Store | None = None,
         on_token: OnToken | None = None,
         policy: RefreshPolicy | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         client_secret, token = hidden_argument(client_secret), hidden_argument(token)
         if token is not None and store is not None:
-            raise ConfigurationError(
-                "token= and store= exclude each other: save the pair in the store instead"
-            )
+            raise ConfigurationError("token= and store= exclude each other: give one of them")
         if token is not None and not isinstance(token, TokenSet):
             raise ConfigurationError("token= takes a TokenSet; see TokenSet.from_dict")
         if policy is not None and not isinstance(policy, RefreshPolicy):
             raise ConfigurationError("policy= takes a RefreshPolicy")
+        if store is not None:
+            check_store(store)
         self.base_url = clean_base_url(base_url)
         self.origins = Origins(self.base_url)
         self.credentials = find_credentials(client_id, client_secret)
-        if self.credentials is None and token is None and store is None:
+        if self.credentials is None and token is None:
+            needs = "" if store is None else " (a store needs them, too)"
             raise ConfigurationError(
                 "no credentials: pass client_id= and client_secret=, or set the environment "
-                "variables MONTA_CLIENT_ID and MONTA_CLIENT_SECRET"
+                f"variables MONTA_CLIENT_ID and MONTA_CLIENT_SECRET{needs}"
             )
         self.policy = policy if policy is not None else RefreshPolicy()
-        self._store: Store | None
-        if isinstance(store, Bindable):
-            client = self.credentials.client_id if self.credentials is not None else None
-            self._store = store.bind(self.base_url, client)
-        else:
-            self._store = store
         self._clock = clock
         self._monotonic = clock.monotonic
-        self._only_async = self._find_async(on_token)
         self._state = State(self.policy, clock)
         self._terms = Terms(
             self.base_url,
             self.credentials,
             self.policy,
             clock,
-            self._store,
+            store,
             self._state.refusals,
             self._state.failures,
         )
+        self._only_async = find_async(self._terms, on_token)
         self._leader = Leader(self._terms, self._state, on_token)
         if token is not None:
             self._state.refusals.know(token.access_token, token.refresh_token)
@@ -97,8 +93,6 @@ class Source:
                 jitter=self._terms.jitter,
             )
         _every_source.add(self)
-
-    # --- the three verbs
 
     def fresh(self) -> BearerHeader | None:
         """Return the ready ``Authorization`` header, or None if `acquire` has to decide."""
@@ -180,21 +174,34 @@ class Source:
         return held.expires if held is not None and held.dropped is None else -INFINITE
 
     def invalidate(self) -> None:
-        """Drop the access token: the next request renews. What is remembered of failures stays."""
-        held = self._state.invalidate()
-        if self._store is not None:
-            header = held.header if held is not None else None
-            self._change_store(drop_stored_token(self._terms, self._store, header))
+        """Drop the access token: the next request renews. What is remembered of failures stays.
+
+        Raises:
+            ConfigurationError: the store is asynchronous; see `ainvalidate`.
+        """
+        check_sync(self._terms, "ainvalidate")
+        drive(invalidating(self._state, self._terms), _no_calls)
+
+    async def ainvalidate(self) -> None:
+        await adrive(invalidating(self._state, self._terms), _no_calls)
 
     def forget(self) -> None:
-        """Drop the pair and all that is remembered of failures; the next request mints."""
-        self._state.forget()
+        """Drop the pair and all that is remembered of failures; the next request mints.
+
+        Raises:
+            TokenStoreError: the pair may still be in the store. Nothing of it is used here.
+            ConfigurationError: the store is asynchronous; see `aforget`.
+        """
+        check_sync(self._terms, "aforget")
         self._leader.unannounced.clear()
-        if self._store is not None:
-            self._change_store(delete_stored_pair(self._terms, self._store))
+        drive(forgetting(self._state, self._terms), _no_calls)
+
+    async def aforget(self) -> None:
+        self._leader.unannounced.clear()
+        await adrive(forgetting(self._state, self._terms), _no_calls)
 
     def status(self) -> Status:
-        return self._state.status()
+        return self._state.status(self._terms.store_failure)
 
     def __repr__(self) -> str:
         if not hasattr(self, "credentials"):
@@ -271,22 +278,6 @@ class Source:
         """Until when a caller waits for another one: not for long while the token lives."""
         lives = self._state.usable(now) is not None
         return min(deadline, began + LIVING_LIMIT) if lives else deadline
-
-    def _find_async(self, on_token: OnToken | None) -> object | None:
-        """Something of the user's that only async clients can call, or None."""
-        secret = self.credentials.secret if self.credentials is not None else None
-        called: list[object] = [on_token, secret]
-        if self._store is not None:
-            called += [self._store.load, self._store.try_lock, self._store.save]
-        return next((function for function in called if is_async(function)), None)
-
-    def _change_store(self, change: Steps[None]) -> None:
-        """Run a change of the store, where it does not need an event loop."""
-        if self._only_async is None:
-            try:
-                drive(change, _no_calls)
-            except Exception as error:
-                logger.warning("the token store raised %s", type(error).__qualname__)
 
 
 def _no_calls(effect: Effect) -> NoReturn:

@@ -1,38 +1,31 @@
-"""Places to keep the pair in, so that it outlives a process or is shared by several.
+"""Places where processes share token pairs.
 
-`MemoryStore`, `FileStore` and `RedisStore` are ready to use. For a place of your own implement
-`Store`; `dump_record`, `load_record` and `record_key` give you its written form.
+`MemoryStore`, `FileStore` and `RedisStore` are ready to use. What they keep is sealed with a key
+that comes from the client secret. For a custom store implement `Store`, and test it with
+`monta_auth.stores.testing.StoreContract`.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from .._core.old_store import Bindable, Lease, Store
-from ._memory import MemoryStore
+from .._core.store_protocol import Lease, Store
+from ._memory_store import MemoryStore
 
 if TYPE_CHECKING:
-    from ._file import FileStore
-    from ._record import dump_record, load_record, record_key
-    from ._redis import RedisStore
+    from ._file_store import FileStore
+    from ._redis_store import RedisStore
 
 __all__ = [
-    "Bindable",
     "FileStore",
     "Lease",
     "MemoryStore",
     "RedisStore",
     "Store",
-    "dump_record",
-    "load_record",
-    "record_key",
 ]
 
 # Imported when they are asked for: the core imports this package, and most users need none.
 _LATER = {
-    "FileStore": "_file",
-    "RedisStore": "_redis",
-    "dump_record": "_record",
-    "load_record": "_record",
-    "record_key": "_record",
+    "FileStore": "_file_store",
+    "RedisStore": "_redis_store",
 }
 
 if not TYPE_CHECKING:  # pragma: no branch - with it, checkers would believe in every name

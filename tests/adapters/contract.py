@@ -156,6 +156,12 @@ class Harness:
     def application(self, auth: Any, *args: Any) -> Any:
         return self.run(auth.application, *args)
 
+    def invalidate(self, auth: Any) -> None:
+        self.run(auth.invalidate)
+
+    def forget(self, auth: Any) -> None:
+        self.run(auth.forget)
+
     @property
     def calls_in_pipeline(self) -> bool:
         """Whether a token call and its request go through one pipeline and fail together."""
@@ -198,6 +204,12 @@ class InLoop(Harness):
 
     def run(self, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         return self._portals(self.backend).call(function, *args)
+
+    def invalidate(self, auth: Any) -> None:
+        self.run(auth.ainvalidate)
+
+    def forget(self, auth: Any) -> None:
+        self.run(auth.aforget)
 
     def generator(self, *chunks: bytes) -> object:
         async def generate() -> AsyncIterator[bytes]:

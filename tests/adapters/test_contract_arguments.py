@@ -125,14 +125,14 @@ class AsyncStore:
     def __init__(self) -> None:
         self._store = MemoryStore()
 
-    async def load(self) -> TokenSet | None:
-        return self._store.load()
+    async def load(self, name: str) -> bytes | None:
+        return self._store.load(name)
 
-    async def try_lock(self, seconds: float) -> Any:
-        return self._store.try_lock(seconds)
+    async def try_lock(self, name: str, seconds: float) -> Any:
+        return self._store.try_lock(name, seconds)
 
-    async def save(self, pair: TokenSet | None, lease: Any) -> None:
-        self._store.save(pair, lease)
+    async def save(self, name: str, record: bytes | None, lease: Any) -> None:
+        self._store.save(name, record, lease)
 
 
 @pytest.mark.parametrize(

@@ -77,13 +77,15 @@ def test_no_frame_shows_a_secret_wherever_an_interrupt_strikes_in_a_token_call(
         auth, client = h.auth(source=monta.source()), h.open()
         return lambda: auth.token(*([client.raw] if h.caller == "client" else []))
 
-    token()()  # imports, caches
-    began, call = time.perf_counter(), token()
-    call()
-    lasts = time.perf_counter() - began
+    def lasts() -> float:
+        call, began = token(), time.perf_counter()
+        call()
+        return time.perf_counter() - began
+
+    usual = min(lasts() for _ in range(4))  # the first one imports; others may meet a busy machine
     found: list[str] = []
     for part in range(40):
-        error = struck(token(), lasts * part / 40)
+        error = struck(token(), usual * part / 40)
         if error is not None:
             found += shown(error, monta.secrets)
     assert found == []

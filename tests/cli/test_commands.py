@@ -12,6 +12,7 @@ import pytest
 
 import requests_monta
 from monta_auth import TokenSet
+from monta_auth._core.sealing import Seal
 from monta_auth.emulator import Emulator, Fault
 from monta_auth.stores import FileStore
 
@@ -116,11 +117,11 @@ def test_status_tells_the_expiry_in_words(monta: Emulator, run: Run) -> None:
 
 
 def _store(monta: Emulator, pair: TokenSet) -> None:
-    store = FileStore().bind(monta.base_url, monta.client_id)
-    lease = store.try_lock(5.0)
+    store, seal = FileStore(), Seal(monta.base_url, monta.client_id, monta.client_secret)
+    lease = store.try_lock(seal.name, 5.0)
     assert lease is not None
-    store.save(pair, lease)  # type: ignore[arg-type]
-    lease.release()  # type: ignore[union-attr]
+    store.save(seal.name, seal.seal(pair), lease)
+    lease.release()
 
 
 NOW = datetime.now(UTC)
@@ -239,22 +240,29 @@ def test_other_answers_are_status_1(monta: Emulator, run: Run, status: int, advi
     assert done.err.endswith(f"{advice}\n")
 
 
-def test_a_store_that_others_can_write_to_is_status_1(run: Run, state_home: Path) -> None:
+def test_a_store_that_others_can_write_to_is_not_used_with_a_warning(
+    run: Run, state_home: Path
+) -> None:
     (state_home / "monta-auth").mkdir(parents=True)
     (state_home / "monta-auth").chmod(0o777)
-    done = run("token")
-    assert (done.code, done.out) == (1, "")
-    assert "other users can write to" in done.err
-    assert "(chmod 700)" in done.err
+    done = run("token", shows_token=True)
+    assert done.code == 0
+    assert "monta-auth: the token store failed" in done.err
+    assert "other users can write" in done.err
+    assert "chmod" in done.err
+    assert list((state_home / "monta-auth").iterdir()) == []
 
 
 def test_rubbish_in_the_store_is_a_warning(monta: Emulator, run: Run, state_home: Path) -> None:
     run("token", shows_token=True)
-    (record,) = (state_home / "monta-auth").glob("*.json")
+    (record,) = (state_home / "monta-auth").glob("*.record")
     record.write_text("rubbish")
     done = run("token", shows_token=True)
     assert done.code == 0
-    assert done.err == ("monta-auth: what the token store holds is not used: it cannot be read\n")
+    assert done.err == (
+        f"monta-auth: the record {record.stem} in the token store cannot be decrypted: it is "
+        "treated as missing, and replaced by the next token pair\n"
+    )
     assert monta.count("/auth/token") == 2
 
 

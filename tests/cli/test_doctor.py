@@ -373,8 +373,9 @@ def test_a_store_that_others_can_write_to(examine: Examine, state_home: Path) ->
     assert found["store"] == (
         "failed",
         (
-            f"other users can write to {state_home / 'monta-auth'}: FileStore needs a directory of "
-            "its own (chmod 700)"
+            f"try_lock failed: other users can write: {state_home / 'monta-auth'} has mode 0777: "
+            "chmod 700 it; if the mode stays as it is (a mounted volume can prescribe it), name "
+            "another directory, as in FileStore('/var/lib/my-app/monta')"
         ),
         "",
     )

@@ -14,6 +14,8 @@ from keyring.backends import SecretService, fail
 from keyring.backends.chainer import ChainerBackend
 from keyring.errors import KeyringLocked
 
+from monta_auth._core import store_changes
+from monta_auth._core.sealing import Seal
 from monta_auth.emulator import Emulator
 from monta_auth.stores import FileStore
 
@@ -193,27 +195,32 @@ def test_logout_deletes_credentials_and_token(
         "",
     )
     assert memory_keyring.kept == {}
-    assert FileStore().bind(monta.base_url, monta.client_id).load() is None
+    seal = Seal(monta.base_url, monta.client_id, monta.client_secret)
+    assert FileStore().load(seal.name) is None
     assert monta.count() == 1
 
 
 @pytest.mark.usefixtures("logged_in")
 def test_logout_is_not_done_while_the_token_is_there(
-    monta: Emulator, run: Run, memory_keyring: MemoryKeyring
+    monta: Emulator,
+    run: Run,
+    memory_keyring: MemoryKeyring,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As when another process renews it at that moment."""
     run("token", shows_token=True)
-    store = FileStore().bind(monta.base_url, monta.client_id)
-    lease = store.try_lock(8.0)
+    seal = Seal(monta.base_url, monta.client_id, monta.client_secret)
+    lease = FileStore().try_lock(seal.name, 8.0)
     assert lease is not None
+    monkeypatch.setattr(store_changes, "STORE_POLL", 60.0)  # longer than it tries
     done = run("logout")
     assert (done.code, done.out) == (1, "")
     assert done.err == (
-        "monta-auth: the stored token could not be deleted: try again, since another process may "
-        "just have been renewing it\n"
+        "monta-auth: the token pair may still be in the store: another process has kept its lease "
+        "for too long. Forget it again\n"
     )
     assert KEY in memory_keyring.kept
-    lease.release()  # type: ignore[union-attr]
+    lease.release()
     assert run("logout").code == 0
 
 

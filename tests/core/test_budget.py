@@ -121,21 +121,32 @@ def test_one_that_waits_still_leads_next(hands: Hands, holder: Source) -> None:
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
-def test_while_the_token_lives_a_locked_store_holds_nobody_up_for_long(
+def test_while_the_token_lives_a_store_is_waited_for_three_seconds_at_most(
     hands: Hands, goes_on: bool
 ) -> None:
-    store = MemoryStore(monotonic=lambda: hands.now)
-    source = make_source(hands, store=store)
+    source = make_source(hands, store=MemoryStore(monotonic=lambda: hands.now))
     hold(hands, source)
     hands.advance(MANDATORY)
-    assert store.try_lock(60) is not None
-    began = hands.now
-    caller = Caller(source, goes_on=goes_on).until_send()
-    while caller.wants == "sleep":
-        hands.advance(caller.sleep)
-        caller.resume(None).until_send()
-    assert caller.token == "access-1"
-    assert 2.9 < hands.now - began <= 3.0
+    caller = Caller(source, goes_on=goes_on)
+    assert caller.wants == "call load"
+    assert caller.effect.seconds == 3.0
+    assert caller.resume(TimeoutError()).token == "access-1"
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+@pytest.mark.parametrize(("spent", "left"), [(0.0, 8.0), (7.0, 1.5)])
+def test_of_the_deadline_two_seconds_or_half_belong_to_the_token_call_and_not_to_the_store(
+    hands: Hands, goes_on: bool, spent: float, left: float
+) -> None:
+    source = make_source(hands, store=MemoryStore(monotonic=lambda: hands.now))
+    before = Spent()
+    before.seconds = spent
+    caller = Caller(source, flow=source.acquire(before, goes_on=goes_on)).call()
+    assert caller.wants == "call load"
+    assert caller.effect.seconds == left
+    hands.advance(left)
+    caller.resume(TimeoutError())
+    assert caller.wants == "mint"
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
@@ -174,7 +185,7 @@ def test_for_on_token_it_waits_no_longer_than_its_deadline(hands: Hands) -> None
 
 def test_for_the_release_of_a_lease_it_waits_three_seconds_at_most(hands: Hands) -> None:
     source = make_source(hands, store=MemoryStore(monotonic=lambda: hands.now))
-    caller = Caller(source).until_send().resume(pair_reply(hands, 1)).call()
+    caller = Caller(source).until_send().resume(pair_reply(hands, 1)).call().call()
     assert caller.wants == "call release"
     assert caller.effect.seconds == 3.0
     assert caller.resume(TimeoutError()).token == "access-1"

@@ -1071,15 +1071,20 @@ def test_a_pair_in_hand_is_installed_although_its_task_is_cancelled_while_it_is_
     begun, go = threading.Event(), threading.Event()
 
     class Slow:
-        def load(self) -> None:
+        doubt = False
+
+        def load(self, name: str) -> None:
             return None
 
-        def try_lock(self, seconds: float) -> Slow:
+        def try_lock(self, name: str, seconds: float) -> Slow:
             return self
 
-        def save(self, pair: object, lease: object) -> None:
+        def save(self, name: str, record: object, lease: object) -> None:
             begun.set()
             assert go.wait(10)
+
+        def extend(self, seconds: float) -> bool:
+            return True
 
         def release(self) -> None:
             pass

@@ -151,7 +151,8 @@ def test_a_child_forked_while_a_store_in_memory_is_locked_does_not_wait_for_its_
         source = Source("id", "secret", store=store)
         drive(source.acquire(), lambda effect: reply())
         source.invalidate()
-        assert store.try_lock(60)
+        name = source._terms.seal.name
+        assert store.try_lock(name, 60)
 
         def child():
             kinds = []
@@ -164,7 +165,7 @@ def test_a_child_forked_while_a_store_in_memory_is_locked_does_not_wait_for_its_
 
         with store._mutex:  # as another thread may hold it
             print(in_child(child))
-        print(in_child(lambda: MemoryStore().load()))  # one that holds nothing is no obstacle
+        print(in_child(lambda: MemoryStore().load(name)))  # one that holds nothing is no obstacle
     """
     assert run_script(script) == ["(['mint'], True)", "None"]
 

@@ -10,8 +10,10 @@ import asyncio
 import logging
 import os
 import re
+import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +28,7 @@ import requests_monta
 from monta_auth import RefreshPolicy, TokenSet, TokenSource
 from monta_auth._core.effects import Wait
 from monta_auth.emulator import Emulator, Fault
-from monta_auth.stores import FileStore, MemoryStore
+from monta_auth.stores import FileStore, MemoryStore, RedisStore
 from requests_monta import MontaAuth
 
 Symptom = Callable[[Emulator, pytest.LogCaptureFixture, Path], str]
@@ -41,6 +43,7 @@ def plain(text: str, monta: Emulator, folder: Path) -> str:
     text = text.replace(str(folder), "/var/lib/app")
     text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "5f0c...", text)
     text = re.sub(r"duration=[\d.]+s", "duration=0.120s", text)
+    text = re.sub(r"localhost:\d{5}/0", "localhost:6379/0", text)
     return re.sub(r"token=[0-9a-f]{8}", "token=8a1e3e85", text)
 
 
@@ -93,13 +96,6 @@ def asynchronous(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -
 
     secret.__qualname__ = "secret"
     return _error(_auth(monta, secret=secret).token)
-
-
-def open_directory(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
-    directory = folder / "monta"
-    directory.mkdir()
-    directory.chmod(0o777)
-    return _error(lambda: _auth(monta, store=FileStore(directory)))
 
 
 # --- what the auth endpoints say
@@ -252,31 +248,95 @@ def base_url_of_the_environment(
     return _logged(log, logging.WARNING)
 
 
-def store_down(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
-    class Down(MemoryStore):
-        def load(self) -> TokenSet | None:
-            raise ConnectionError("redis://:password@host")
-
-    _auth(monta, store=Down()).token()
-    return _logged(log, logging.WARNING)
-
-
-def foreign_record(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
-    store = FileStore(folder / "monta")
-    _auth(monta, store=store).token()
-    (record,) = (folder / "monta").glob("*.json")
-    record.write_text(record.read_text().replace(monta.client_id, "another-client"))
-    record.chmod(0o600)
-    _auth(monta, store=store).token()
-    return _logged(log, logging.WARNING)
-
-
 def broken_callback(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
     def save(pair: TokenSet) -> None:
         raise OSError(28, os.strerror(28))
 
     _auth(monta, on_token=save).token()
     return _logged(log, logging.WARNING)
+
+
+# --- stores
+
+
+def _closed_port() -> int:
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def no_home(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    return _error(lambda: FileStore("~no-such-user/monta"))
+
+
+def _away() -> RedisStore:
+    """A store whose server does not run."""
+    return RedisStore(f"redis://localhost:{_closed_port()}/0")
+
+
+def not_forgotten(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    return _error(_auth(monta, store=_away()).forget)
+
+
+def asynchronous_store(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    class Asynchronous(MemoryStore):
+        async def load(self, name: str) -> bytes | None:  # type: ignore[override]
+            raise AssertionError
+
+    return _error(_auth(monta, store=Asynchronous()).forget)
+
+
+def store_down(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    _auth(monta, store=_away()).token()
+    return _logged(log, logging.WARNING)
+
+
+def store_up(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    store = FileStore(folder / "monta")
+    auth = _auth(monta, store=store)
+    (folder / "monta").touch()
+    auth.token()
+    (folder / "monta").unlink()
+    auth.invalidate()
+    auth.token()
+    return _logged(log, logging.INFO)
+
+
+def open_directory(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    directory = folder / "monta"
+    directory.mkdir()
+    directory.chmod(0o777)
+    _auth(monta, store=FileStore(directory)).token()
+    return _logged(log, logging.WARNING)
+
+
+def lease_that_stays(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    class Locked(MemoryStore):
+        def try_lock(self, name: str, seconds: float) -> None:
+            return None
+
+    _auth(monta, store=Locked(), policy=RefreshPolicy(deadline=1.0)).token()
+    return _logged(log, logging.WARNING)
+
+
+def custom_store(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    code = "class Broken(MemoryStore):\n def save(self, *_):\n  raise ValueError('text')"
+    names: dict[str, Any] = {"MemoryStore": MemoryStore}
+    code = "\n" * 15 + code
+    exec(compile(code, "/srv/app/stores.py", "exec"), names)  # noqa: S102 - a file of the user's
+    _auth(monta, store=names["Broken"]()).token()
+    return _logged(log, logging.WARNING)
+
+
+def damaged_record(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    store = FileStore(folder / "monta")
+    _auth(monta, store=store).token()
+    (record,) = (folder / "monta").glob("*.record")
+    record.write_bytes(record.read_bytes()[:-1])
+    _auth(monta, store=store).token()
+    text = _logged(log, logging.WARNING)
+    return text.replace(record.stem, "0123456789abcdef0123456789abcdef")
 
 
 #: In the order of the page.
@@ -300,13 +360,19 @@ SYMPTOMS: list[Symptom] = [
     slow_endpoint,
     remembered_failure,
     late,
+    no_home,
+    not_forgotten,
+    asynchronous_store,
+    store_down,
+    store_up,
     open_directory,
+    lease_that_stays,
+    custom_store,
+    damaged_record,
     outage_begins,
     outage_ends,
     always_401,
     foreign_origin,
     base_url_of_the_environment,
-    store_down,
-    foreign_record,
     broken_callback,
 ]

@@ -17,6 +17,7 @@ PAGES = {
     "aiohttp_monta": "aiohttp",
     "monta_auth": "core errors",
     "monta_auth.stores": "stores",
+    "monta_auth.stores.testing": "testing",
     "monta_auth.authlib": "authlib",
     "monta_auth.openapi_generator": "openapi_generator",
     "monta_auth.emulator": "emulator",

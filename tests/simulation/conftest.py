@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from monta_auth._core import store_visit
+from monta_auth._core import store_visit, stored_record
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_detached(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a flow leaves to a thread happens at once: a simulation has none."""
-    monkeypatch.setattr(store_visit, "detach", lambda function: function())
+    for module in (store_visit, stored_record):
+        monkeypatch.setattr(module, "detach", lambda function: function())

@@ -14,13 +14,14 @@ import copy
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from monta_auth import InvalidCredentialsError, MontaAuthError, RefreshPolicy
+from monta_auth import InvalidCredentialsError, MontaAuthError, RefreshPolicy, TokenStoreError
 from monta_auth._core import source as _source
 from monta_auth._core.effects import Call, Send, Sleep, Wait
 from monta_auth._core.errors import TransportFailure
@@ -29,6 +30,7 @@ from monta_auth._core.held_pair import Dropped, Phase
 from monta_auth._core.policy import LEADER_LEASE, LIVING_LIMIT, RENEWALS, RETRY_FIRST
 from monta_auth._core.replies import Reply
 from monta_auth._core.source import Source
+from monta_auth._core.store_changes import forgetting
 from monta_auth.stores import MemoryStore
 
 from .flows import (
@@ -142,6 +144,16 @@ class Flow(Caller):
         return f"{'sync' if self.blocking else 'async'} flow {self.number}{kind} ({self.wants})"
 
 
+def forget(source: Source) -> None:
+    """Let it forget, until it would wait for a lease: there its caller is interrupted."""
+    flow = forgetting(source._state, source._terms)
+    with suppress(StopIteration, TokenStoreError):
+        effect = next(flow)
+        while isinstance(effect, Call):
+            effect = flow.send(effect.function(*effect.args))
+    flow.close()
+
+
 class World:
     """The sources, the flows, the server and the clock of one run.
 
@@ -195,6 +207,9 @@ class World:
         self.trace: list[str] = []
         # For each source: refresh token -> why it may not be sent again.
         self.used: list[dict[str, str]] = [{} for _ in self.sources]
+        if store and "call" not in faults:
+            # As long as the store works, no refresh token has two users in all sources together.
+            self.used = self.used[:1] * sources
         # How often each header was brought by a token call; and, for each that was refused or
         # invalidated, how often until then: what a renewal brings once more is used once more.
         self.brought: list[Counter[str]] = [Counter() for _ in self.sources]
@@ -482,7 +497,10 @@ class World:
         elif turn in ("invalidate", "forget"):
             if held is not None:
                 self._refuse(number, str(held.header))
-            getattr(source, turn)()
+            if turn == "forget":
+                forget(source)
+            else:
+                source.invalidate()
         elif turn == "lease":
             self.hands.advance(LEADER_LEASE + 1)
         elif turn == "second":

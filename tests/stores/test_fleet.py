@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
+import redis.asyncio
 
-from monta_auth.emulator import Emulator, Fault
+import httpx_monta
+from monta_auth import Clock, TokenSource
+from monta_auth.emulator import Emulator
+from monta_auth.stores import RedisStore
 
-from .fleet import Fleet, RedisServer, Worker, token_calls
+from .fleet import ASYNC_LIMITS, Fleet, RedisServer, Worker, token_calls
 
 CHANCE = random.SystemRandom()
 MakeFleet = Callable[..., Fleet]
@@ -35,23 +41,15 @@ def make_fleet(monta: Emulator) -> Iterator[MakeFleet]:
         yield make
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
-
-
 def test_a_cold_start_is_one_call_and_an_expiry_another(
     monta: Emulator, place: tuple[str, str], make_fleet: MakeFleet
 ) -> None:
     """The figures for eight processes of eight threads: ``python -m benchmarks.stores``."""
-    monta.access_lifetime = 2.5
     monta.latency = 0.02
     fleet = make_fleet(place, 3, 4)
     assert fleet.go() == ["200"] * 12
     assert token_calls(monta) == [("token", 200)]
-    time.sleep(2.5)
+    fleet.ask("advance 3700")
     assert fleet.go() == ["200"] * 12
     assert token_calls(monta) == [("token", 200), ("refresh", 200)]
     assert [worker.ask("warnings") for worker in fleet.workers] == [[], [], []]
@@ -79,12 +77,11 @@ def test_a_process_that_comes_later_makes_no_call(
 def test_random_kills_fail_nobody_else(
     monta: Emulator, tmp_path: Path, make_fleet: MakeFleet
 ) -> None:
-    monta.access_lifetime = 1.5
     monta.latency = 0.02
     fleet = make_fleet(("file", str(tmp_path / "tokens")), 3, 2)
     fleet.go()
-    for _ in range(2):
-        time.sleep(1.5)
+    for passed in (3700, 7400):
+        fleet.ask("advance 3700")
         monta.clear()
         victim = CHANCE.choice(fleet.workers)
         for worker in fleet.workers:
@@ -95,30 +92,145 @@ def test_random_kills_fail_nobody_else(
             outcomes = worker.hear()
             assert outcomes == ["200"] * 2 or (worker is victim and outcomes is None)
         assert 1 <= len(token_calls(monta)) <= 2
-        fleet.replace(victim)
+        fleet.replace(victim).ask(f"advance {passed}")
 
 
-def test_a_leader_killed_while_it_renews_costs_one_call(
-    monta: Emulator, place: tuple[str, str], make_fleet: MakeFleet, server: RedisServer
+#: Where the leader is killed: with the lease, just before the token call, with the new pair in its
+#: hands, after it has saved.
+PHASES = ["leased", "extended", "refreshed", "saved"]
+
+
+def end_leases(server: RedisServer) -> None:
+    """Let the time of all leases pass, sooner than in six seconds."""
+    with server.client() as client:
+        for key in client.scan_iter("*:lease"):
+            client.hset(key, "until", 0)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_leader_killed_in_any_phase_costs_one_call_more_at_most(
+    monta: Emulator,
+    place: tuple[str, str],
+    make_fleet: MakeFleet,
+    server: RedisServer,
+    phase: str,
 ) -> None:
-    """Its refresh token is spent, and nobody sends it again: the next leader mints."""
+    """Its refresh token may be spent: nobody sends it again, and the next leader mints."""
     fleet = make_fleet(place, 2)
     fleet.go()
-    leader, follower = fleet.workers
-    monta.revoke_access_tokens()
     monta.clear()
-    monta.inject(Fault(delay=2.0), path="/auth/refresh")
+    fleet.ask("advance 3700")
+    leader, follower = fleet.workers
+    leader.ask(f"die {phase}")
     leader.say("go")
-    wait_for(lambda: monta.count("/auth/refresh") == 1)
-    leader.send_signal(signal.SIGKILL)
     assert leader.hear() is None
+    end_leases(server)
+    outcomes, seconds = follower.ask("timed")
+    assert outcomes == ["200"]
+    assert seconds < 4.0  # no time of a lease
+    calls = [("refresh", 200)] if phase in ("refreshed", "saved") else []
+    calls += [("token", 200)] if phase != "saved" else []
+    assert token_calls(monta) == calls
+    late = make_fleet(place, 1)
+    late.ask("advance 3700")
+    assert late.go() == ["200"]
+    assert token_calls(monta) == calls
+
+
+Trouble = Callable[[RedisServer, Fleet], AbstractContextManager[object]]
+
+
+@contextmanager
+def killed(server: RedisServer, fleet: Fleet) -> Generator[None]:
+    """It comes back empty."""
+    server.kill()
+    yield
+    server.start()
+
+
+@contextmanager
+def full(server: RedisServer, fleet: Fleet) -> Generator[None]:
     with server.client() as client:
-        for lock in client.scan_iter("*:lock"):
-            client.pexpire(lock, 300)  # what is left of eight seconds, sooner
-    assert follower.ask("go") == ["200"]
-    assert token_calls(monta) == [("refresh", 200), ("token", 200)]
-    assert make_fleet(place, 1).go() == ["200"]
-    assert len(token_calls(monta)) == 2
+        client.config_set("maxmemory", 1)
+        yield
+        client.config_set("maxmemory", 0)
+
+
+@contextmanager
+def full_disk(server: RedisServer, fleet: Fleet) -> Generator[None]:
+    fleet.ask("fill 5")
+    yield
+    fleet.ask("fill -1")
+
+
+TROUBLES: dict[str, tuple[str, Trouble]] = {
+    "killed": ("redis", killed),
+    "paused": ("redis", lambda server, fleet: server.paused()),
+    "full": ("redis", full),
+    "full disk": ("file", full_disk),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_store_that_is_away_in_the_advisory_window_costs_no_call_and_no_request(
+    monta: Emulator, tmp_path: Path, make_fleet: MakeFleet, trouble: str
+) -> None:
+    """Nothing is called while it is away, and once when it is back."""
+    kind, make_trouble = TROUBLES[trouble]
+    with RedisServer() as server:
+        place = server.url if kind == "redis" else str(tmp_path / "tokens")
+        fleet = make_fleet((kind, place), 3)
+        assert fleet.go() == ["200"] * 3
+        monta.clear()
+        fleet.ask("advance 3400")
+        with make_trouble(server, fleet):
+            assert fleet.go() == ["200"] * 3
+            assert token_calls(monta) == []
+            assert [len(texts) for texts in fleet.ask("warnings")] == [1, 1, 1]
+        fleet.ask("advance 11")
+        assert fleet.go() == ["200"] * 3
+        fleet.ask("advance 11")
+        assert fleet.go() == ["200"] * 3
+        [(endpoint, status)] = token_calls(monta)
+        assert status == 200
+        assert endpoint == ("token" if trouble == "killed" else "refresh")
+
+
+def test_idle_connections_of_an_asyncio_client_that_were_cut_cost_nothing(
+    monta: Emulator, server: RedisServer
+) -> None:
+    """As a firewall, a load balancer or `timeout` of redis.conf does it; renewals are rare."""
+    shift = 0.0
+    plain = Clock()
+    clock = Clock(lambda: plain.monotonic() + shift, lambda: plain.wall() + shift)
+
+    async def main() -> None:
+        nonlocal shift
+        clients = [redis.asyncio.Redis(port=server.port, **ASYNC_LIMITS) for _ in range(4)]
+        sources = [
+            TokenSource(
+                monta.client_id,
+                monta.client_secret,
+                base_url=monta.base_url,
+                store=RedisStore(client),
+                clock=clock,
+            )
+            for client in clients
+        ]
+        auths = [httpx_monta.MontaAuth(source=source) for source in sources]
+        async with httpx.AsyncClient() as http:
+            for _ in range(4):
+                requests = (http.get(monta.base_url + "/auth/me", auth=auth) for auth in auths)
+                replies = await asyncio.gather(*requests)
+                assert [reply.status_code for reply in replies] == [200] * 4
+                shift += 3700
+                with server.client() as control:
+                    control.client_kill_filter(_type="normal", skipme=True)
+        for client in clients:
+            await client.aclose()
+
+    asyncio.run(main())
+    assert token_calls(monta) == [("token", 200), *[("refresh", 200)] * 3]
 
 
 def test_a_holder_that_is_stopped_does_not_stop_the_others(

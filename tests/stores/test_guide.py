@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 import os
 import subprocess
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,6 @@ import pytest
 from monta_auth.emulator import Emulator
 
 from ..docs.pages import DOCS, blocks
-from .contract import ID, URL, BoundContract, make_pair
 from .fleet import RedisServer, token_calls
 
 TEXT = (DOCS / "guides" / "fleets.rst").read_text(encoding="utf-8")
@@ -139,98 +135,4 @@ def test_containers(environment: dict[str, str], monta: Emulator) -> None:
 
 def test_a_client_of_your_own() -> None:
     names = names_of("redis-client")
-    assert repr(names["store"]) == "RedisStore(localhost:6379)"
-
-
-@pytest.fixture(scope="session")
-def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Django can be configured only once in a process."""
-    settings: Any = importlib.import_module("django.conf").settings
-    directory = tmp_path_factory.mktemp("cache")
-    backend = "django.core.cache.backends.filebased.FileBasedCache"
-    settings.configure(CACHES={"default": {"BACKEND": backend, "LOCATION": str(directory)}})
-    return directory
-
-
-@pytest.fixture
-def django_cache(cache_directory: Path) -> Any:
-    cache: Any = importlib.import_module("django.core.cache").cache
-    cache.clear()
-    return cache
-
-
-class TestDjangoCache(BoundContract):
-    """With a cache in files: it is shared by processes, as the guide asks for."""
-
-    @pytest.fixture(autouse=True)
-    def _place(self, django_cache: Any) -> None:
-        self.cache = django_cache
-        self.names = names_of("django")
-
-    def make(self) -> Any:
-        return self.names["DjangoCacheStore"]()
-
-    def spoil(self, text: str) -> None:
-        self.cache.set(self.bound().key, text)
-
-    def record(self) -> str:
-        return str(self.cache.get(self.bound().key))
-
-
-class HomeAssistantsStore:
-    """Stands for ``homeassistant.helpers.storage.Store``, which is not installed here.
-
-    Same arguments and methods; it keeps JSON in a file.
-    """
-
-    def __init__(
-        self, hass: Path, version: int, key: str, private: bool, atomic_writes: bool
-    ) -> None:
-        self.path = hass / key
-
-    async def async_load(self) -> Any:
-        return json.loads(self.path.read_text())["data"] if self.path.exists() else None
-
-    async def async_save(self, data: Any) -> None:
-        self.path.write_text(json.dumps({"version": 1, "data": data}))
-
-    async def async_remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-
-
-class TestHomeAssistant(BoundContract):
-    """One process, so that what two hold is one object."""
-
-    @pytest.fixture(autouse=True)
-    def _place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("homeassistant", "homeassistant.helpers", "homeassistant.helpers.storage"):
-            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-        storage: Any = sys.modules["homeassistant.helpers.storage"]
-        storage.Store = HomeAssistantsStore
-        self.hass = tmp_path
-        self.names = names_of("home-assistant")
-        self.stores: dict[tuple[str, str | None], Any] = {}
-
-    def make(self) -> Any:
-        return self.names["HomeAssistantStore"](self.hass, "entry-1")
-
-    def bound(self, base_url: str = URL, client_id: str | None = ID) -> Any:
-        """As the integration has it: one store for each entry."""
-        key = (base_url, client_id)
-        if key not in self.stores:
-            store = self.names["HomeAssistantStore"](self.hass, f"entry-{len(self.stores)}")
-            self.stores[key] = store.bind(*key)
-        return self.stores[key]
-
-    def spoil(self, text: str) -> None:
-        store = self.bound().store
-        self.runner.run(store.async_save({"record": text}))
-
-    def record(self) -> str:
-        data = self.runner.run(self.bound().store.async_load())
-        return str(data["record"])
-
-    def test_the_pair_survives_a_restart(self, one: Any) -> None:
-        self.put(one, make_pair(1))
-        self.stores.clear()
-        assert self.held(self.bound()) == "access-1"
+    assert repr(names["store"]) == "RedisStore(localhost:6379/0)"

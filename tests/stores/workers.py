@@ -1,24 +1,45 @@
 """A process of a fleet: makes requests with some threads when its parent says so.
 
-Its first argument is JSON: ``store`` ("file", "redis" or "none"), ``place`` (a directory or a
-URL), ``threads``, ``base_url``. Each line on standard input is a command, each answer a line of
-JSON. It runs as a script, so that it imports what is installed.
+Its first argument is JSON: ``store`` ("file", "redis", "sentinel" or "none"), ``place`` (a
+directory or a URL), ``threads``, ``base_url``. Each line on standard input is a command, perhaps
+with an argument; each answer is a line of JSON. It runs as a script, so that it imports what is
+installed.
 """
 
 import json
 import logging
+import os
+import resource
+import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import requests
+from redis.sentinel import Sentinel
 
+from monta_auth import Clock, TokenSource
+from monta_auth._core.sealing import Seal
 from monta_auth.stores import FileStore, RedisStore
 from requests_monta import MontaAuth
 
-STORES: dict[str, Any] = {"file": FileStore, "redis": RedisStore, "none": lambda _: None}
+
+def sentinel(port: str) -> RedisStore:
+    kind: Any = Sentinel
+    manager = kind([("127.0.0.1", int(port))], socket_timeout=0.5)
+    master = manager.master_for("tokens", socket_timeout=0.5)
+    return RedisStore(master, allow_plaintext=True)
+
+
+STORES: dict[str, Any] = {
+    "file": FileStore,
+    "redis": RedisStore,
+    "sentinel": sentinel,
+    "none": lambda _: None,
+}
 
 
 class Records(logging.Handler):
@@ -32,16 +53,69 @@ class Records(logging.Handler):
         self.texts.append(record.getMessage())
 
 
+class Mortal:
+    """A store whose process is killed at a certain step of a renewal."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.last_step = ""
+        self.extends = 0
+
+    def step(self, name: str) -> None:
+        if name == self.last_step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def load(self, name: str) -> bytes | None:
+        found: bytes | None = self.inner.load(name)
+        return found
+
+    def try_lock(self, name: str, seconds: float) -> Any:
+        lease = self.inner.try_lock(name, seconds)
+        self.extends = 0
+        self.step("leased")
+        return None if lease is None else MortalLease(self, lease)
+
+    def save(self, name: str, record: bytes | None, lease: Any) -> None:
+        self.inner.save(name, record, lease.inner)
+        self.step("saved")
+
+
+class MortalLease:
+    def __init__(self, store: Mortal, inner: Any) -> None:
+        self.store = store
+        self.inner = inner
+        self.doubt = inner.doubt
+
+    def extend(self, seconds: float) -> bool:
+        self.store.extends += 1
+        if self.store.extends == 2:
+            self.store.step("refreshed")  # The pair is here, and not saved yet.
+        is_ours = bool(self.inner.extend(seconds))
+        self.store.step("extended")
+        return is_ours
+
+    def release(self) -> None:
+        self.inner.release()
+
+
 def main() -> None:
     settings = json.loads(sys.argv[1])
     records = Records()
     logging.getLogger("monta_auth").addHandler(records)
-    store = STORES[settings["store"]](settings["place"])
-    auth = MontaAuth(base_url=settings["base_url"], store=store)
+    inner = STORES[settings["store"]](settings["place"])
+    store = None if settings["store"] == "none" else Mortal(inner)
+    shift = [0.0]
+    plain = Clock()
+    clock = Clock(lambda: plain.monotonic() + shift[0], lambda: plain.wall() + shift[0])
+    source = TokenSource(base_url=settings["base_url"], store=store, clock=clock)
+    auth = MontaAuth(source=source)
     threads = settings["threads"]
     barrier = threading.Barrier(threads)
     sessions = [requests.Session() for _ in range(threads)]
     url = settings["base_url"] + "/auth/me"
+    seal = Seal(
+        settings["base_url"], os.environ["MONTA_CLIENT_ID"], os.environ["MONTA_CLIENT_SECRET"]
+    )
 
     def request(session: requests.Session) -> str:
         session.auth = auth
@@ -55,18 +129,38 @@ def main() -> None:
     def go() -> Any:
         return list(pool.map(request, sessions))
 
+    def timed() -> Any:
+        began = time.monotonic()
+        return [go(), time.monotonic() - began]
+
     def lease() -> Any:
-        kept.append(auth._source._store.try_lock(1.0))  # type: ignore[union-attr]
+        kept.append(inner.try_lock(seal.name, 1.0))
         return kept[-1] is not None
 
     def load() -> Any:
-        return auth._source._store.load() is not None  # type: ignore[union-attr]
+        return seal.open(inner.load(seal.name)) is not None
+
+    def advance(seconds: str) -> None:
+        """Let the clock of the source go on; tokens and leases of others do not age by that."""
+        shift[0] += float(seconds)
+
+    def die(step: str) -> None:
+        assert store is not None
+        store.last_step = step
+
+    def fill_disk(limit: str) -> None:
+        """Let no file grow beyond so many bytes; -1 for no limit."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
 
     kept: list[Any] = []
-    commands: dict[str, Callable[[], Any]] = {
+    commands: dict[str, Callable[..., Any]] = {
         "go": go,
+        "timed": timed,
         "lease": lease,
         "load": load,
+        "advance": advance,
+        "die": die,
+        "fill": fill_disk,
         "invalidate": auth.invalidate,
         "warnings": lambda: records.texts,
         "mints": lambda: auth.status().mints,
@@ -74,7 +168,8 @@ def main() -> None:
     with ThreadPoolExecutor(threads) as pool:
         say("ready")
         for line in sys.stdin:
-            say(commands[line.strip()]())
+            name, *argument = line.split()
+            say(commands[name](*argument))
 
 
 def say(value: Any) -> None:

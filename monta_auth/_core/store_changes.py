@@ -1,0 +1,146 @@
+"""What is done to a stored record outside of a renewal: to forget it, to invalidate its token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from .credentials import checked_secret
+from .drivers import is_async
+from .effects import Call, Sleep, Steps
+from .errors import ConfigurationError, TokenStoreError
+from .policy import STORE_LEASE, STORE_POLL
+from .sealing import Seal
+from .secret import bearer
+from .state import State
+from .store_errors import checked, words
+from .store_protocol import Lease, Store
+from .terms import Terms
+from .tokens import mark_refused
+
+
+def find_async(terms: Terms, on_token: object = None) -> object | None:
+    """Return something of the user's that only async clients can call, or None."""
+    secret = terms.credentials.secret if terms.credentials is not None else None
+    called = [on_token, secret if terms.seal is None else None]
+    if terms.store is not None:
+        called += [terms.store.load, terms.store.try_lock, terms.store.save]
+    return next((each for each in called if is_async(each)), None)
+
+
+def check_sync(terms: Terms, verb: str) -> None:
+    """Raise a ConfigurationError where only `verb`, which is to be awaited, reaches the store."""
+    if terms.store is not None and find_async(terms) is not None:
+        raise ConfigurationError(f"the store is asynchronous: await {verb}() instead")
+
+
+def forgetting(state: State, terms: Terms) -> Steps[None]:
+    """Drop the pair and all that is remembered of failures, here and in the store.
+
+    Raises:
+        TokenStoreError: the pair may still be stored. Until it is deleted, this source does not
+            use it.
+    """
+    state.forget()
+    if terms.store is None:
+        return
+    terms.clear_store = True
+    until = terms.clock.monotonic() + terms.policy.deadline
+    try:
+        name = (yield from _seal(terms, until)).name
+        while not (yield from _delete(terms, terms.store, name, until)):
+            pause = STORE_POLL * (1.0 + terms.clock.random()) / 2.0
+            if terms.clock.monotonic() + pause >= until:
+                raise TokenStoreError("another process has kept its lease for too long")
+            yield Sleep(pause)
+    except TokenStoreError as error:
+        text = f"the token pair may still be in the store: {error}. Forget it again"
+    else:
+        terms.clear_store = False
+        return
+    raise TokenStoreError(text, retryable=True)
+
+
+def invalidating(state: State, terms: Terms) -> Steps[None]:
+    """Drop the access token, here and in the store."""
+    held = state.invalidate()
+    if terms.store is None:
+        return
+    try:
+        yield from _drop(terms, terms.store, held.header if held is not None else None)
+    except TokenStoreError as error:
+        terms.report_store(str(error))
+
+
+def _drop(terms: Terms, store: Store, header: str | None) -> Steps[None]:
+    """Let no process use the stored access token again: that of `header`, or else any."""
+    until = terms.clock.monotonic() + terms.policy.deadline
+    seal = yield from _seal(terms, until)
+    pair = seal.open((yield from _do(terms, until, "load", store.load, seal.name)))
+    if pair is None or (header is not None and bearer(pair.access_token) != header):
+        return
+    lease: Lease | None = yield from _do(
+        terms, until, "try_lock", store.try_lock, seal.name, STORE_LEASE
+    )
+    if lease is None:
+        return  # Whoever has it replaces the token.
+    pair = mark_refused(pair)
+    if lease.doubt:
+        pair = pair.__replace__(refresh_token=None, refresh_expires_at=None)
+    try:
+        yield from _do(terms, until, "save", store.save, seal.name, seal.seal(pair), lease)
+    except TokenStoreError:
+        yield from _do(terms, until, "save", store.save, seal.name, None, lease)
+        raise
+    yield from _do(terms, until, "release", lease.release)
+
+
+def _delete(terms: Terms, store: Store, name: str, until: float) -> Steps[bool]:
+    """Try to delete the record; return whether it is gone for certain."""
+    leased = terms.leased
+    lease: Lease | None
+    if leased is not None and terms.clock.monotonic() < leased.until:
+        # Of a renewal that is not wanted any more, unless it is saving just now.
+        if leased.is_saving:
+            return False
+        terms.leased, lease = None, leased.lease
+    else:
+        lease = yield from _do(terms, until, "try_lock", store.try_lock, name, STORE_LEASE)
+    if lease is None or not (yield from _do(terms, until, "extend", lease.extend, STORE_LEASE)):
+        return False
+    yield from _do(terms, until, "save", store.save, name, None, lease)
+    is_gone = (yield from _do(terms, until, "load", store.load, name)) is None
+    with suppress(TokenStoreError):  # It expires by itself.
+        yield from _do(terms, until, "release", lease.release)
+    return is_gone
+
+
+def _seal(terms: Terms, until: float) -> Steps[Seal]:
+    seal: Any = terms.seal
+    if seal is None:
+        credentials = terms.credentials
+        assert credentials is not None  # a store needs them
+        secret = credentials.secret
+        if callable(secret):
+            secret = checked_secret((yield from _do(terms, until, "client_secret", secret)))
+        arguments = (terms.base_url, credentials.client_id, secret)
+        terms.seal = seal = yield from _do(terms, until, "seal", Seal, *arguments)
+    found: Seal = seal
+    return found
+
+
+def _do(
+    terms: Terms, until: float, operation: str, function: Callable[..., Any], *args: object
+) -> Steps[Any]:
+    """Call something of the store.
+
+    Raises:
+        TokenStoreError: in words that can be logged.
+    """
+    left = max(0.0, until - terms.clock.monotonic())
+    try:
+        return checked(operation, (yield Call(function, *args, seconds=left)))
+    except Exception as error:
+        text = words(operation, function, error)
+    raise TokenStoreError(text)

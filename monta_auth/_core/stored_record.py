@@ -1,0 +1,212 @@
+"""One record in a store, as the leader of a renewal deals with it: its lease and its content."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from .drivers import detach, is_async
+from .effects import Call, Steps, Turn
+from .errors import TransportFailure
+from .flight import Superseded
+from .held_pair import HeldPair, Phase
+from .policy import FINISH, STORE_LEASE, STORE_REST
+from .sealing import Seal
+from .store_errors import checked, is_timeout, words
+from .store_protocol import Lease
+from .terms import Leased, Terms
+from .tokens import TokenSet
+
+logger = logging.getLogger("monta_auth")
+
+
+class StoredRecord:
+    """The record of a source, with the lease that its leader has.
+
+    A store that fails is left out for the rest of the renewal.
+
+    Args:
+        held: the pair to start from.
+
+    Attributes:
+        error: why the store has failed, in words, if it has.
+        has_answered: whether it has worked at all.
+    """
+
+    def __init__(self, terms: Terms, turn: Turn, held: HeldPair | None) -> None:
+        assert terms.store is not None  # a source without one has no record
+        self.held: HeldPair | None = held
+        self.error: str | None = None
+        self.has_answered = False
+        self._terms = terms
+        self._store = terms.store
+        self._turn = turn
+        self._has_looked = False
+        #: What the store held when it was last looked at under the lease.
+        self._shown: TokenSet | None = None
+        now = terms.clock.monotonic()
+        # The rest belongs to the token call.
+        self._until = turn.brief - min(STORE_REST, max(0.0, turn.brief - now) / 2)
+        leased = terms.leased
+        if leased is not None and now < leased.until:
+            leased.flight = turn.flight  # The leader before us could not go on.
+
+    def _has_failed(self) -> bool:
+        return self.error is not None
+
+    @property
+    def _seal(self) -> Seal:
+        seal = self._terms.seal
+        assert seal is not None  # without one, `error` is set
+        return seal
+
+    @property
+    def _leased(self) -> Leased | None:
+        leased = self._terms.leased
+        return leased if leased is not None and leased.flight is self._turn.flight else None
+
+    def take_out(self, refresh_token: str) -> Steps[None]:
+        """Let no process send this refresh token again."""
+        leased, shown = self._leased, self._shown
+        if leased is not None and shown is not None and shown.refresh_token == refresh_token:
+            self._shown = _without_refresh_token(shown)
+            yield from self._write(leased, self._shown)
+
+    def release(self, seconds: float) -> Steps[None]:
+        """Give the lease back; an async caller waits so long for that."""
+        leased = self._leased
+        # A refresh token may be spent, and the store does not know: whoever comes next has to
+        # find the lease as one whose holder was lost.
+        if leased is None or leased.is_kept or self._turn.flight.refreshing is not None:
+            return
+        self._terms.leased = None
+        try:
+            yield Call(leased.lease.release, finish=0.0, seconds=seconds)
+        except TransportFailure:
+            detach(leased.lease.release)  # In httpx's own pipeline, after the request has failed.
+        except Exception as error:
+            # It expires by itself.
+            logger.debug("releasing the token store's lease raised %s", type(error).__name__)
+
+    def _look(self) -> Steps[TokenSet | None]:
+        if self._has_failed():
+            return None
+        seal, load = self._seal, self._store.load
+        stored = seal.open((yield from self._try("load", load, seal.name)))
+        leased = self._leased
+        if leased is None or self._has_failed():
+            return stored
+        self._shown = stored
+        if leased.is_doubted:
+            leased.is_doubted = leased.is_kept = False
+            if stored is not None and stored.refresh_token is not None:
+                yield from self.take_out(stored.refresh_token)
+        return self._shown
+
+    def _lock(self) -> Steps[Leased | None]:
+        """Ask for the lease; return it if we have it.
+
+        If it comes when nobody waits for it any more, it is given back.
+        """
+        store, name = self._store, self._seal.name
+        until = self._terms.clock.monotonic() + STORE_LEASE
+
+        def keep(lease: Lease | None) -> None:
+            checked("try_lock", lease)
+            if lease is not None:
+                flight = self._turn.flight.heir()
+                self._terms.leased = Leased(lease, until, flight)
+                if flight.over:
+                    self._terms.leased = None
+                    if not lease.doubt:
+                        detach(lease.release)
+
+        @wraps(store.try_lock)
+        def lock() -> Any:
+            lease: Any = store.try_lock(name, STORE_LEASE)
+            return lease if hasattr(lease, "__await__") else keep(lease)
+
+        @wraps(store.try_lock)
+        async def alock() -> None:
+            lease: Any = store.try_lock(name, STORE_LEASE)
+            keep(await lease)
+
+        late = yield from self._try(
+            "try_lock", alock if is_async(store.try_lock) else lock, finish=0.0
+        )
+        if late is not None:  # A plain function gave what is to be awaited.
+            keep(late)
+        return self._leased
+
+    def _extend(self, leased: Leased) -> Steps[bool | None]:
+        """Return whether the lease is still ours; None if the store has failed."""
+        until = self._terms.clock.monotonic() + STORE_LEASE
+        is_ours: bool | None = yield from self._try("extend", leased.lease.extend, STORE_LEASE)
+        if is_ours:
+            leased.until = until
+        elif is_ours is False and self._terms.leased is leased:
+            self._terms.leased = None
+        return is_ours
+
+    def _write(self, leased: Leased, pair: TokenSet | None) -> Steps[None]:
+        """Save under the lease. If that fails, remove the record: what it holds may be spent."""
+        if self._has_failed():
+            leased.is_kept |= self._turn.flight.refreshing is not None
+            return
+        leased.is_saving = leased.is_kept = True
+        is_saved = yield from self._save(leased, None if pair is None else self._seal.seal(pair))
+        if not is_saved:
+            error, self.error = self.error, None
+            is_saved = yield from self._save(leased, None)
+            self.error = error
+        leased.is_saving, leased.is_kept = False, not is_saved
+
+    def _save(self, leased: Leased, record: bytes | None) -> Steps[bool]:
+        """Return whether that worked."""
+        now, turn = self._terms.clock.monotonic(), self._turn
+        # A pair that was just obtained is worth some more time.
+        end = min(turn.deadline, max(turn.brief, now + FINISH))
+        save, name = self._store.save, self._seal.name
+        until = now + (end - now) / 2  # The other half is for removing the record.
+        yield from self._try("save", save, name, record, leased.lease, finish=FINISH, until=until)
+        return not self._has_failed()
+
+    def _lives(self) -> bool:
+        now = self._terms.clock.monotonic()
+        return self.held is not None and self.held.phase(now) is not Phase.DEAD
+
+    def _try(
+        self,
+        operation: str,
+        function: Callable[..., Any],
+        *args: object,
+        finish: float | None = None,
+        until: float | None = None,
+    ) -> Steps[Any]:
+        """Return what the store's method does; None once the store has failed."""
+        if self._has_failed():
+            return None
+        may_repeat = operation == "load" and not self._has_looked
+        self._has_looked = True
+        if until is None:
+            until = self._turn.brief if self._lives() else self._until
+        while True:
+            try:
+                value = yield from self._turn.call(function, *args, finish=finish, until=until)
+                value = checked(operation, value)
+                self.has_answered |= operation != "seal"
+                return value
+            except Superseded:
+                raise
+            except Exception as error:
+                if may_repeat and not is_timeout(error):
+                    may_repeat = False  # Its connection was idle for an hour, and may be cut.
+                    continue
+                self.error = words(operation, function, error)
+                return None
+
+
+def _without_refresh_token(pair: TokenSet) -> TokenSet:
+    return pair.__replace__(refresh_token=None, refresh_expires_at=None)
