@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import logging
 import os
+import re
 import subprocess
 import sys
+import time
+import types
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import requests_monta
+from monta_auth import RefreshPolicy, TokenStoreError
 from monta_auth.emulator import Emulator
+from monta_auth.stores import MemoryStore, RedisStore
+from monta_auth.stores.testing import StoreContract
 
 from ..docs.pages import DOCS, blocks
 from .fleet import RedisServer, token_calls
+from .postgres_server import PostgresServer
+from .redis_servers import Certificates, Cluster, Proxy, Sentinel
 
 TEXT = (DOCS / "guides" / "fleets.rst").read_text(encoding="utf-8")
+SECURITY = (DOCS.parent / "SECURITY.md").read_text(encoding="utf-8")
 EXAMPLES = {each.name: each.code for each in blocks("guides/fleets.rst")}
+QUOTED = "".join(each.code for each in blocks("guides/fleets.rst", "text"))
 
 #: In front of an example: it talks to the emulator in place of Monta.
 HERE = """
@@ -63,10 +79,14 @@ def run(environment: dict[str, str], *parts: str) -> str:
     return done.stdout
 
 
-def names_of(example: str) -> dict[str, Any]:
-    """What an example defines that is no program of its own."""
-    names: dict[str, Any] = {}
-    exec(EXAMPLES[example], names)  # noqa: S102 - our own guide
+def names_of(example: str, exchanged: Mapping[str, str] | None = None, **given: Any) -> Any:
+    """What an example defines that is no program of its own; some of its texts exchanged."""
+    code = EXAMPLES[example]
+    for old, new in (exchanged or {}).items():
+        assert old in code
+        code = code.replace(old, new)
+    names: dict[str, Any] = {"__name__": "guide", **given}
+    exec(code, names)  # noqa: S102 - our own guide
     return names
 
 
@@ -77,7 +97,16 @@ def test_every_example_is_tested_here() -> None:
         "celery",
         "cron",
         "containers",
-        "redis-client",
+        "tls",
+        "sentinel",
+        "cluster",
+        "redis-asyncio",
+        "check",
+        "forget",
+        "contract",
+        "postgresql",
+        "django-model",
+        "django-settings",
         "django",
         "home-assistant",
     }
@@ -128,11 +157,252 @@ def test_cron(environment: dict[str, str], monta: Emulator) -> None:
 
 
 def test_containers(environment: dict[str, str], monta: Emulator) -> None:
-    for _ in range(2):
-        assert run(environment, EXAMPLES["containers"]) == "24\n"
+    for example in ("containers", "redis-asyncio"):
+        assert run(environment, EXAMPLES[example]) == "24\n"
     assert token_calls(monta) == [("token", 200)]
 
 
-def test_a_client_of_your_own() -> None:
-    names = names_of("redis-client")
-    assert repr(names["store"]) == "RedisStore(localhost:6379/0)"
+# --- Redis
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
+
+
+def test_tls_and_acl(server: RedisServer, certificates: Certificates, monkeypatch: Any) -> None:
+    """One user with exactly the rights that the page names, behind TLS."""
+    (rule,) = re.findall("^ACL SETUSER .*$", QUOTED, re.MULTILINE)
+    assert f"\n    {rule}\n" in SECURITY
+    with server.client() as client, Proxy(server.port, certificates.right) as proxy:
+        client.execute_command(*rule.split())
+        url = f"rediss://monta:password@localhost:{proxy.port}/0?ssl_ca_certs={certificates.ca}"
+        monkeypatch.setenv("REDIS_URL", url)
+        names_of("tls")
+        client.acl_deluser("monta")
+
+
+def test_sentinel(sentinel: Sentinel) -> None:
+    names = names_of(
+        "sentinel",
+        {
+            '("sentinel-1.example.com", 26379)': f'("127.0.0.1", {sentinel.port})',
+            ', ("sentinel-2.example.com", 26379)': "",
+        },
+    )
+    names["store"].check()
+
+
+def test_cluster(cluster: Cluster) -> None:
+    port = cluster.nodes[0].port
+    names_of("cluster", {'"cluster.example.com", 6379': f'"127.0.0.1", {port}'})["store"].check()
+
+
+# --- when the store does not work
+
+
+def auth_of(monta: Emulator, store: Any, **settings: Any) -> requests_monta.MontaAuth:
+    return requests_monta.MontaAuth(
+        monta.client_id, monta.client_secret, base_url=monta.base_url, store=store, **settings
+    )
+
+
+def test_what_the_log_says(monta: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="monta_auth")
+    with RedisServer() as server:
+        auth = auth_of(monta, RedisStore(server.url.replace("127.0.0.1", "localhost")))
+        server.kill()
+        auth.token()
+        assert auth.status().store_failure is not None
+        server.start()
+        auth.invalidate()
+        auth.token()
+        assert auth.status().store_failure is None
+    records = [record for record in caplog.records if record.name == "monta_auth"]
+    for record in records:
+        text = f"{record.levelname} {record.name}: {record.getMessage()}"
+        assert text.replace(f":{server.port}/", ":6379/") in QUOTED
+    assert len(records) == 2
+
+
+def test_check_and_forget(environment: dict[str, str], monta: Emulator, tmp_path: Path) -> None:
+    fetch = "auth.token()"
+    for example in ("check", "forget"):
+        code = EXAMPLES[example].replace("auth.invalidate()", f"{fetch}; auth.invalidate()")
+        assert run(environment, code) == ""
+    assert token_calls(monta) == [("token", 200)]
+    assert not list((tmp_path / "monta-auth").glob("*.record"))
+
+
+def test_what_forget_raises(monta: Emulator) -> None:
+    store = MemoryStore()
+    auth = auth_of(monta, store, policy=RefreshPolicy(deadline=0.3))
+    auth.token()
+    (name,) = store._records
+    assert store.try_lock(name, 60.0) is not None
+    with pytest.raises(TokenStoreError) as caught:
+        auth.forget()
+    assert f"TokenStoreError: {caught.value}\n" in QUOTED
+
+
+# --- custom stores
+
+
+class Clock:
+    """The clock of a store, put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+_CLOCK = Clock()
+_LINES: Any = SimpleNamespace(
+    **names_of("contract", MyStore=lambda: MemoryStore(monotonic=_CLOCK.monotonic))
+)
+
+
+class TestTheLinesThatTestAStore(_LINES.TestMyStore):  # type: ignore[misc]
+    def pass_time(self, seconds: float) -> None:
+        _CLOCK.ahead += seconds
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        (create, _) = (each.code for each in blocks("guides/fleets.rst", "sql"))
+        server.run(create)
+        server.run("GRANT SELECT, INSERT, UPDATE ON monta_auth TO monta")
+        yield server
+
+
+class TestPostgres(StoreContract):
+    @pytest.fixture
+    def store(self, postgres: PostgresServer) -> Any:
+        self.server = postgres
+        return names_of("postgresql")["PostgresStore"](postgres.url)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let all leases expire sooner, in the place of waiting."""
+        past = "UPDATE monta_auth SET until = until - make_interval(secs => %s)"
+        self.server.run(past, seconds)
+
+    def test_processes_share_a_token(
+        self, environment: dict[str, str], monta: Emulator, postgres: PostgresServer
+    ) -> None:
+        request = f"""
+import requests
+auth = requests_monta.MontaAuth(store=PostgresStore({postgres.url!r}))
+print(requests.get(f"{{requests_monta.PUBLIC_API}}/charge-points", auth=auth).status_code)
+"""
+        for _ in range(2):
+            assert run(environment, EXAMPLES["postgresql"], request) == "200\n"
+        assert token_calls(monta) == [("token", 200)]
+
+    def test_a_statement_has_a_limit(self, store: Any) -> None:
+        assert store.run("SHOW statement_timeout") == "900ms"
+
+    def test_rows_of_credentials_that_are_gone_can_be_deleted(self, store: Any, name: str) -> None:
+        (_, delete) = (each.code for each in blocks("guides/fleets.rst", "sql"))
+        self._put(store, name, b"record-1")
+        for days, expected in ((29, b"record-1"), (2, None)):
+            self.pass_time(days * 86400.0)
+            self.server.run(delete)
+            assert store.load(name) == expected
+
+
+@pytest.fixture(scope="session")
+def django(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The names of the examples. Django can be configured only once in a process."""
+    settings: Any = importlib.import_module("django.conf").settings
+    file = str(tmp_path_factory.mktemp("django") / "database")
+    databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": file}}
+    limits = '{"connect_timeout": 1, "options": "-c statement_timeout=900"}'
+    names_of("django-settings", {limits: '{"timeout": 1}'}, DATABASES=databases)
+    models = types.ModuleType("charging.models")
+    models.__file__ = "charging/models.py"
+    sys.modules.update({"charging": types.ModuleType("charging"), "charging.models": models})
+    settings.configure(DATABASES=databases)
+    importlib.import_module("django").setup()
+    marked = EXAMPLES["django-model"] + "\n    class Meta:\n        app_label = 'charging'\n"
+    exec(marked, models.__dict__)  # noqa: S102 - our own guide
+    database: Any = importlib.import_module("django.db")
+    with database.connection.schema_editor() as editor:
+        editor.create_model(models.MontaRecord)
+    database.connection.close()
+    return {**names_of("django"), "transaction": database.transaction}
+
+
+class TestDjango(StoreContract):
+    """On SQLite, in a file."""
+
+    @pytest.fixture
+    def store(self, django: dict[str, Any]) -> Any:
+        self.names = django
+        return django["DjangoStore"]()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let all leases expire sooner, in the place of waiting."""
+        past = self.names["F"]("until") - self.names["timedelta"](seconds=seconds)
+        with self.names["records"]() as found:
+            found.update(until=past)
+
+    def test_a_view_that_fails_takes_no_record_back(self, store: Any, name: str) -> None:
+        with self.names["transaction"].atomic():
+            lease = store.try_lock(name, 6.0)
+            store.save(name, b"record-1", lease)
+            self.names["transaction"].set_rollback(True)
+        assert store.load(name) == b"record-1"
+        assert lease.extend(6.0)
+
+    def test_no_connection_stays_open(self, store: Any, name: str) -> None:
+        self._put(store, name, b"record-1")
+        store.load(name)
+        assert self.names["connections"]["monta"].connection is None
+
+
+class HomeAssistantsStore:
+    """Stands for ``homeassistant.helpers.storage.Store``, which is not installed here.
+
+    Same arguments and methods; it keeps JSON in a file.
+    """
+
+    def __init__(
+        self, hass: Path, version: int, key: str, private: bool, atomic_writes: bool
+    ) -> None:
+        self.path = hass / key
+
+    async def async_load(self) -> Any:
+        return json.loads(self.path.read_text())["data"] if self.path.exists() else None
+
+    async def async_save(self, data: Any) -> None:
+        self.path.write_text(json.dumps({"version": 1, "data": data}))
+
+    async def async_remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+class TestHomeAssistant(StoreContract):
+    """One process, so that what two hold is one object."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+        for name in ("homeassistant", "homeassistant.helpers", "homeassistant.helpers.storage"):
+            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        storage: Any = sys.modules["homeassistant.helpers.storage"]
+        storage.Store = HomeAssistantsStore
+        self.hass = tmp_path
+        self.clock = Clock()
+        self.names = names_of("home-assistant")
+        self.names["time"] = SimpleNamespace(monotonic=self.clock.monotonic)
+        return self.names["HomeAssistantStore"](self.hass)
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.ahead += seconds
+
+    def test_the_record_survives_a_restart(self, store: Any, name: str) -> None:
+        self._put(store, name, b"record-1")
+        again = self.names["HomeAssistantStore"](self.hass)
+        assert self._load(again, name) == b"record-1"
