@@ -144,7 +144,7 @@ def _call(effect: Call) -> object:
     outcome = _attempt(effect)
     if isinstance(outcome, Raised):
         return outcome
-    if hasattr(outcome.value, "__await__"):
+    if isinstance(outcome.value, Awaitable):
         # It only turned out now: a coroutine function is refused before any call is made.
         getattr(outcome.value, "close", bool)()
         return Raised(ConfigurationError(needs_async(effect.function)))
@@ -233,7 +233,10 @@ async def _acall(effect: Call) -> Any:
             await bell.linger(effect.finish)
         raise
     if outcome.done():
-        return outcome.result()
+        try:
+            return outcome.result()
+        except bell.cancelled:  # by somebody else: we are not
+            return Raised(LeftBehind("was cancelled by somebody else"))
     if effect.finish is None:
         cancel()
     return Raised(LeftBehind(f"did not return within {effect.seconds:.1f} s"))
@@ -247,7 +250,7 @@ async def _perform(effect: Call) -> Any:
         if isinstance(outcome, Raised):
             return outcome
         value = outcome.value
-        return hidden(await value) if hasattr(value, "__await__") else value
+        return hidden(await value) if isinstance(value, Awaitable) else value
     except Exception as error:
         return _kept(error)
 

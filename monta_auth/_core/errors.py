@@ -133,7 +133,7 @@ class TransportFailure(Exception):
 
 
 class LeftBehind(TimeoutError):
-    """A function of the user's or of a store took too long for an async caller, who went on."""
+    """A function of the user's or of a store did not end for its async caller, who went on."""
 
 
 Failure = MontaAuthError | TransportFailure

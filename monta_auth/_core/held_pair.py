@@ -187,11 +187,15 @@ def hold_old(
     )
 
 
+#: The end of the year 9999: no date is later.
+LAST_DATE = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+
+
 def on_wall_clock(held: HeldPair, *, now: float, wall: float) -> TokenSet:
     """Return the pair as a store keeps it: with dates of the local wall clock."""
 
     def date(moment: float) -> datetime:
-        return datetime.fromtimestamp(wall + moment - now, UTC)
+        return datetime.fromtimestamp(min(wall + moment - now, LAST_DATE), UTC)
 
     is_known = held.refresh_until < float("inf")
     return held.pair.__replace__(

@@ -16,7 +16,7 @@ from .policy import FINISH, LIVING_LIMIT
 from .renewal import Renewal
 from .replies import safe_text
 from .state import State
-from .store_visit import let_go
+from .store_visit import UNOPENED, let_go
 from .terms import Terms
 from .tokens import TokenSet, fingerprint
 
@@ -157,7 +157,7 @@ class Leader:
     ) -> None:
         """Log one record for this renewal, and how the store is doing."""
         visit = renewal.visit
-        if visit is not None and (visit.error is not None or visit.has_answered):
+        if visit is not None and visit.error is not UNOPENED and (visit.error or visit.has_served):
             self._terms.report_store(visit.error)
         level = logging.DEBUG
         outcome = "abandoned"

@@ -17,7 +17,7 @@ from .state import State
 from .store_errors import checked, words
 from .store_protocol import Lease, Store
 from .terms import Terms
-from .tokens import mark_refused
+from .tokens import TokenSet, mark_refused
 
 
 def find_async(terms: Terms, on_token: object = None) -> object | None:
@@ -77,23 +77,34 @@ def _drop(terms: Terms, store: Store, header: str | None) -> Steps[None]:
     """Let no process use the stored access token again: that of `header`, or else any."""
     until = terms.clock.monotonic() + terms.policy.deadline
     seal = yield from _seal(terms, until)
-    pair = seal.open((yield from _do(terms, until, "load", store.load, seal.name)))
-    if pair is None or (header is not None and bearer(pair.access_token) != header):
+    name = seal.name
+
+    def look() -> Steps[TokenSet | None]:
+        """Return the stored pair, if it has this token."""
+        pair = seal.open((yield from _do(terms, until, "load", lambda: store.load, name)))
+        is_other = pair is not None and header not in (None, bearer(pair.access_token))
+        return None if is_other else pair
+
+    if (yield from look()) is None:
         return
     lease: Lease | None = yield from _do(
-        terms, until, "try_lock", store.try_lock, seal.name, STORE_LEASE
+        terms, until, "try_lock", lambda: store.try_lock, name, STORE_LEASE
     )
     if lease is None:
         return  # Whoever has it replaces the token.
-    pair = mark_refused(pair)
-    if lease.doubt:
-        pair = pair.__replace__(refresh_token=None, refresh_expires_at=None)
-    try:
-        yield from _do(terms, until, "save", store.save, seal.name, seal.seal(pair), lease)
-    except TokenStoreError:
-        yield from _do(terms, until, "save", store.save, seal.name, None, lease)
-        raise
-    yield from _do(terms, until, "release", lease.release)
+    pair = yield from look()  # It may have been renewed just before we got the lease.
+    if pair is not None:
+        pair = mark_refused(pair)
+        if lease.doubt or pair.refresh_token in terms.refusals.spent_refresh_tokens:
+            pair = pair.__replace__(refresh_token=None, refresh_expires_at=None)
+        try:
+            yield from _do(terms, until, "save", lambda: store.save, name, seal.seal(pair), lease)
+        except TokenStoreError:
+            yield from _do(terms, until, "save", lambda: store.save, name, None, lease)
+            raise
+    elif lease.doubt:
+        return  # It expires by itself, with the doubt.
+    yield from _do(terms, until, "release", lambda: lease.release)
 
 
 def _delete(terms: Terms, store: Store, name: str, until: float) -> Steps[bool]:
@@ -106,13 +117,16 @@ def _delete(terms: Terms, store: Store, name: str, until: float) -> Steps[bool]:
             return False
         terms.leased, lease = None, leased.lease
     else:
-        lease = yield from _do(terms, until, "try_lock", store.try_lock, name, STORE_LEASE)
-    if lease is None or not (yield from _do(terms, until, "extend", lease.extend, STORE_LEASE)):
+        lease = yield from _do(terms, until, "try_lock", lambda: store.try_lock, name, STORE_LEASE)
+    if lease is None:
         return False
-    yield from _do(terms, until, "save", store.save, name, None, lease)
-    is_gone = (yield from _do(terms, until, "load", store.load, name)) is None
+    held = lease
+    if not (yield from _do(terms, until, "extend", lambda: held.extend, STORE_LEASE)):
+        return False
+    yield from _do(terms, until, "save", lambda: store.save, name, None, lease)
+    is_gone = (yield from _do(terms, until, "load", lambda: store.load, name)) is None
     with suppress(TokenStoreError):  # It expires by itself.
-        yield from _do(terms, until, "release", lease.release)
+        yield from _do(terms, until, "release", lambda: held.release)
     return is_gone
 
 
@@ -123,24 +137,26 @@ def _seal(terms: Terms, until: float) -> Steps[Seal]:
         assert credentials is not None  # a store needs them
         secret = credentials.secret
         if callable(secret):
-            secret = checked_secret((yield from _do(terms, until, "client_secret", secret)))
+            secret = checked_secret((yield from _do(terms, until, "client_secret", lambda: secret)))
         arguments = (terms.base_url, credentials.client_id, secret)
-        terms.seal = seal = yield from _do(terms, until, "seal", Seal, *arguments)
+        terms.seal = seal = yield from _do(terms, until, "seal", lambda: Seal, *arguments)
     found: Seal = seal
     return found
 
 
 def _do(
-    terms: Terms, until: float, operation: str, function: Callable[..., Any], *args: object
+    terms: Terms, until: float, operation: str, find: Callable[[], Any], *args: object
 ) -> Steps[Any]:
-    """Call something of the store.
+    """Call something of the store; `find` returns it.
 
     Raises:
         TokenStoreError: in words that can be logged.
     """
     left = max(0.0, until - terms.clock.monotonic())
+    function: object = None
     try:
-        return checked(operation, (yield Call(function, *args, seconds=left)))
+        function = method = find()
+        return checked(operation, (yield Call(method, *args, seconds=left)))
     except Exception as error:
         text = words(operation, function, error)
     raise TokenStoreError(text)

@@ -56,7 +56,7 @@ def line_of(error: BaseException, file: str | None) -> str:
 
 _EXPECTED = {
     "load": "bytes, or None",
-    "try_lock": "a lease with doubt, extend() and release(), or None",
+    "try_lock": "a lease with doubt (True or False), extend() and release(), or None",
     "extend": "True or False",
 }
 
@@ -90,8 +90,9 @@ def checked(operation: str, value: Any) -> Any:
     if operation == "load":
         is_right = value is None or isinstance(value, bytes)
     elif operation == "try_lock":
-        names = ("doubt", "extend", "release")
-        is_right = value is None or all(hasattr(value, name) for name in names)
+        names = ("extend", "release")
+        is_lease = all(callable(getattr(value, name, None)) for name in names)
+        is_right = value is None or (is_lease and isinstance(value.doubt, int))
     else:
         is_right = operation != "extend" or isinstance(value, bool)
     if is_right:
@@ -110,14 +111,21 @@ def is_timeout(error: BaseException) -> bool:
     )
 
 
+def _is_ours(error: BaseException) -> bool:
+    """Whether our own code raised it."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__")).startswith("monta_auth.")
+
+
 def words(operation: str, function: object, error: Exception) -> str:
     """Return what happened in a method of a store, for a log and for an error."""
-    if isinstance(error, MontaAuthError):
-        return str(error)  # Our own: it says what to do.
     if isinstance(error, LeftBehind):
         return f"{operation}() {error}"
-    code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
-    file = getattr(code, "co_filename", None)
+    if isinstance(error, MontaAuthError) and _is_ours(error):
+        return str(error)  # It says what to do.
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
     where = line_of(error, file)
     if isinstance(error, TypeError) and file is not None and not where.startswith(f"{file}:"):
         return f"{operation}() does not take the arguments that monta_auth.stores.Store names"

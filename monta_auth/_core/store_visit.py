@@ -22,6 +22,9 @@ from .stored_record import StoredRecord
 from .terms import Terms
 from .tokens import is_marked_refused, mark_refused
 
+#: Says nothing of the store, which works: it cannot be opened.
+UNOPENED = "there is no client secret, which the key of its record comes from"
+
 
 class Found(enum.Enum):
     """What is to do after a look at the store."""
@@ -58,7 +61,7 @@ class Visit(StoredRecord):
         if self._terms.seal is None and not self._has_failed():
             secret = yield from self._ask()
             if isinstance(secret, MontaAuthError):
-                self.error = "there is no client secret, which the key of its record comes from"
+                self.error = UNOPENED
             else:
                 yield from self.rekey(secret)
         while True:
@@ -109,6 +112,7 @@ class Visit(StoredRecord):
         ):
             return False
         self.held = held
+        self.has_served = True
         return held.phase(now) is Phase.FRESH
 
     def shows(self, refresh_token: str) -> bool:
@@ -135,6 +139,8 @@ class Visit(StoredRecord):
         leased = self._terms.leased  # of the source, whoever leads by now
         if leased is None:
             return
+        # Until the pair is saved, the refresh token that brought it must not be found by another.
+        leased.is_kept |= self._turn.flight.refreshing is not None
         # Who was superseded by now has one step left.
         if not self._turn.flight.over and (yield from self._extend(leased)) is False:
             leased = yield from self._lock()  # Perhaps nobody has taken it since.
@@ -152,7 +158,8 @@ class Visit(StoredRecord):
         terms, credentials = self._terms, self._terms.credentials
         assert credentials is not None  # a store needs them
         self._opened_with = secret = hidden(secret)
-        seal = yield from self._try("seal", Seal, terms.base_url, credentials.client_id, secret)
+        arguments = (terms.base_url, credentials.client_id, secret)
+        seal = yield from self._try("seal", lambda: Seal, *arguments)
         if seal is None or (terms.seal is not None and seal.name == terms.seal.name):
             return False
         yield from self.release(STORE_REST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
@@ -14,7 +14,7 @@ from .flight import Superseded
 from .held_pair import HeldPair, Phase
 from .policy import FINISH, STORE_LEASE, STORE_REST
 from .sealing import Seal
-from .store_errors import checked, is_timeout, words
+from .store_errors import cause_of, checked, is_timeout, words
 from .store_protocol import Lease
 from .terms import Leased, Terms
 from .tokens import TokenSet
@@ -32,14 +32,14 @@ class StoredRecord:
 
     Attributes:
         error: why the store has failed, in words, if it has.
-        has_answered: whether it has worked at all.
+        has_served: whether a record was saved or adopted.
     """
 
     def __init__(self, terms: Terms, turn: Turn, held: HeldPair | None) -> None:
         assert terms.store is not None  # a source without one has no record
         self.held: HeldPair | None = held
         self.error: str | None = None
-        self.has_answered = False
+        self.has_served = False
         self._terms = terms
         self._store = terms.store
         self._turn = turn
@@ -87,22 +87,26 @@ class StoredRecord:
         except TransportFailure:
             detach(leased.lease.release)  # In httpx's own pipeline, after the request has failed.
         except Exception as error:
-            # It expires by itself.
-            logger.debug("releasing the token store's lease raised %s", type(error).__name__)
+            # It expires by itself. Until then it is ours.
+            self._terms.leased = self._terms.leased or leased
+            logger.debug("releasing the token store's lease raised %s", cause_of(error))
 
     def _look(self) -> Steps[TokenSet | None]:
         if self._has_failed():
             return None
-        seal, load = self._seal, self._store.load
-        stored = seal.open((yield from self._try("load", load, seal.name)))
+        seal = self._seal
+        stored = seal.open((yield from self._try("load", lambda: self._store.load, seal.name)))
         leased = self._leased
         if leased is None or self._has_failed():
             return stored
         self._shown = stored
-        if leased.is_doubted:
+        token = stored.refresh_token if stored is not None else None
+        is_spent = token in self._terms.refusals.spent_refresh_tokens
+        if token is not None and (leased.is_doubted or is_spent):
+            leased.is_doubted = leased.is_kept = True
+            yield from self.take_out(token)
+        if not leased.is_kept or token is None:
             leased.is_doubted = leased.is_kept = False
-            if stored is not None and stored.refresh_token is not None:
-                yield from self.take_out(stored.refresh_token)
         return self._shown
 
     def _lock(self) -> Steps[Leased | None]:
@@ -123,27 +127,30 @@ class StoredRecord:
                     if not lease.doubt:
                         detach(lease.release)
 
-        @wraps(store.try_lock)
-        def lock() -> Any:
-            lease: Any = store.try_lock(name, STORE_LEASE)
-            return lease if hasattr(lease, "__await__") else keep(lease)
+        def taking(try_lock: Callable[..., Any]) -> Callable[[], Any]:
+            @wraps(try_lock)
+            def lock() -> Any:
+                lease: Any = try_lock(name, STORE_LEASE)
+                return finish(lease) if isinstance(lease, Awaitable) else keep(lease)
 
-        @wraps(store.try_lock)
-        async def alock() -> None:
-            lease: Any = store.try_lock(name, STORE_LEASE)
+            @wraps(try_lock)
+            async def alock() -> None:
+                keep(await try_lock(name, STORE_LEASE))
+
+            return alock if is_async(try_lock) else lock
+
+        async def finish(lease: Awaitable[Lease | None]) -> None:
             keep(await lease)
 
-        late = yield from self._try(
-            "try_lock", alock if is_async(store.try_lock) else lock, finish=0.0
-        )
-        if late is not None:  # A plain function gave what is to be awaited.
-            keep(late)
+        yield from self._try("try_lock", lambda: taking(store.try_lock), finish=0.0)
         return self._leased
 
     def _extend(self, leased: Leased) -> Steps[bool | None]:
         """Return whether the lease is still ours; None if the store has failed."""
         until = self._terms.clock.monotonic() + STORE_LEASE
-        is_ours: bool | None = yield from self._try("extend", leased.lease.extend, STORE_LEASE)
+        is_ours: bool | None = yield from self._try(
+            "extend", lambda: leased.lease.extend, STORE_LEASE
+        )
         if is_ours:
             leased.until = until
         elif is_ours is False and self._terms.leased is leased:
@@ -162,15 +169,18 @@ class StoredRecord:
             is_saved = yield from self._save(leased, None)
             self.error = error
         leased.is_saving, leased.is_kept = False, not is_saved
+        self.has_served |= not self._has_failed()
 
     def _save(self, leased: Leased, record: bytes | None) -> Steps[bool]:
         """Return whether that worked."""
         now, turn = self._terms.clock.monotonic(), self._turn
         # A pair that was just obtained is worth some more time.
         end = min(turn.deadline, max(turn.brief, now + FINISH))
-        save, name = self._store.save, self._seal.name
         until = now + (end - now) / 2  # The other half is for removing the record.
-        yield from self._try("save", save, name, record, leased.lease, finish=FINISH, until=until)
+        arguments = (self._seal.name, record, leased.lease)
+        yield from self._try(
+            "save", lambda: self._store.save, *arguments, finish=FINISH, until=until
+        )
         return not self._has_failed()
 
     def _lives(self) -> bool:
@@ -180,12 +190,16 @@ class StoredRecord:
     def _try(
         self,
         operation: str,
-        function: Callable[..., Any],
+        find: Callable[[], Callable[..., Any]],
         *args: object,
         finish: float | None = None,
         until: float | None = None,
     ) -> Steps[Any]:
-        """Return what the store's method does; None once the store has failed."""
+        """Return what a method of the store or its lease does; None once the store has failed.
+
+        Args:
+            find: returns the method. To look it up may fail, too.
+        """
         if self._has_failed():
             return None
         may_repeat = operation == "load" and not self._has_looked
@@ -193,11 +207,11 @@ class StoredRecord:
         if until is None:
             until = self._turn.brief if self._lives() else self._until
         while True:
+            function: object = None
             try:
-                value = yield from self._turn.call(function, *args, finish=finish, until=until)
-                value = checked(operation, value)
-                self.has_answered |= operation != "seal"
-                return value
+                function = method = find()
+                value = yield from self._turn.call(method, *args, finish=finish, until=until)
+                return checked(operation, value)
             except Superseded:
                 raise
             except Exception as error:

@@ -6,6 +6,7 @@ import errno
 import json
 import socket
 import ssl
+from functools import wraps
 
 import pytest
 import redis
@@ -85,9 +86,35 @@ def test_a_method_that_was_left_behind_says_for_how_long_it_was_waited_for() -> 
     assert words("load", print, error) == "load() did not return within 8.0 s"
 
 
-def test_one_of_our_errors_is_quoted_since_it_says_what_to_do() -> None:
-    error = TokenStoreError("the disk is full: free some space")
-    assert words("save", print, error) == "the disk is full: free some space"
+def test_an_error_that_our_code_raised_is_quoted_since_it_says_what_to_do() -> None:
+    with pytest.raises(TokenStoreError) as raised:
+        checked("extend", None)
+    assert words("extend", print, raised.value) == (
+        "extend() of the store returned NoneType: expected True or False"
+    )
+
+
+def test_one_that_a_custom_store_raised_is_not() -> None:
+    """It may quote the URL of a database."""
+    with pytest.raises(TokenStoreError) as raised:
+        raise TokenStoreError("postgres://user:password-1@database")
+    text = words("save", print, raised.value)
+    assert text.startswith(f"save() raised TokenStoreError at {__file__}:")
+
+
+def test_decorators_do_not_hide_the_line() -> None:
+    @wraps(broken)
+    def once() -> None:
+        broken()
+
+    @wraps(once)
+    def twice() -> None:
+        once()
+
+    with pytest.raises(OSError, match="illegal") as raised:
+        twice()
+    line = broken.__code__.co_firstlineno + 1
+    assert words("load", twice, raised.value).endswith(f"at {__file__}:{line}")
 
 
 def test_a_text_that_was_hidden_meanwhile_is_called_a_str() -> None:

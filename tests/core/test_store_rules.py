@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from monta_auth._core.drivers import adrive, drive
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.policy import Spent
 from monta_auth._core.sealing import Seal
 from monta_auth._core.source import Source
+from monta_auth._core.store_changes import invalidating
 from monta_auth.stores import MemoryStore
 
 from ..simulation import flows
@@ -118,6 +121,96 @@ def test_nor_by_one_who_is_cancelled_while_it_asks_for_the_lease(
     try_lock()
     hands.advance(6.0)
     assert lock(store, 1.0).doubt
+
+
+def test_a_source_that_knows_a_stored_refresh_token_to_be_spent_takes_it_out(
+    hands: Hands, store: MemoryStore, source: Source
+) -> None:
+    """Its leader was cancelled, and the token call of the next one fails."""
+    hands.advance(DEAD)
+    leader = Caller(source)
+    play(leader, hands)
+    assert leader.wants == "refresh"
+    waiter = Caller(source)
+    leader.close()
+    waiter.resume(None)
+    steps = play(waiter, hands, *[error_reply(500)] * 3)
+    assert steps[:2] == ["load", "save"]
+    assert waiter.wants == "failed"
+    assert refresh_token(store) is None
+    assert lock(store, 1.0)
+
+
+def test_so_does_one_that_marks_a_refused_access_token(
+    hands: Hands, store: MemoryStore, source: Source
+) -> None:
+    source._state.refusals.spent_refresh_tokens.add("refresh-1")
+    assert flows.refuse(source)
+    play(Caller(source), hands)
+    assert refresh_token(store) is None
+
+
+@pytest.mark.parametrize("how", ["close", "interrupt"])
+def test_one_who_is_stopped_before_the_new_pair_is_saved_does_not_settle_a_doubt(
+    hands: Hands, store: MemoryStore, source: Source, how: str
+) -> None:
+    hands.advance(DEAD)
+    caller = Caller(source)
+    play(caller, hands)
+    caller.resume(pair_reply(hands, 2))
+    assert caller.wants == "call extend"
+    if how == "close":
+        caller.close()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            caller.flow.throw(KeyboardInterrupt())
+    assert source.fresh() == "Bearer access-2"
+    assert lock(store, 1.0) is None
+    hands.advance(6.0)
+    assert lock(store, 1.0).doubt
+
+
+def test_one_who_continues_a_doubted_lease_takes_the_refresh_token_out_all_the_same(
+    hands: Hands, store: MemoryStore, source: Source
+) -> None:
+    """The leader before was cancelled while it did that."""
+    hands.advance(DEAD)
+    lock(store, 6.0)
+    hands.advance(6.0)
+    leader = Caller(source)
+    play_until(leader, hands, "call save")
+    waiter = Caller(source)
+    leader.close()
+    assert play(waiter.resume(None), hands) == ["load", "save", "extend"]
+    assert waiter.wants == "mint"
+    assert refresh_token(store) is None
+
+
+@pytest.mark.parametrize("doubt", [False, True])
+def test_an_invalidation_looks_again_when_it_has_the_lease(
+    hands: Hands, store: MemoryStore, source: Source, doubt: bool
+) -> None:
+    """What it read before may have been replaced: its refresh token would come back."""
+    caller = Caller(source, flow=invalidating(source._state, source._terms)).call()
+    assert caller.wants == "call try_lock"
+    put(store, pair(hands, 2))
+    if doubt:
+        lock(store, 1.0)
+        hands.advance(1.0)
+    steps = play(caller, hands)
+    assert steps == ["try_lock", "load"] if doubt else ["try_lock", "load", "release"]
+    assert refresh_token(store) == "refresh-2"
+    hands.advance(6.0)
+    assert lock(store, 1.0).doubt is doubt
+
+
+def test_an_invalidation_takes_out_a_refresh_token_that_is_known_to_be_spent(
+    hands: Hands, store: MemoryStore, source: Source
+) -> None:
+    source._state.refusals.spent_refresh_tokens.add("refresh-1")
+    source.invalidate()
+    assert stored(store) is not None
+    assert refresh_token(store) is None
 
 
 def test_a_lost_holder_without_a_record_is_no_reason_to_save(
@@ -334,6 +427,82 @@ def test_if_another_process_has_it_by_then_the_pair_stays_in_memory(
     assert lease.extend(6.0)
 
 
+def test_one_that_cannot_be_given_back_stays_with_the_source_until_it_expires(
+    hands: Hands, faulty: Faulty
+) -> None:
+    """Else it would wait for itself."""
+    faulty.failing.add("release")
+    source = make_source(hands, store=faulty)
+    play(Caller(source), hands, pair_reply(hands, 1))
+    source._state.invalidate()
+    caller = Caller(source)
+    assert play(caller, hands) == ["load", "extend"]
+    assert caller.wants == "refresh"
+
+
+# --- dates and odd objects
+
+
+def test_a_refresh_token_without_an_end_can_be_stored(hands: Hands, store: MemoryStore) -> None:
+    """By a clock that is ahead, it would end after the last year that there is."""
+    hands.server = -100.0
+    source = make_source(hands, store=store)
+    never = "9999-12-31T23:59:59Z"
+    play(Caller(source), hands, pair_reply(hands, 1, refreshTokenExpirationDate=never))
+    found = stored(store)
+    assert found is not None
+    assert found.refresh_expires_at is not None
+    assert found.refresh_expires_at.year == 9999
+
+
+class Odd:
+    """An object whose attributes cannot be looked up, as of a proxy outside of its context."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise LookupError(name)
+
+
+class OddLease(Odd):
+    doubt = False
+
+
+@pytest.mark.parametrize("method", ["load", "try_lock", "save"])
+def test_a_method_that_cannot_be_looked_up_fails_no_request(
+    hands: Hands, store: MemoryStore, method: str
+) -> None:
+    methods = {name: getattr(store, name) for name in ("load", "try_lock", "save")}
+    odd: Any = type("Half", (Odd,), methods)()
+    source = make_source(hands, store=odd)
+    delattr(type(odd), method)
+    play(Caller(source), hands, pair_reply(hands, 1))
+    assert source.fresh() == "Bearer access-1"
+
+
+@pytest.mark.parametrize("value", [Odd, OddLease])
+@pytest.mark.parametrize("method", ["load", "try_lock"])
+def test_neither_does_an_object_whose_attributes_raise(
+    hands: Hands, store: MemoryStore, method: str, value: type[Odd]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Faulty, method, lambda *_: value())
+        source = make_source(hands, store=Faulty(store))
+        header = drive(source.acquire(), lambda effect: pair_reply(hands, 1))
+    assert header == "Bearer access-1"
+
+
+def test_nor_a_store_whose_own_task_was_cancelled(hands: Hands) -> None:
+    class Cancelled(MemoryStore):
+        async def load(self, name: str) -> bytes | None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+            raise asyncio.CancelledError
+
+    async def reply(effect: object) -> Any:
+        return pair_reply(hands, 1)
+
+    source = make_source(hands, store=Cancelled())
+    assert asyncio.run(adrive(source.acquire(blocking=False), reply)) == "Bearer access-1"
+    assert source.status().store_failure == "load() was cancelled by somebody else"
+
+
 # --- connections that were cut
 
 
@@ -427,7 +596,7 @@ def test_if_the_callable_fails_the_renewal_runs_without_the_store(
     caller = Caller(source)
     assert play(caller, hands) == ["raises"]
     assert "the callable client_secret raised LookupError" in str(caller.error)
-    assert "there is no client secret, which the key of its record comes from" in caplog.text
+    assert "store" not in caplog.text  # it works, and what does not is in the error
 
 
 def test_a_callable_that_fails_later_leaves_a_stored_refresh_token_to_the_others(

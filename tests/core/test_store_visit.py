@@ -373,8 +373,8 @@ def test_what_is_no_record_is_not_adopted_but_replaced(
 ODD: dict[str, tuple[str, Any, str]] = {
     "text": ("load", "gAAAAA", "str: expected bytes, or None"),
     "a pair": ("load", {}, "dict: expected bytes, or None"),
-    "a bool for a lease": ("try_lock", True, "bool: expected a lease with doubt, extend() and"),
-    "a name for a lease": ("try_lock", "id", "str: expected a lease with doubt, extend() and"),
+    "a bool for a lease": ("try_lock", True, "bool: expected a lease with doubt (True or"),
+    "a name for a lease": ("try_lock", "id", "str: expected a lease with doubt (True or"),
     "nothing for a bool": ("extend", None, "NoneType: expected True or False"),
 }
 
