@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from .._core.errors import TokenStoreError
 from .._core.policy import monotonic_clock
+from .._core.store_errors import cause_of
 from . import _check
 from ._files import (
     EXAMPLE,
@@ -110,7 +111,11 @@ class FileStore:
         if str(path).startswith("~") and not directory.is_absolute():
             raise TokenStoreError(_NO_HOME)
         # A daemon changes its working directory; links are followed now, and none later.
-        self._directory = Path(os.path.realpath(directory))
+        try:
+            self._directory = Path(os.path.realpath(directory))
+        except (OSError, ValueError) as error:
+            cause = f"FileStore cannot use this path ({cause_of(error)})"
+            raise TokenStoreError(f"{cause}: name the directory, {EXAMPLE}") from error
 
     def load(self, name: str) -> bytes | None:
         with explained("load", self._directory):

@@ -138,6 +138,8 @@ def _make(directory: Path) -> None:
     except FileExistsError:
         pass
     except FileNotFoundError:
+        if directory.parent.exists():
+            raise  # Nothing can be made in there, as in /proc.
         _make(directory.parent)
         _make(directory)
     else:

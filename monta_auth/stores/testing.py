@@ -12,7 +12,6 @@ Subclass `StoreContract` in your tests and return your store from its fixture::
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 import pytest
@@ -82,7 +81,7 @@ class StoreContract(Calls):
             assert self._load(store, name) is None, "save(name, None, lease) must delete the record"
 
     def test_names_have_nothing_in_common(self, store: Any, name: str) -> None:
-        name_2 = secrets.token_hex(16)
+        name_2 = name[:-1] + ("0" if name[-1] != "0" else "1")
         record, record_2 = new_record(), new_record()
         lease = self._take(store, name)
         lease_2 = self._try_lock(store, name_2)
@@ -231,6 +230,12 @@ class StoreContract(Calls):
         late = self._take(store, name, self.lease_seconds)
         self._expire()
         self._do(late.release)
+        assert self._take(other, name).doubt is True, "its holder could not save any more"
+
+    def test_a_late_save_settles_no_doubt(self, store: Any, other: Any, name: str) -> None:
+        late = self._take(store, name, self.lease_seconds)
+        self._expire()
+        self._do(store.save, name, new_record(), late)
         assert self._take(other, name).doubt is True, "its holder could not save any more"
 
     def test_there_is_no_doubt_about_who_was_lost_after_a_save(

@@ -607,6 +607,28 @@ def test_an_empty_path_is_an_error() -> None:
         FileStore("")
 
 
+def test_a_path_that_no_file_can_have_is_an_error() -> None:
+    with pytest.raises(TokenStoreError, match=r"cannot use this path \(ValueError\)"):
+        FileStore("tokens\0")
+
+
+def test_a_relative_path_below_a_directory_that_is_gone_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(TokenStoreError, match="ENOENT"):
+        FileStore("tokens")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_a_place_where_nothing_can_be_made_is_named() -> None:
+    with pytest.raises(TokenStoreError, match=r"ENOENT.*/proc"):
+        FileStore(f"/proc/{os.getpid()}/tokens").check()
+
+
 def test_a_relative_path_does_not_move_with_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

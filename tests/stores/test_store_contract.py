@@ -257,6 +257,21 @@ class ReleasesALostOne(Place):
                 del self.place.leases[self.name]
 
 
+class SettlesWithALateSave(Place):
+    """As ``UPDATE ... SET saved`` does, for a token without its time."""
+
+    def save(self, name: Name, record: bytes | None, lease: Lease) -> None:
+        super().save(name, record, lease)
+        lease.saved = True
+
+
+class CutsNamesOff(Place):
+    """As a column does that is too short."""
+
+    def try_lock(self, name: Name, seconds: float) -> Lease | None:
+        return super().try_lock(name[:8], seconds)
+
+
 class ExtendsALostOne(Place):
     class lease_class(Lease):  # noqa: N801
         def extend(self, seconds: float) -> bool:
@@ -465,8 +480,11 @@ FAULTS: dict[type[Place], str] = {
     ExtendsForEver: (
         "an_extended_lease_expires_later there_is_doubt_about_who_extended_after_a_save"
     ),
-    WritesWhenItIsLost: "who_lost_the_lease_changes_nothing who_released_the_lease_changes_nothing",
-    WritesUntilAnotherTakesIt: "who_lost_the_lease_changes_nothing",
+    WritesWhenItIsLost: (
+        "who_lost_the_lease_changes_nothing who_released_the_lease_changes_nothing "
+        "a_late_save_settles_no_doubt"
+    ),
+    WritesUntilAnotherTakesIt: "who_lost_the_lease_changes_nothing a_late_save_settles_no_doubt",
     DeletesWhenItIsLost: (
         "who_lost_the_lease_changes_nothing who_released_the_lease_changes_nothing"
     ),
@@ -474,6 +492,8 @@ FAULTS: dict[type[Place], str] = {
         "a_second_or_late_release_takes_nothing_from_the_successor a_late_release_settles_no_doubt"
     ),
     ReleasesALostOne: "a_late_release_settles_no_doubt",
+    SettlesWithALateSave: "a_late_save_settles_no_doubt",
+    CutsNamesOff: "names_have_nothing_in_common",
     ExtendsALostOne: "a_lost_lease_is_not_extended the_methods_return_the_right_types",
     ExtendsAnExpiredOne: "a_lost_lease_is_not_extended",
     NeverDoubts: "there_is_doubt_about_who_was_lost ...",
