@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from threading import Event
 from typing import Any
 
 from .drivers import detach, is_async
 from .effects import Call, Steps, Turn
-from .errors import TransportFailure
+from .errors import LeftBehind, TransportFailure
 from .flight import Superseded
 from .held_pair import HeldPair, Phase
 from .policy import FINISH, STORE_LEASE, STORE_REST
@@ -206,20 +207,44 @@ class StoredRecord:
         self._has_looked = True
         if until is None:
             until = self._turn.brief if self._lives() else self._until
+        left_behind = self._terms.left_behind
+        if not all(ended.is_set() for ended in left_behind):
+            # Each further one would be another thread.
+            self.error = "an earlier call of it has not returned yet"
+            return None
+        left_behind.clear()
         while True:
             function: object = None
+            ended = Event()
             try:
-                function = method = find()
+                function = method = _noted(find(), ended)
                 value = yield from self._turn.call(method, *args, finish=finish, until=until)
                 return checked(operation, value)
             except Superseded:
                 raise
             except Exception as error:
+                if isinstance(error, LeftBehind) and not is_async(function):
+                    left_behind.append(ended)
                 if may_repeat and not is_timeout(error):
                     may_repeat = False  # Its connection was idle for an hour, and may be cut.
                     continue
                 self.error = words(operation, function, error)
                 return None
+
+
+def _noted(method: Callable[..., Any], ended: Event) -> Callable[..., Any]:
+    """Return a plain function as one that sets the event when it ends."""
+    if is_async(method):
+        return method
+
+    @wraps(method)
+    def call(*args: object) -> Any:
+        try:
+            return method(*args)
+        finally:
+            ended.set()
+
+    return call
 
 
 def _without_refresh_token(pair: TokenSet) -> TokenSet:

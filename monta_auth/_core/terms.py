@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from threading import Event
 
 from .credentials import Credentials
 from .flight import Flight
@@ -52,6 +53,8 @@ class Terms:
         leased: the store's lease, if the source has it.
         clear_store: whether the record is to be deleted before anything is read from there.
         store_failure: why the store does not work, in words; None while it does.
+        left_behind: for each plain function of the store that an async caller did not wait for any
+            longer; set when it has ended after all.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Terms:
         self.leased: Leased | None = None
         self.clear_store = False
         self.store_failure: str | None = None
+        self.left_behind: list[Event] = []
 
     def report_store(self, failure: str | None) -> None:
         """Keep how the store is doing; one record for each change."""

@@ -623,9 +623,20 @@ def test_a_store_that_is_silent_is_left_behind_on_its_thread(
     source = Source(ID, SECRET, store=Silent(), policy=RefreshPolicy(deadline=0.4))
     try:
         assert anyio.run(adrive, source.acquire(blocking=False), reply) == "Bearer access-1"
+        assert "load() did not return within 0.2 s" in caplog.text
+        before = threading.active_count()
+        for _ in range(3):
+            source._state.invalidate()
+            assert anyio.run(adrive, source.acquire(blocking=False), reply) == "Bearer access-1"
+        assert threading.active_count() == before
+        failure = source.status().store_failure
+        assert failure == "an earlier call of it has not returned yet"
     finally:
         go.set()
-    assert "load() did not return within 0.2 s" in caplog.text
+    source._terms.left_behind[0].wait(10)
+    source._state.invalidate()
+    assert anyio.run(adrive, source.acquire(blocking=False), reply) == "Bearer access-1"
+    assert source.status().store_failure is None
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
