@@ -292,6 +292,7 @@ def _after_fork_in_child() -> None:
         source._terms.jitter = source._clock.random()
         source._leader.unannounced.clear()
         source._terms.leased = None
+        source._terms.left_behind.clear()  # Threads of the parent are not here.
         source._state.start_over_in_child(source._terms.jitter)
 
 

@@ -631,9 +631,13 @@ def test_a_store_that_is_silent_is_left_behind_on_its_thread(
         assert threading.active_count() == before
         failure = source.status().store_failure
         assert failure == "an earlier call of it has not returned yet"
+        [ended] = source._terms.left_behind
+        _after_fork_in_child()
+        assert source._terms.left_behind == []  # The parent's threads are not there.
+        source._terms.left_behind.append(ended)
     finally:
         go.set()
-    source._terms.left_behind[0].wait(10)
+    ended.wait(10)
     source._state.invalidate()
     assert anyio.run(adrive, source.acquire(blocking=False), reply) == "Bearer access-1"
     assert source.status().store_failure is None
