@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from functools import partial
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Generic, TypeGuard, TypeVar, final
 from weakref import WeakKeyDictionary
 
 from .effects import Call, Effect, Sleep, Wait
@@ -144,7 +144,7 @@ def _call(effect: Call) -> object:
     outcome = _attempt(effect)
     if isinstance(outcome, Raised):
         return outcome
-    if isinstance(outcome.value, Awaitable):
+    if is_awaitable(outcome.value):
         # It only turned out now: a coroutine function is refused before any call is made.
         getattr(outcome.value, "close", bool)()
         return Raised(ConfigurationError(needs_async(effect.function)))
@@ -177,6 +177,11 @@ def _wait(effect: Wait) -> None:
 def needs_async(function: object) -> str:
     name = getattr(function, "__qualname__", type(function).__name__)
     return f"{name} is asynchronous: it works with async clients only; pass a plain function"
+
+
+def is_awaitable(value: object) -> TypeGuard[Awaitable[Any]]:
+    """Whether it can be awaited. Its own attributes are not looked up, since that may raise."""
+    return isinstance(value, Awaitable)
 
 
 def is_async(function: object) -> bool:
@@ -250,7 +255,7 @@ async def _perform(effect: Call) -> Any:
         if isinstance(outcome, Raised):
             return outcome
         value = outcome.value
-        return hidden(await value) if isinstance(value, Awaitable) else value
+        return hidden(await value) if is_awaitable(value) else value
     except Exception as error:
         return _kept(error)
 

@@ -173,11 +173,11 @@ def error_of(
     )
 
 
-def safe_text(value: object, secrets: tuple[str, ...]) -> str | None:
+def safe_text(value: object, secrets: tuple[str, ...], longest: int = 300) -> str | None:
     """Return words of a server, a library or a user as they may stand in an error or a log.
 
-    They are printable, at most 300 characters, and without our secrets. A value of less than 8
-    characters is none, and would be found everywhere.
+    They are printable, at most `longest` characters, and without our secrets. A value of less than
+    8 characters is none, and would be found everywhere.
     """
     if not isinstance(value, str) or not value:
         return None
@@ -185,7 +185,7 @@ def safe_text(value: object, secrets: tuple[str, ...]) -> str | None:
     forms = {form for secret in secrets if len(secret) >= 8 for form in _written(secret)}
     for form in sorted(forms, key=len, reverse=True):
         text = Secret(text.replace(form, "[redacted]"))
-    return str(text)[:300]
+    return str(text)[:longest]
 
 
 def _written(secret: str) -> Iterator[Secret]:

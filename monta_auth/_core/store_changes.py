@@ -55,11 +55,14 @@ def forgetting(state: State, terms: Terms) -> Steps[None]:
                 raise TokenStoreError("another process has kept its lease for too long")
             yield Sleep(pause)
     except TokenStoreError as error:
-        text = f"the token pair may still be in the store: {error}. Forget it again"
+        why = str(error)
     else:
         terms.clear_store = False
         return
-    raise TokenStoreError(text, retryable=True)
+    raise TokenStoreError(
+        f"the token pair may still be in the store: {why}. Forget it again once that is over",
+        retryable=True,
+    )
 
 
 def invalidating(state: State, terms: Terms) -> Steps[None]:
@@ -120,7 +123,7 @@ def _delete(terms: Terms, store: Store, name: str, until: float) -> Steps[bool]:
         lease = yield from _do(terms, until, "try_lock", lambda: store.try_lock, name, STORE_LEASE)
     if lease is None:
         return False
-    held = lease
+    held = lease  # for closures
     if not (yield from _do(terms, until, "extend", lambda: held.extend, STORE_LEASE)):
         return False
     yield from _do(terms, until, "save", lambda: store.save, name, None, lease)

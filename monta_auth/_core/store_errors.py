@@ -69,10 +69,16 @@ def check_store(store: object) -> None:
         ImportError: a package is missing.
     """
     methods = ("load", "try_lock", "save")
+    missing = [name for name in methods if not callable(getattr(store, name, None))]
     if isinstance(store, type):
         kind = f"the class {store.__name__}"
-    elif all(callable(getattr(store, name, None)) for name in methods):
+    elif not missing:
         return require_cryptography()
+    elif len(missing) < len(methods):
+        raise ConfigurationError(
+            f"store= needs the methods of monta_auth.stores.Store: {type(store).__name__} has no "
+            f"{' and no '.join(missing)}"
+        )
     else:
         kind = type(store).__name__
     raise ConfigurationError(
@@ -117,7 +123,7 @@ def _is_ours(error: BaseException) -> bool:
     return str(frames[-1].f_globals.get("__name__")).startswith("monta_auth.")
 
 
-def words(operation: str, function: object, error: Exception) -> str:
+def words(operation: str, function: Any, error: Exception) -> str:
     """Return what happened in a method of a store, for a log and for an error."""
     if isinstance(error, LeftBehind):
         return f"{operation}() {error}"

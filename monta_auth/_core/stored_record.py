@@ -8,7 +8,7 @@ from functools import wraps
 from threading import Event
 from typing import Any
 
-from .drivers import detach, is_async
+from .drivers import detach, is_async, is_awaitable
 from .effects import Call, Steps, Turn
 from .errors import LeftBehind, TransportFailure
 from .flight import Superseded
@@ -132,7 +132,7 @@ class StoredRecord:
             @wraps(try_lock)
             def lock() -> Any:
                 lease: Any = try_lock(name, STORE_LEASE)
-                return finish(lease) if isinstance(lease, Awaitable) else keep(lease)
+                return finish(lease) if is_awaitable(lease) else keep(lease)
 
             @wraps(try_lock)
             async def alock() -> None:

@@ -84,7 +84,8 @@ class Terms:
 
     def report_store(self, failure: str | None) -> None:
         """Keep how the store is doing; one record for each change."""
-        failure = safe_text(failure, self.refusals.secrets)
+        # Mostly our own words, with paths: what to do stands at the end.
+        failure = safe_text(failure, self.refusals.secrets, 1000)
         if failure is not None and self.store_failure is None:
             logger.warning(
                 "the token store failed: %s. Until it works again, new tokens are kept in memory",

@@ -84,13 +84,15 @@ def explained(operation: str, directory: Path) -> Generator[None, None, None]:
 def _why_denied(place: Path) -> str:
     """Look for the first of the path and its parents that this user may not use fully."""
     user = os.geteuid()
+    is_there = False
     for path in (place, *place.parents):
         try:
             found = path.lstat()
         except OSError:  # It is not there, or what holds it may not be searched.
             continue
+        is_there |= path == place
         if found.st_uid != user:
-            return _foreign(path, found.st_uid)
+            return _foreign(path, found.st_uid) if is_there else _unmade(place, path)
         needed = 0o700 if stat.S_ISDIR(found.st_mode) else 0o600
         if found.st_mode & needed != needed:
             return _wrong_mode(path, found.st_mode, needed)
@@ -99,8 +101,16 @@ def _why_denied(place: Path) -> str:
 
 def _foreign(path: Path, owner: int) -> str:
     return (
-        f"{path} belongs to uid {owner}, and this process runs as uid {os.geteuid()}: "
-        f"run all as one user, or {_OTHER}"
+        f"{path} belongs to uid {owner}, and this process runs as uid {os.geteuid()}: change its "
+        f"owner (chown), or {_OTHER}"
+    )
+
+
+def _unmade(place: Path, parent: Path) -> str:
+    user = os.geteuid()
+    return (
+        f"uid {user} may not make it in {parent}: make it for this user "
+        f"(install -d -m 700 -o {user} {place}), or {_OTHER}"
     )
 
 
@@ -126,6 +136,8 @@ def prepare(directory: Path) -> None:
     if found.st_uid not in (0, user):
         raise Unfit(_foreign(directory, found.st_uid))
     if found.st_mode & 0o022:
+        if found.st_uid != user or found.st_mode & stat.S_ISVTX:  # such as /tmp
+            raise Unfit(f"other users can write to {directory}: name a directory below, {EXAMPLE}")
         raise Unfit(f"other users can write: {_wrong_mode(directory, found.st_mode, 0o700)}")
     if found.st_uid == user and found.st_mode & 0o700 != 0o700:
         raise Unfit(f"files cannot be kept there: {_wrong_mode(directory, found.st_mode, 0o700)}")

@@ -24,7 +24,7 @@ def client_of(url: str) -> Any:
         kind = type(error).__name__  # its text may quote the URL, and that the password
     raise ConfigurationError(
         f"RedisStore cannot read its URL ({kind}): expected one like "
-        "rediss://user:password@host:6379/0"
+        "rediss://user:password@host:6379/0, with special characters of the password as %40"
     )
 
 
@@ -120,7 +120,8 @@ def _check_limits(pool: Any, connection: Any) -> None:
     limit = pool.connection_kwargs.get("socket_timeout") or 0
     if connection.retry._retries or not 0 < limit <= 1:
         raise ConfigurationError(
-            "RedisStore: a request would wait too long for this client. Give it limits: "
+            "RedisStore: a request would wait too long. Leave limits out of a URL, or give a "
+            "client these: "
             "redis.Redis(..., socket_timeout=0.5, socket_connect_timeout=0.5, "
             "retry=Retry(NoBackoff(), 0))"
         )

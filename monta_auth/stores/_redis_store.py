@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: What to do about an error: by its kind, or by the word of a Redis server. The first that fits.
 _ADVICE = {
+    "WRONG_VERSION_NUMBER": "Does the server speak TLS? Compare rediss:// and redis://",
     "SSLCertVerificationError": "Check the host name, and the CA in ssl_ca_certs",
     "AuthenticationError": "Check user and password",
     "NoPermissionError": "SECURITY.md lists the permissions that the user needs",
@@ -29,8 +30,9 @@ _ADVICE = {
     "ReadOnlyError": "Connect to the primary, not to a replica",
     "OutOfMemoryError": "The server is full: see its maxmemory",
     "OOM": "The server is full: see its maxmemory",
+    "ResponseError": "Check the database number, and the permissions in SECURITY.md",
     "ConnectionError": "Check the address, and that the server runs",
-    "TimeoutError": "Check the address, and that the server is not overloaded",
+    "TimeoutError": "Check the address, whether the server speaks TLS, and that it has time",
 }
 
 

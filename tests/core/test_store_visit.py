@@ -848,7 +848,7 @@ def test_forget_raises_where_a_lease_stays_and_the_pair_is_not_used_any_more(
     assert error.retryable
     assert str(error) == (
         "the token pair may still be in the store: another process has kept its lease for too "
-        "long. Forget it again"
+        "long. Forget it again once that is over"
     )
     assert 9.8 < hands.now - start <= 10.0
     lease.release()
@@ -907,6 +907,21 @@ def test_forget_raises_where_the_store_fails_and_makes_up_for_it_later(
     caller = Caller(source)
     play(caller, hands)
     assert caller.wants == "mint"
+    assert stored(store) is None
+
+
+def test_forget_asks_again_for_a_lease_that_it_lost_at_once(
+    hands: Hands, store: MemoryStore
+) -> None:
+    source = make_source(hands, store=store)
+    put(store, pair(hands, 5))
+    caller = Caller(source, flow=forgetting(source._state, source._terms)).call()
+    assert caller.wants == "call extend"
+    store._leases.clear()
+    assert caller.call().wants == "sleep"
+    caller.resume(None)
+    play(caller, hands)
+    assert caller.wants == "done"
     assert stored(store) is None
 
 
@@ -1104,6 +1119,15 @@ def test_one_store_keeps_the_records_of_any_number_of_clients(
         play(caller, hands)
         assert caller.token == f"access-{serial}"
     assert repr(store) == "MemoryStore(3 records)"
+
+
+def test_a_custom_store_without_a_method_is_told_which(hands: Hands) -> None:
+    class Half:
+        def load(self, name: str) -> None:
+            return None
+
+    with pytest.raises(ConfigurationError, match="Half has no try_lock and no save"):
+        make_source(hands, store=Half())
 
 
 @pytest.mark.parametrize("thing", ["tokens", MemoryStore, 7])
