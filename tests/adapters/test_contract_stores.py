@@ -114,7 +114,7 @@ def test_a_lock_that_somebody_left_behind_fails_no_request(
         def try_lock(self, name: str, seconds: float) -> Any:
             return None
 
-    auth = h.auth(monta, store=Locked(), policy=RefreshPolicy(deadline=0.5))
+    auth = h.auth(monta, store=Locked(), policy=RefreshPolicy(deadline=1.0))
     assert h.open(auth).get(monta.url(GOOD)).status_code == 200
     [text] = warnings_of(caplog)
     assert "another process has kept its lease for too long" in text
