@@ -23,7 +23,8 @@ class MontaAuth(
         base_url: of the API, with ``/api/v1``; default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
         allowed_origins: further origins (URLs) that may get the token.
         token: a pair to start from; see `TokenSet`.
-        store: where processes share the token pair; see `monta_auth.stores`. Needs ``[store]``.
+        store: where processes share the token pair; see `monta_auth.stores`. Needs the extra
+            ``[file]``, ``[redis]`` or ``[store]``.
         on_token: called with each new pair, once it is in use.
         policy: how early to renew and how long to try; see `RefreshPolicy`.
         source: share the `TokenSource` of another object, in place of all the above but

@@ -31,7 +31,7 @@ class TokenSource:
         base_url: default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
         token: a pair to start from. With its refresh token alone, no credentials are needed.
         store: where processes share the token pair; see `monta_auth.stores`. It needs credentials
-            and the extra ``[store]``. Not together with `token`.
+            and the extra ``[file]``, ``[redis]`` or ``[store]``. Not together with `token`.
         on_token: called once with each pair that this process obtained, after it is in use.
         policy: when to renew and how long to try.
         clock: time and chance, for tests.
