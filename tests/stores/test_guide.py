@@ -234,6 +234,16 @@ def test_check_and_forget(environment: dict[str, str], monta: Emulator, tmp_path
     assert not list((tmp_path / "monta-auth").glob("*.record"))
 
 
+def test_the_store_is_asked_how_it_is_now(environment: dict[str, str]) -> None:
+    (line,) = (each.code for each in blocks("guides/fleets.rst", "sh"))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for database, ends_well in ((0, True), (99, False)):
+        url = environment["REDIS_URL"].removesuffix("0") + str(database)
+        settings = {**environment, "REDIS_URL": url, "PATH": path}
+        done = subprocess.run(line, shell=True, env=settings, capture_output=True, check=False)  # noqa: S602 - our own guide
+        assert (done.returncode == 0) is ends_well, done.stderr
+
+
 def test_what_forget_raises(monta: Emulator) -> None:
     store = MemoryStore()
     auth = auth_of(monta, store, policy=RefreshPolicy(deadline=0.3))
