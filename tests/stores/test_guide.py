@@ -270,7 +270,11 @@ class Clock:
 
 _CLOCK = Clock()
 _LINES: Any = SimpleNamespace(
-    **names_of("contract", MyStore=lambda: MemoryStore(monotonic=_CLOCK.monotonic))
+    **names_of(
+        "contract",
+        {"from my_app.stores import MyStore\n": ""},
+        MyStore=lambda: MemoryStore(monotonic=_CLOCK.monotonic),
+    )
 )
 
 
