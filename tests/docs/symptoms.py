@@ -270,6 +270,10 @@ def no_home(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str
     return _error(lambda: FileStore("~no-such-user/monta"))
 
 
+def empty_path(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    return _error(lambda: FileStore(""))
+
+
 def _away() -> RedisStore:
     """A store whose server does not run."""
     return RedisStore(f"redis://localhost:{_closed_port()}/0")
@@ -361,6 +365,7 @@ SYMPTOMS: list[Symptom] = [
     remembered_failure,
     late,
     no_home,
+    empty_path,
     not_forgotten,
     asynchronous_store,
     store_down,

@@ -1,7 +1,11 @@
-"""docs/guides/fleets.rst: its examples run as they stand there, in processes of their own."""
+"""docs/guides/fleets.rst: its examples run as they stand there, in processes of their own.
+
+And docs/guides/errors.rst: the reasons of its tables are those that stores give.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import logging
@@ -9,19 +13,23 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
+from redis import Redis
 
+import httpx_monta
 import requests_monta
-from monta_auth import RefreshPolicy, TokenStoreError
+from monta_auth import MontaAuthError, RefreshPolicy, TokenStoreError
 from monta_auth.emulator import Emulator
-from monta_auth.stores import MemoryStore, RedisStore
+from monta_auth.stores import FileStore, MemoryStore, RedisStore
 from monta_auth.stores.testing import StoreContract
 
 from ..docs.pages import DOCS, blocks
@@ -253,6 +261,138 @@ def test_what_forget_raises(monta: Emulator) -> None:
     with pytest.raises(TokenStoreError) as caught:
         auth.forget()
     assert f"TokenStoreError: {caught.value}\n" in QUOTED
+
+
+# --- the tables of the page of errors
+
+
+def text_of(make: Callable[[], object]) -> str:
+    with pytest.raises((ImportError, MontaAuthError)) as caught:
+        make()
+    return str(caught.value)
+
+
+def failure_of(monta: Emulator, store: Any) -> str:
+    auth = auth_of(monta, store)
+    auth.token()
+    return str(auth.status().store_failure)
+
+
+def texts_at_the_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for url in (
+        "redis://redis:6379/0",
+        "rediss://redis/0?ssl_cert_reqs=none",
+        "redis://:a/b@redis",
+    ):
+        yield text_of(lambda url=url: RedisStore(url))  # type: ignore[misc]
+    yield text_of(lambda: RedisStore(Redis()))
+    for package, make in (
+        ("filelock", FileStore),
+        ("redis", lambda: RedisStore("redis://localhost")),
+        ("cryptography", lambda: requests_monta.MontaAuth("a", "b", store=MemoryStore())),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, package, None)
+            yield text_of(make)
+
+
+def reasons(monta: Emulator, server: RedisServer, folder: Path) -> Iterator[str]:
+    def ask(url: str) -> str:
+        return failure_of(monta, RedisStore(url))
+
+    with RedisServer() as gone:
+        gone.kill()
+        yield ask(gone.url)
+    with server.paused():
+        yield ask(server.url)
+    yield ask(server.url.replace("//", "//nobody:x@"))
+    with server.client() as client:
+        client.config_set("requirepass", "password")
+        try:
+            yield ask(f"{server.url}?protocol=3")
+        finally:
+            with server.client(password="password") as again:
+                again.config_set("requirepass", "")
+    with server.client() as client:
+        client.acl_setuser("monta", enabled=True, passwords=["+password"], keys=["*"])
+        yield ask(server.url.replace("//", "//monta:password@"))
+        client.acl_deluser("monta")
+        client.replicaof("127.0.0.1", "1")
+        yield ask(server.url)
+        client.replicaof("NO", "ONE")
+        client.config_set("maxmemory", 1)
+        yield ask(server.url)
+        client.config_set("maxmemory", 0)
+        auth_of(monta, RedisStore(server.url)).token()
+        (key,) = client.keys()
+        client.delete(key)
+        client.hset(key, "a", "b")
+        yield ask(server.url)
+    directory = folder / "monta"
+    directory.mkdir()
+    directory.chmod(0o300)
+    yield failure_of(monta, FileStore(directory))
+    directory.chmod(0o700)
+    if os.geteuid() == 0:
+        os.chown(directory, 12345, 12345)
+        yield failure_of(monta, FileStore(directory))
+    else:  # what such a directory of another user would give
+        yield failure_of(monta, FileStore("/monta"))
+    store: Any = MemoryStore()
+    store.try_lock = lambda name, seconds: Lost()
+    yield failure_of(monta, store)
+    yield asyncio.run(failure_of_one_that_hangs(monta))
+    store = MemoryStore()
+    store.try_lock = lambda: None
+    yield failure_of(monta, store)
+    store.load = lambda name: "text"
+    yield failure_of(monta, store)
+
+
+class Lost:
+    """A lease that is lost at once."""
+
+    doubt = False
+
+    def extend(self, seconds: float) -> bool:
+        return False
+
+    def release(self) -> None: ...
+
+
+async def failure_of_one_that_hangs(monta: Emulator) -> str:
+    ended = threading.Event()
+    store: Any = MemoryStore()
+    store.load = lambda name: ended.wait(10)
+    policy = RefreshPolicy(deadline=0.4)
+    auth = httpx_monta.MontaAuth(
+        monta.client_id, monta.client_secret, base_url=monta.base_url, store=store, policy=policy
+    )
+    try:
+        async with httpx.AsyncClient(auth=auth, base_url=monta.base_url) as client:
+            for _ in range(2):
+                assert (await client.get("/charges")).status_code == 200
+                monta.revoke_access_tokens()
+        return str(auth.status().store_failure)
+    finally:
+        ended.set()
+
+
+def test_the_page_of_errors_has_the_reasons_that_stores_give(
+    monta: Emulator, server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (DOCS / "guides" / "errors.rst").read_text(encoding="utf-8")
+    for title, texts in (
+        ("The text contains", texts_at_the_start(monkeypatch)),
+        ("The reason contains", reasons(monta, server, tmp_path)),
+    ):
+        table = re.split(r"\n\n(?! )", page.split(f"   * - {title}\n")[1])[0]
+        rows = re.findall(r"^   \* - (``.*``)$", table, re.MULTILINE)
+        assert len(rows) == table.count("   * - ")
+        seen = list(texts)
+        for row in rows:
+            words = re.findall("``(.*?)``", row)
+            assert any(word in text for word in words for text in seen), row
 
 
 # --- custom stores
