@@ -428,6 +428,23 @@ def test_where_this_user_may_not_write_the_text_names_the_owner() -> None:
         as_user(4321, check)
 
 
+def test_a_directory_that_this_user_may_not_make_comes_with_the_command_that_makes_it(
+    store: FileStore, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, mode: int) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 4321)
+    with pytest.raises(TokenStoreError) as caught:
+        store.check()
+    assert str(caught.value) == (
+        f"try_lock failed: PermissionError (EACCES) in {directory}: uid 4321 may not make it in "
+        f"{directory.parent}: make it for this user (install -d -m 700 -o 4321 {directory}), or "
+        "name another directory, as in FileStore('/var/lib/my-app/monta')"
+    )
+
+
 @is_root
 def test_where_this_user_lacks_a_right_the_text_names_the_mode() -> None:
     with _temporary_directory() as name:
