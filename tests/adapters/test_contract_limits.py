@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from monta_auth import InvalidTokenResponseError, RefreshPolicy
+from monta_auth._adapters import bodies
+from monta_auth._core.policy import DRAIN_SECONDS
 from monta_auth.emulator import Fault
 
 from .contract import Harness
@@ -172,7 +174,11 @@ def test_a_401_without_end_costs_a_connection_and_no_memory(
         assert len(lines) == 2
 
 
-def test_a_401_that_drips_costs_a_second_at_most(h: Harness, monta: Monta, raw: Raw) -> None:
+def test_a_401_that_drips_costs_a_second_at_most(
+    h: Harness, monta: Monta, raw: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert DRAIN_SECONDS == 1.0
+    monkeypatch.setattr(bodies, "DRAIN_SECONDS", 0.1)  # as much shows that it ends
     elsewhere = raw(drip(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 1000\r\n\r\n"))
     auth = h.auth(source=monta.source(), allowed_origins=[elsewhere])
     started = time.monotonic()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import monta_auth
-from monta_auth import RefreshPolicy, TokenSet
+from monta_auth import TokenSet
 from monta_auth.stores import MemoryStore
 
 from ..clock import Now
@@ -105,19 +105,6 @@ def test_without_a_living_token_a_store_that_is_away_fails_no_request(
     now.advance(3700)
     assert client.get(monta.url(GOOD)).status_code == 200
     assert (monta.mints, monta.refreshes) == (1, 1)  # it was never in the store
-
-
-def test_a_lock_that_somebody_left_behind_fails_no_request(
-    h: Harness, monta: Monta, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Locked(MemoryStore):
-        def try_lock(self, name: str, seconds: float) -> Any:
-            return None
-
-    auth = h.auth(monta, store=Locked(), policy=RefreshPolicy(deadline=1.0))
-    assert h.open(auth).get(monta.url(GOOD)).status_code == 200
-    [text] = warnings_of(caplog)
-    assert "another process has kept its lease for too long" in text
 
 
 def test_a_stored_pair_that_is_refused_costs_one_401_at_most(
