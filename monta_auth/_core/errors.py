@@ -33,7 +33,8 @@ class MontaAuthError(Exception):
         text: what happened and what to do about it.
         status: HTTP status of the reply, or None if there was none.
         error_code: Monta's ``errorCode``, such as ``"CONSUMER_NOT_FOUND"``.
-        message: Monta's ``message``, cut to 300 characters, with secrets taken out.
+        api_message: Monta's ``message``, cut to 300 characters, with secrets taken out. Its name is
+            another one, since error trackers show an attribute ``message`` instead of the text.
         request_id: the reply's ``request-id`` header; Monta's support can look it up.
         retry_after: seconds to wait before another try, where the server said so.
         retryable: whether the same call may succeed later without a change of settings.
@@ -45,7 +46,7 @@ class MontaAuthError(Exception):
         *,
         status: int | None = None,
         error_code: str | None = None,
-        message: str | None = None,
+        api_message: str | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
         retryable: bool = False,
@@ -53,14 +54,14 @@ class MontaAuthError(Exception):
         super().__init__(text)
         self.status = status
         self.error_code = error_code
-        self.message = message
+        self.api_message = api_message
         self.request_id = request_id
         self.retry_after = retry_after
         self.retryable = retryable
 
 
 _REMEMBERED = " (remembered: no token call before "
-_CARRIED = ("status", "error_code", "message", "request_id", "retry_after", "retryable")
+_CARRIED = ("status", "error_code", "api_message", "request_id", "retry_after", "retryable")
 
 
 class ConfigurationError(MontaAuthError, ValueError):

@@ -166,7 +166,7 @@ def error_of(
         f"{what} ({', '.join(fact for fact in facts if fact)})",
         status=reply.status,
         error_code=code,
-        message=message,
+        api_message=message,
         request_id=identifier,
         retry_after=retry_after,
         retryable=retryable,

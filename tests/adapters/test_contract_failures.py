@@ -66,7 +66,12 @@ FAILURES = {
     "429": Failure(
         Fault(status=429, body=LIMIT),
         RateLimitError,
-        facts={"retry_after": 40.0, "error_code": "TOO_MANY", "message": "slow", "retryable": True},
+        facts={
+            "retry_after": 40.0,
+            "error_code": "TOO_MANY",
+            "api_message": "slow",
+            "retryable": True,
+        },
     ),
     "429 without a hint": Failure(Fault(status=429), RateLimitError, calls=3),
     "503": Failure(
@@ -87,7 +92,7 @@ FAILURES = {
     "an envelope with 200": Failure(
         Fault(status=200, body='{"status":"NOT_FOUND","message":"no","errorCode":"UNKNOWN"}'),
         InvalidTokenResponseError,
-        facts={"error_code": "UNKNOWN", "message": "no"},
+        facts={"error_code": "UNKNOWN", "api_message": "no"},
     ),
     "302": Failure(
         Fault(status=302, headers={"location": "http://127.0.0.1:1/"}), TokenEndpointError
@@ -142,7 +147,7 @@ def check(h: Harness, error: Exception, url: str | None) -> None:
     assert type(again) is type(error)
     assert str(again) == str(error)
     if isinstance(error, MontaAuthError):
-        names = ("status", "error_code", "message", "request_id", "retry_after", "retryable")
+        names = ("status", "error_code", "api_message", "request_id", "retry_after", "retryable")
         assert [getattr(again, n) for n in names] == [getattr(error, n) for n in names]
 
 

@@ -224,7 +224,7 @@ def test_no_secret_is_repeated() -> None:
     said = "no the-access-token, no the-refresh-token, no the-secret"
     with pytest.raises(TokenEndpointError) as caught:
         asked(source, reply({"message": said}, 403))
-    assert caught.value.message == "no [redacted], no [redacted], no [redacted]"
+    assert caught.value.api_message == "no [redacted], no [redacted], no [redacted]"
     assert "the-" not in str(caught.value)
 
 

@@ -42,7 +42,7 @@ CLASSES = [
 FIELDS = {
     "status": 429,
     "error_code": "CONSUMER_NOT_FOUND",
-    "message": "Consumer not found",
+    "api_message": "Consumer not found",
     "request_id": "7a2c0f9e-0000-4000-8000-000000000000",
     "retry_after": 2.5,
     "retryable": True,
@@ -120,7 +120,7 @@ def test_a_field_that_is_not_given_says_nothing(cls: type[MontaAuthError]) -> No
     assert vars(cls("text")) == {
         "status": None,
         "error_code": None,
-        "message": None,
+        "api_message": None,
         "request_id": None,
         "retry_after": None,
         "retryable": False,

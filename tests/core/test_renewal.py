@@ -423,7 +423,7 @@ def test_a_longer_hint_raises_at_once(hands: Hands, status: int, seconds: float)
     assert isinstance(error, RateLimitError)
     assert error.retry_after == seconds
     assert (error.status, error.error_code) == (status, "SOME_CODE")
-    assert (error.message, error.request_id) == ("in words", f"id-{status}")
+    assert (error.api_message, error.request_id) == ("in words", f"id-{status}")
     assert error.retryable
 
 

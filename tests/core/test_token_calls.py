@@ -293,7 +293,7 @@ def test_an_envelope_with_a_good_status_tells_its_code() -> None:
     with pytest.raises(InvalidTokenResponseError) as caught:
         read_pair(reply(body=ENVELOPE), MINT, WALL)
     assert caught.value.error_code == "CONSUMER_NOT_FOUND"
-    assert caught.value.message == "Consumer not found"
+    assert caught.value.api_message == "Consumer not found"
 
 
 # --- errors
@@ -322,7 +322,7 @@ def test_each_status_says_what_to_do(status: int, text: str, retryable: bool) ->
     assert error.retryable is retryable is is_worth_a_retry(status)
     assert type(error) is (RateLimitError if status == 429 else TokenEndpointError)
     assert (error.status, error.error_code) == (status, "CONSUMER_NOT_FOUND")
-    assert (error.message, error.request_id) == ("Consumer not found", "rid-1")
+    assert (error.api_message, error.request_id) == ("Consumer not found", "rid-1")
     assert error.retry_after is None
     for fact in (f"HTTP {status}", "CONSUMER_NOT_FOUND", "Consumer not found", "request-id rid-1"):
         assert fact in str(error)
@@ -331,7 +331,7 @@ def test_each_status_says_what_to_do(status: int, text: str, retryable: bool) ->
 def test_an_error_without_an_envelope_says_the_status_alone() -> None:
     error = read_error(reply(502, b"<html>Bad gateway</html>"), MINT, WALL)
     assert str(error) == "the token endpoint failed (HTTP 502)"
-    assert (error.error_code, error.message, error.request_id) == (None, None, None)
+    assert (error.error_code, error.api_message, error.request_id) == (None, None, None)
 
 
 def test_refused_credentials_name_the_host_and_the_usual_mistake() -> None:
@@ -346,17 +346,17 @@ def test_refused_credentials_name_the_host_and_the_usual_mistake() -> None:
 @pytest.mark.parametrize("value", [7, None, "", [], {}, True], ids=repr)
 def test_a_field_that_is_no_text_is_not_known(value: object) -> None:
     error = read_error(reply(400, {"errorCode": value, "message": value}), MINT, WALL)
-    assert (error.error_code, error.message) == (None, None)
+    assert (error.error_code, error.api_message) == (None, None)
 
 
 def test_a_servers_word_is_cut_and_made_printable() -> None:
     """It ends up in terminals and logs: no escape sequences, no forged lines, no essays."""
     word = "\x1b[31mred\n2025-08-06 ERROR forged\u202e\ud800"
     error = read_error(reply(400, {"message": word + "x" * 1000}), MINT, WALL)
-    assert error.message is not None
-    assert error.message.isprintable()
-    assert error.message.startswith(" [31mred 2025-08-06 ERROR forged  xxx")
-    assert len(error.message) == 300
+    assert error.api_message is not None
+    assert error.api_message.isprintable()
+    assert error.api_message.startswith(" [31mred 2025-08-06 ERROR forged  xxx")
+    assert len(error.api_message) == 300
 
 
 # --- how long to wait
@@ -548,7 +548,7 @@ def test_no_text_of_a_server_brings_a_secret_into_an_error(
         except MontaAuthError as raised:
             value = raised
         if isinstance(value, MontaAuthError):
-            texts = [str(value), value.error_code, value.message, value.request_id]
+            texts = [str(value), value.error_code, value.api_message, value.request_id]
             assert not any(secret in text for text in texts if text)
             assert value.__cause__ is None
             assert value.__context__ is None
@@ -556,13 +556,13 @@ def test_no_text_of_a_server_brings_a_secret_into_an_error(
 
 def test_what_was_taken_out_is_marked() -> None:
     error = read_error(reply(400, {"message": f"bad {SECRET}, {SECRET}"}), MINT, WALL)
-    assert error.message == "bad [redacted], [redacted]"
+    assert error.api_message == "bad [redacted], [redacted]"
 
 
 def test_a_secret_is_taken_out_before_the_text_is_cut() -> None:
     """Cut first, and the head of the secret would stay."""
     error = read_error(reply(400, {"message": "x" * 290 + SECRET}), MINT, WALL)
-    assert error.message == "x" * 290 + "[redacted]"
+    assert error.api_message == "x" * 290 + "[redacted]"
 
 
 def test_a_date_at_the_end_of_time_is_no_date() -> None:
