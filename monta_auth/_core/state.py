@@ -259,8 +259,6 @@ class State:
         if ended is not None:
             ended.wake()
 
-    # --- the rest
-
     def next_try(self, now: float) -> float:
         """Earliest moment of the next token call."""
         held = self.usable(now)
@@ -273,12 +271,13 @@ class State:
             pair = self.held.pair if self.held is not None else None
             failure, next_try = self.failures.last, self.next_try(now)
             return Status(
+                usable=self.usable(now) is not None,
                 access_expires_at=pair.access_expires_at if pair else None,
                 refresh_expires_at=pair.refresh_expires_at if pair else None,
                 last_renewal=date_of(self.last_renewal),
-                last_failure=in_words(failure) if failure is not None else None,
+                last_failure=in_words(failure) if failure else None,
                 next_try=date_of(wall + next_try - now) if next_try > now else None,
-                mints=self.counts["mint"],
+                fetches=self.counts["mint"],
                 refreshes=self.counts["refresh"],
                 failures=self.counts["failure"],
                 refusals=self.refusals.count,

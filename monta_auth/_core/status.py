@@ -8,25 +8,30 @@ from .frozen import Frozen
 
 
 class Status(Frozen):
-    """How a source is doing; it holds no secret and no token.
+    """How a token source is doing, for metrics. It holds no secret and no token.
+
+    For a readiness probe, call ``token()`` or await ``atoken()`` instead: that renews in time.
 
     Args:
-        access_expires_at, refresh_expires_at: of the held pair, by the server's clock.
-        last_renewal: when a pair was last obtained or taken over, by the local clock.
+        usable: whether a request would go out with an access token that has not expired and was
+            not refused.
+        access_expires_at, refresh_expires_at: of the token pair, by the server's clock.
+        last_renewal: when a token pair was last obtained or taken over, by the local clock.
         last_failure: type and text of the failure of the last renewal, None after a success.
         next_try: earliest moment of the next token call, by the local clock; None: at once.
-        mints, refreshes: pairs obtained from ``/auth/token`` and ``/auth/refresh``.
+        fetches, refreshes: token pairs obtained from ``/auth/token`` and ``/auth/refresh``.
         failures: renewals that failed.
         refusals: access tokens that the API refused with a 401.
         store_failure: why the token store does not work, None while it does.
     """
 
+    usable: bool
     access_expires_at: datetime | None
     refresh_expires_at: datetime | None
     last_renewal: datetime | None
     last_failure: str | None
     next_try: datetime | None
-    mints: int
+    fetches: int
     refreshes: int
     failures: int
     refusals: int
@@ -34,18 +39,34 @@ class Status(Frozen):
 
     def __init__(
         self,
+        usable: bool = False,
         access_expires_at: datetime | None = None,
         refresh_expires_at: datetime | None = None,
         last_renewal: datetime | None = None,
         last_failure: str | None = None,
         next_try: datetime | None = None,
-        mints: int = 0,
+        fetches: int = 0,
         refreshes: int = 0,
         failures: int = 0,
         refusals: int = 0,
         store_failure: str | None = None,
     ) -> None:
         self._set(locals())
+
+    def to_dict(self) -> dict[str, bool | int | str | None]:
+        """Return the fields as JSON can hold them; dates in ISO 8601 with ``Z``."""
+        values = zip(self._fields, self._values(), strict=True)
+        return {n: _text(value) if isinstance(value, datetime) else value for n, value in values}
+
+    def __repr__(self) -> str:
+        values = self._values()
+        shown = [_text(value) if isinstance(value, datetime) else repr(value) for value in values]
+        fields = zip(self._fields, shown, strict=True)
+        return f"Status({', '.join(f'{name}={value}' for name, value in fields)})"
+
+
+def _text(date: datetime) -> str:
+    return date.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def date_of(wall: float | None) -> datetime | None:

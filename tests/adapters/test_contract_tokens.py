@@ -439,10 +439,10 @@ def test_forget_drops_the_pair_and_what_is_remembered(h: Harness, monta: Monta) 
 
 def test_status_tells_without_a_secret(h: Harness, monta: Monta) -> None:
     auth = h.auth(monta)
-    assert auth.status().mints == 0
+    assert auth.status().fetches == 0
     h.open(auth).get(monta.url(GOOD))
     status = auth.status()
-    assert (status.mints, status.refreshes, status.failures, status.refusals) == (1, 0, 0, 0)
+    assert (status.fetches, status.refreshes, status.failures, status.refusals) == (1, 0, 0, 0)
     assert status.access_expires_at is not None
     assert status.last_renewal is not None
     assert not any(secret in repr(status) for secret in monta.secrets)

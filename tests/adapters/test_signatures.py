@@ -60,4 +60,4 @@ def test_a_wrong_argument_is_pythons_own_error(auth: Any, own: object) -> None:
 
 @pytest.mark.parametrize(("auth", "own"), EACH)
 def test_no_allowed_origins_may_be_said_with_none(auth: Any, own: object) -> None:
-    assert auth("client-id", "client-secret", allowed_origins=None).status().mints == 0
+    assert auth("client-id", "client-secret", allowed_origins=None).status().fetches == 0

@@ -37,7 +37,7 @@ def test_it_takes_what_the_cores_source_takes() -> None:
 
 def test_it_shows_what_the_source_knows(hands: Hands, holder: TokenSource) -> None:
     assert holder.base_url == API
-    assert holder.status().mints == 1
+    assert holder.status().fetches == 1
     holder.invalidate()
     assert holder._source.fresh() is None
     assert holder.status().access_expires_at is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import linecache
 import logging
 import sys
@@ -19,6 +20,7 @@ from monta_auth import (
     MontaAuthError,
     RateLimitError,
     RefreshPolicy,
+    Status,
     TokenEndpointError,
 )
 from monta_auth._core.effects import Send, Wait
@@ -1508,12 +1510,83 @@ def test_repr_shows_neither_secret_nor_token(hands: Hands, holder: Source) -> No
 # --- status
 
 
+def expiring(hands: Hands, source: Source) -> None:
+    hold(hands, source)
+    hands.advance(MANDATORY)
+    fail(Caller(source), no_connection())
+
+
+def refused(hands: Hands, source: Source) -> None:
+    hold(hands, source)
+    assert refuse(source)
+    fail(Caller(source), no_connection())
+
+
+def rejected(hands: Hands, source: Source) -> None:
+    """Requests go on with the token, although it cannot be renewed."""
+    hold(hands, source)
+    hands.advance(MANDATORY)
+    source._state.refusals.spent_refresh_tokens.add("refresh-1")
+    caller = Caller(source)
+    assert caller.wants == "mint"
+    caller.resume(error_reply(401))
+
+
+def expired(hands: Hands, source: Source) -> None:
+    hold(hands, source)
+    hands.advance(3600.0)
+
+
+def invalidated(hands: Hands, source: Source) -> None:
+    hold(hands, source)
+    source.invalidate()
+
+
+STATES: dict[str, tuple[Callable[[Hands, Source], None], bool, str | None]] = {
+    "cold": (lambda hands, source: None, False, None),
+    "fresh": (hold, True, None),
+    "expiring, and the renewal fails": (expiring, True, "ConnectionError"),
+    "refused, and the renewal fails": (refused, False, "ConnectionError"),
+    "credentials rejected": (rejected, True, "InvalidCredentialsError"),
+    "expired": (expired, False, None),
+    "invalidated": (invalidated, False, None),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_status_is_usable_while_a_request_would_go_out_with_a_good_token(
+    hands: Hands, source: Source, state: str
+) -> None:
+    reach, usable, failure = STATES[state]
+    reach(hands, source)
+    status = source.status()
+    assert status.usable is usable
+    assert (status.last_failure or "").partition(":")[0] == (failure or "")
+
+
+def test_a_status_can_be_sent_as_json_and_shows_on_one_line_with_iso_dates(
+    hands: Hands, source: Source
+) -> None:
+    hold(hands, source)
+    status = source.status()
+    values = json.loads(json.dumps(status.to_dict()))
+    assert list(values) == list(Status._fields)
+    assert values["usable"] is True
+    assert values["access_expires_at"] == "2025-08-06T09:20:37Z"
+    assert values["last_failure"] is None
+    assert values["fetches"] == 1
+    text = repr(status)
+    assert text.startswith("Status(usable=True, access_expires_at=2025-08-06T09:20:37Z, ")
+    assert text.endswith("fetches=1, refreshes=0, failures=0, refusals=0, store_failure=None)")
+    assert repr(Status()).startswith("Status(usable=False, access_expires_at=None, ")
+
+
 def test_status_tells_how_the_source_is_doing(hands: Hands, source: Source) -> None:
     empty = source.status()
     assert empty.access_expires_at is None
     assert empty.last_renewal is None
     assert empty.next_try is None
-    assert (empty.mints, empty.refreshes, empty.failures, empty.refusals) == (0, 0, 0, 0)
+    assert (empty.fetches, empty.refreshes, empty.failures, empty.refusals) == (0, 0, 0, 0)
     hold(hands, source)
     born = hands.date()
     status = source.status()
@@ -1524,7 +1597,7 @@ def test_status_tells_how_the_source_is_doing(hands: Hands, source: Source) -> N
     assert status.last_renewal == born
     assert status.next_try is not None
     assert (status.next_try - born).total_seconds() == 3300
-    assert status.mints == 1
+    assert status.fetches == 1
     hands.advance(ADVISORY)
     fail(Caller(source), no_connection())
     failed = source.status()
@@ -1617,7 +1690,7 @@ def test_renewals_are_counted(hands: Hands, source: Source) -> None:
     for serial in (2, 3):
         hands.advance(DEAD)
         Caller(source).resume(pair_reply(hands, serial))
-    assert (source.status().mints, source.status().refreshes) == (1, 2)
+    assert (source.status().fetches, source.status().refreshes) == (1, 2)
 
 
 def test_a_source_may_talk_to_any_monta(hands: Hands) -> None:

@@ -185,7 +185,7 @@ def test_a_stored_pair_saves_a_call(hands: Hands, store: MemoryStore, life: floa
     assert play(caller, hands) == ["load"]
     assert caller.token == "access-7"
     assert source.status().last_renewal is not None
-    assert source.status().mints == source.status().refreshes == 0
+    assert source.status().fetches == source.status().refreshes == 0
 
 
 @pytest.mark.parametrize("moment", [ADVISORY, MANDATORY, DEAD])

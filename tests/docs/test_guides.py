@@ -167,7 +167,7 @@ def test_after_a_leak_the_refresh_token_is_used_first(monta: Emulator) -> None:
     names["auth"].invalidate()
     names["auth"].token()
     assert tokens(monta) == (2, 3)
-    assert names["auth"].status().mints == 2
+    assert names["auth"].status().fetches == 2
 
 
 # --- migrating
@@ -303,7 +303,7 @@ def test_the_first_look_shows_no_secret(
     pair = names["auth"].token()
     shown = capsys.readouterr().out + caplog.text
     assert "client_id='client-id'" in shown
-    assert "mints=1" in shown
+    assert "fetches=1" in shown
     assert "kind=mint" in shown
     for secret in ("client-secret", pair.access_token, pair.refresh_token):
         assert secret is not None

@@ -163,7 +163,7 @@ def main() -> None:
         "fill": fill_disk,
         "invalidate": auth.invalidate,
         "warnings": lambda: records.texts,
-        "mints": lambda: auth.status().mints,
+        "mints": lambda: auth.status().fetches,
     }
     with ThreadPoolExecutor(threads) as pool:
         say("ready")

@@ -85,19 +85,19 @@ def read_a_status(status: Status) -> None:
     assert_type(status.last_renewal, datetime | None)
     assert_type(status.last_failure, str | None)
     assert_type(status.next_try, datetime | None)
-    assert_type(status.mints, int)
+    assert_type(status.fetches, int)
     assert_type(status.refreshes, int)
     assert_type(status.failures, int)
     assert_type(status.refusals, int)
-    assert_type(status.__replace__(mints=1), Status)
-    status.mints = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    assert_type(status.__replace__(fetches=1), Status)
+    status.fetches = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     status.access_token.upper()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def make_a_status() -> None:
-    Status(access_expires_at=datetime(2030, 1, 1, tzinfo=UTC), mints=1)
+    Status(access_expires_at=datetime(2030, 1, 1, tzinfo=UTC), fetches=1)
     Status(renewals=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    Status(mints="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Status(fetches="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Status(next_try=60.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
@@ -180,7 +180,7 @@ def keep_settings(pair: TokenSet) -> None:
 def wait_before_another_try(error: MontaAuthError) -> float:
     assert_type(error.status, int | None)
     assert_type(error.error_code, str | None)
-    assert_type(error.message, str | None)
+    assert_type(error.api_message, str | None)
     assert_type(error.request_id, str | None)
     assert_type(error.retryable, bool)
     error.response.close()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

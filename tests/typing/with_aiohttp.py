@@ -67,7 +67,7 @@ async def use_what_it_offers(auth: MontaAuth, session: aiohttp.ClientSession) ->
     assert_type(await auth.application(), Application)
     assert_type(await auth.application(session), Application)
     assert_type(auth.source, TokenSource)
-    assert_type(auth.status().mints, int)
+    assert_type(auth.status().fetches, int)
     assert_type(copy.copy(auth), MontaAuth)
     auth.invalidate()
     auth.forget()

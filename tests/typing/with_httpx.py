@@ -77,7 +77,7 @@ def use_what_it_offers(
     assert_type(auth.application(), Application)
     assert_type(auth.application(client), Application)
     assert_type(auth.source, TokenSource)
-    assert_type(auth.status().mints, int)
+    assert_type(auth.status().fetches, int)
     assert_type(copy.copy(auth), MontaAuth)
     auth.invalidate()
     auth.forget()

@@ -63,7 +63,7 @@ def use_what_it_offers(auth: MontaAuth, session: requests.Session) -> None:
     assert_type(auth.application(), Application)
     assert_type(auth.application(session), Application)
     assert_type(auth.source, TokenSource)
-    assert_type(auth.status().mints, int)
+    assert_type(auth.status().fetches, int)
     assert_type(copy.copy(auth), MontaAuth)
     assert_type(copy.deepcopy(auth), MontaAuth)
     twin: MontaAuth = pickle.loads(pickle.dumps(auth))
