@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 from yarl import URL
 
 from monta_auth import ConfigurationError, RefreshPolicy, TokenSet, TokenSource
-from monta_auth._adapters.auth import AsyncAuth, is_refused
+from monta_auth._adapters.auth import AsyncAuth, is_refused, wrong_library
 from monta_auth._core.application import Application, Ask, find_application
 from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send, Steps
@@ -93,8 +93,23 @@ class MontaAuth(AsyncAuth):
         super()._connect()
         self._requests = Requests()
 
-    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """Called by aiohttp for each request, and anew for each redirect of one."""
+    if TYPE_CHECKING:
+
+        async def __call__(
+            self, request: ClientRequest, handler: ClientHandlerType
+        ) -> ClientResponse: ...
+
+    else:
+
+        def __call__(
+            self, request: ClientRequest, handler: ClientHandlerType | None = None
+        ) -> Awaitable[ClientResponse]:
+            """Called by aiohttp for each request, and anew for each redirect of one."""
+            if handler is None:  # so do libraries that are not aiohttp
+                raise wrong_library(self, request)
+            return self._hop(request, handler)
+
+    async def _hop(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         hops = self._requests.hops_of(request)
         url = str(request.url)
         if not self._origins.allows(url):

@@ -12,7 +12,7 @@ from requests.auth import AuthBase
 from urllib3 import Timeout as Limits
 
 from monta_auth import ConfigurationError, RefreshPolicy, TokenSet, TokenSource
-from monta_auth._adapters.auth import BaseAuth
+from monta_auth._adapters.auth import BaseAuth, wrong_library
 from monta_auth._adapters.bodies import AuthBody
 from monta_auth._adapters.proxies import session_carries_away
 from monta_auth._core.application import Application, Ask, find_application
@@ -99,7 +99,9 @@ class MontaAuth(BaseAuth, AuthBase):
         super()._connect()
         self._hook = Resend(self._source, self._origins, self._header)
 
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, r: requests.PreparedRequest, *wrong: object) -> requests.PreparedRequest:
+        if wrong or not isinstance(r, requests.PreparedRequest):
+            raise wrong_library(self, r)
         url = r.url or ""
         if not self._origins.allows(url):
             self._origins.warn_about(url)

@@ -10,7 +10,7 @@ from .._core.drivers import Flow, adrive, drive
 from .._core.effects import Effect
 from .._core.errors import ConfigurationError, Failure, MontaAuthError, TransportFailure
 from .._core.leader import OnToken
-from .._core.origins import Origins
+from .._core.origins import Origins, clean_base_url
 from .._core.policy import RefreshPolicy
 from .._core.replies import Reply
 from .._core.secret import hidden_argument, in_clear, with_hidden_secret
@@ -41,6 +41,16 @@ def is_refused(
     return source.refuse(status, str(request.url), sent, header, origins)
 
 
+def wrong_library(auth: object, request: object) -> ConfigurationError:
+    """Return the error of an auth that was given to another library than its own."""
+    mine = type(auth).__module__.partition(".")[0]
+    other = type(request).__module__.partition(".")[0]
+    text = f"this is the MontaAuth of {mine}, and the request is one of {other}"
+    if other in ("requests", "httpx", "httpx2", "aiohttp"):
+        text += f": write `from {other}_monta import MontaAuth`"
+    return ConfigurationError(text)
+
+
 class BaseAuth:
     """The common part of every `MontaAuth`; see there for the arguments.
 
@@ -68,6 +78,9 @@ class BaseAuth:
         source: TokenSource | None = None,
     ) -> None:
         client_secret, token = hidden_argument(client_secret), hidden_argument(token)
+        if hasattr(client_id, "headers"):
+            # A library that is given the class makes an object of it for each request.
+            raise ConfigurationError("auth= got the class MontaAuth, not an object: MontaAuth()")
         self._own_source = source
         self._base_url = base_url
         allowed = allowed_origins or ()
@@ -101,9 +114,14 @@ class BaseAuth:
                 f"source= excludes {', '.join(f'{name}=' for name in self._settings)}: "
                 "they belong to the TokenSource"
             )
-        if self._base_url is not None and self._base_url.rstrip("/") != source.base_url:
+        if self._base_url is not None and clean_base_url(self._base_url) != source.base_url:
             raise ConfigurationError("source= has another base_url: leave base_url= out")
         return source
+
+    @property
+    def base_url(self) -> str:
+        """The URL of the API, without a slash at its end. Pass it as ``base_url=`` of a client."""
+        return self.source.base_url
 
     def invalidate(self) -> None:
         """Drop the access token, in memory and in the store: the next request renews.

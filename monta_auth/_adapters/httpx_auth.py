@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable
 from functools import partial
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from .._core.application import Application, Ask, find_application
 from .._core.credentials import ClientSecret
@@ -18,7 +18,7 @@ from .._core.replies import Reply
 from .._core.secret import hidden_argument
 from .._core.store_protocol import Store
 from .._core.tokens import TokenSet
-from .auth import AsyncAuth
+from .auth import AsyncAuth, wrong_library
 from .httpx_flow import async_flow, sync_flow
 from .httpx_library import Library
 from .proxies import client_carries_away
@@ -72,6 +72,12 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
             )
         self._sync_client: Any = client if isinstance(client, module.Client) else None
         self._async_client: Any = client if isinstance(client, module.AsyncClient) else None
+
+    if not TYPE_CHECKING:  # pragma: no branch - checkers see the mistake themselves
+
+        def __call__(self, request: object, *_: object) -> NoReturn:
+            """Called by a library that is not ours."""
+            raise wrong_library(self, request)
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Called by the library for each request of a sync client."""

@@ -56,8 +56,10 @@ def clean_base_url(value: str | None) -> str:
     _, host, _ = _checked_origin(split, name)
     if name == "MONTA_BASE_URL":
         _warn_about_base_url(host)
-    root = f"{split.scheme.lower()}://{split.netloc.lower()}"
-    return root + split.path.rstrip("/")
+    url = f"{split.scheme.lower()}://{split.netloc.lower()}{split.path.rstrip('/')}"
+    # One of Monta's hosts without a path is what people copy.
+    whole = f"{url}/api/v1"
+    return whole if whole in (PUBLIC_API, PARTNER_API, PARTNER_SANDBOX_API) else url
 
 
 class Origins:

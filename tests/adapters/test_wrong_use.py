@@ -1,0 +1,98 @@
+"""What users write by mistake: each gets an error that shows the right line."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import httpx
+import httpx2
+import pytest
+import requests
+
+import aiohttp_monta
+import httpx2_monta
+import httpx_monta
+import requests_monta
+from monta_auth import PARTNER_API, PARTNER_SANDBOX_API, PUBLIC_API, ConfigurationError
+
+URL = "http://127.0.0.1:1/api/v1/charges"
+
+ADAPTERS: dict[str, Any] = {
+    "requests": requests_monta,
+    "httpx": httpx_monta,
+    "httpx2": httpx2_monta,
+    "aiohttp": aiohttp_monta,
+}
+
+
+async def with_aiohttp(auth: Any) -> None:
+    async with aiohttp.ClientSession(middlewares=(auth,)) as session, session.get(URL):
+        pass
+
+
+CALLS: dict[str, Callable[[Any], object]] = {
+    "requests": lambda auth: requests.get(URL, auth=auth, timeout=1),
+    "httpx": lambda auth: httpx.get(URL, auth=auth),
+    "httpx2": lambda auth: httpx2.get(URL, auth=auth),
+    "aiohttp": lambda auth: asyncio.run(with_aiohttp(auth)),
+}
+
+
+def make(adapter: str, **settings: Any) -> Any:
+    settings = {"base_url": "http://127.0.0.1:1/api/v1", **settings}
+    return ADAPTERS[adapter].MontaAuth("id", "secret-of-id", **settings)
+
+
+@pytest.mark.parametrize(("adapter", "library"), [*itertools.permutations(ADAPTERS, 2)])
+def test_an_auth_of_another_library_is_told_which_import_is_right(
+    adapter: str, library: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        CALLS[library](make(adapter))
+    assert str(caught.value) == (
+        f"this is the MontaAuth of {adapter}_monta, and the request is one of {library}: write "
+        f"`from {library}_monta import MontaAuth`"
+    )
+
+
+def test_a_library_that_we_do_not_know_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"the request is one of builtins$"):
+        make("httpx")("a request")
+
+
+@pytest.mark.parametrize("library", CALLS)
+def test_the_class_in_place_of_an_object_is_told_to_be_called(library: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"got the class MontaAuth.*MontaAuth\(\)$"):
+        CALLS[library](ADAPTERS[library].MontaAuth)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("api", [PUBLIC_API, PARTNER_API, PARTNER_SANDBOX_API])
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_host_of_montas_without_a_path_gets_the_one_of_its_api(
+    adapter: str, api: str, end: str
+) -> None:
+    auth = make(adapter, base_url=api.removesuffix("/api/v1") + end)
+    assert auth.base_url == auth.source.base_url == api
+
+
+@pytest.mark.parametrize("url", ["https://public-api.monta.com/other", "https://api.example"])
+def test_other_base_urls_stay_as_they_are(url: str) -> None:
+    assert make("requests", base_url=url).base_url == url
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_a_base_url_that_is_written_in_another_way_is_that_of_the_source(adapter: str) -> None:
+    source = make(adapter, base_url=PUBLIC_API).source
+    for url in (
+        PUBLIC_API + "/",
+        "https://Public-API.monta.com/api/v1",
+        "https://public-api.monta.com",
+    ):
+        assert ADAPTERS[adapter].MontaAuth(source=source, base_url=url).source is source
+    with pytest.raises(ConfigurationError, match="has another base_url"):
+        ADAPTERS[adapter].MontaAuth(source=source, base_url=PARTNER_API)
