@@ -28,7 +28,7 @@ from .._core.replies import Reply, safe_text
 from .._core.token_calls import read_error
 from .bodies import AuthBody, Body, rewinder, within
 from .errors import LibraryErrors, response_in, transport_error
-from .httpx_token_call import Redirected, kept_class, token_call_class
+from .httpx_token_call import Redirected, kept_class, timeout_words, token_call_class
 
 
 class Library:
@@ -74,12 +74,14 @@ class Library:
         # Reading them takes 20 ms, which an event loop should not wait for again and again.
         return self.module.create_ssl_context()
 
-    def token_call(self, effect: Send, like: Any) -> Any:
+    def token_call(self, effect: Send, like: Any, client: Any = None) -> Any:
         """Return the library's request for a token call.
 
         Args:
             like: the request that caused it, or a client, for its timeout and its user agent; a
                 request that a flow yields has neither of its own.
+            client: that makes the call, if it is not the one that sends the request. Its defaults
+                go with it, since a gateway may want a key; except an ``Authorization``.
         """
         is_request = isinstance(like, self.module.Request)
         given = like.extensions.get("timeout", {}) if is_request else like.timeout.as_dict()
@@ -89,11 +91,16 @@ class Library:
         cut = {n for n in names if within[n] < effect.limit(connect=n == "connect")}
         # How long a full pool lets a call wait says nothing of the endpoint.
         received = AuthBody(effect, time.monotonic())
-        return self._token_call(effect.request, received, within, cut | {"pool"}, like.headers)
+        agent = like.headers.get("User-Agent")
+        defaults, url = {"User-Agent": agent} if agent else {}, effect.request.url
+        if client is not None:
+            plain = client.build_request("POST", url)
+            defaults, url = plain.headers, str(plain.url)
+        return self._token_call(effect.request, url, received, within, cut | {"pool"}, defaults)
 
     def send(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
         """Make a token call through a client, without its auth; return what it came to."""
-        call = self.token_call(effect, like)
+        call = self.token_call(effect, like, client)
         try:
             sent = client.send(call, auth=None, follow_redirects=False, stream=True)
             with closing(sent) as response:
@@ -103,7 +110,7 @@ class Library:
 
     async def asend(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
         """As `send`, through an ``AsyncClient``, and with a time limit for all of it."""
-        call = self.token_call(effect, like)
+        call = self.token_call(effect, like, client)
 
         async def make() -> Reply | Raised:
             sent = await client.send(call, auth=None, follow_redirects=False, stream=True)
@@ -241,8 +248,8 @@ class Library:
 
     def transport_failure(self, error: Any, call: Any) -> TransportFailure:
         module = self.module
-        words = safe_text(str(error), call.secrets) or type(error).__qualname__
-        text = f"the token call failed: {words}"
+        words = timeout_words(error, call) or safe_text(str(error), call.secrets)
+        text = f"the token call failed: {words or type(error).__qualname__}"
         kind = next(c for c in type(error).__mro__ if getattr(module, c.__name__, None) is c)
         sent = not isinstance(error, self._never_sent)
         if isinstance(error, module.TimeoutException):

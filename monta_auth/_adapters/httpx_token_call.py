@@ -67,23 +67,24 @@ def token_call_class(module: Any) -> Any:
         def __init__(
             self,
             call: TokenRequest,
+            url: str,
             received: AuthBody,
             timeout: Mapping[str, float],
             cut: set[str],
-            like: Mapping[str, str],
+            defaults: Mapping[str, str],
         ) -> None:
             self.cut = cut
             self.received = received
             self.token_request = call
             self.secrets = call.secrets
-            url = Unredirected(call.url)
-            headers = {"Host": url.netloc.decode("ascii"), **call.headers}
-            headers["Content-Length"] = str(len(call.body))
-            if "User-Agent" in like:
-                headers["User-Agent"] = like["User-Agent"]
+            place = Unredirected(url)
+            headers = module.Headers({"Host": place.netloc.decode("ascii")})
+            headers.update(defaults)
+            headers.update({**call.headers, "Content-Length": str(len(call.body))})
+            headers.pop("Authorization", None)
             super().__init__(  # pyright: ignore[reportUnknownMemberType]
                 "POST",
-                url,
+                place,
                 headers=headers,
                 stream=OneShot(call.body),
                 extensions={"timeout": dict(timeout)},
@@ -110,6 +111,24 @@ def token_call_class(module: Any) -> Any:
             return self.content
 
     return TokenCall
+
+
+_TIMEOUTS = {
+    "ConnectTimeout": "no connection to",
+    "ReadTimeout": "no response from",
+    "WriteTimeout": "the request could not be sent to",
+    "PoolTimeout": "no connection of the pool was free for",
+}
+
+
+def timeout_words(error: Exception, call: Any) -> str | None:
+    """Return what a timeout means: the library's own text is empty or says no more than that."""
+    name = type(error).__name__
+    what = _TIMEOUTS.get(name)
+    if what is None:
+        return None
+    limit = call.extensions["timeout"][name.removesuffix("Timeout").lower()]
+    return f"{what} {call.url.host} within {limit:.3g} s"
 
 
 def _response_to_follow(url: Any) -> Any:

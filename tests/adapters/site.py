@@ -31,6 +31,7 @@ class Seen:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     connection: int
+    query: str = ""
 
     @property
     def token(self) -> str | None:
@@ -91,7 +92,8 @@ class Host:
                 break
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         client = scope.get("client") or ("", 0)
-        seen = Seen(scope["method"], scope["path"], headers, body, client[1])
+        query = scope["query_string"].decode()
+        seen = Seen(scope["method"], scope["path"], headers, body, client[1], query)
         self.seen.append(seen)
         page = self.pages.get(seen.path)
         if page is not None:

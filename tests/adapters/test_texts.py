@@ -1,0 +1,62 @@
+"""What errors say: what happened, to what, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+
+import httpx2_monta
+import httpx_monta
+from monta_auth._adapters.httpx_token_call import timeout_words
+from monta_auth.emulator import Emulator, Fault
+
+PAIRS: list[tuple[Any, Any]] = [(httpx, httpx_monta), (httpx2, httpx2_monta)]
+
+
+@pytest.mark.parametrize(("library", "adapter"), PAIRS, ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_a_token_call_without_a_response_says_from_whom_and_within_which_time(
+    library: Any, adapter: Any, how: str
+) -> None:
+    """The library's own text is empty in async code."""
+    with Emulator() as emulator:
+        emulator.inject(Fault(delay=2.0))
+        auth = adapter.MontaAuth(
+            emulator.client_id,
+            emulator.client_secret,
+            base_url=emulator.base_url,
+            on_token=lambda pair: None,
+        )
+        url = emulator.base_url + "/charge-points"
+
+        async def main() -> None:
+            async with library.AsyncClient(auth=auth, timeout=0.1) as client:
+                await client.get(url)
+
+        with pytest.raises(library.ReadTimeout) as caught:
+            if how == "sync":
+                library.get(url, auth=auth, timeout=0.1)
+            else:
+                asyncio.run(main())
+    text = "the token call failed: no response from 127.0.0.1 within 0.1 s"
+    assert str(caught.value).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ConnectTimeout", "no connection to api.example within 3 s"),
+        ("ReadTimeout", "no response from api.example within 9.5 s"),
+        ("WriteTimeout", "the request could not be sent to api.example within 5 s"),
+        ("PoolTimeout", "no connection of the pool was free for api.example within 1 s"),
+    ],
+)
+def test_each_kind_of_timeout_has_words(name: str, words: str) -> None:
+    limits = {"connect": 3.0, "read": 9.5, "write": 5.0, "pool": 1.0}
+    call = httpx.Request("POST", "https://api.example/x", extensions={"timeout": limits})
+    assert timeout_words(getattr(httpx, name)(""), call) == words
+    assert timeout_words(httpx.ReadError(""), call) is None
