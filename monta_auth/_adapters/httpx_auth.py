@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, final
 
 from .._core.application import Application, Ask, find_application
 from .._core.credentials import ClientSecret
@@ -38,6 +38,15 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
     requires_response_body = False
 
     _library: ClassVar[Library]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        first = next(kind for kind in cls.__mro__ if "auth_flow" in vars(kind))
+        if first is not HttpxAuth:
+            raise TypeError(
+                f"{cls.__name__} overrides auth_flow, which clients do not call: override "
+                "sync_auth_flow and async_auth_flow"
+            )
 
     def __init__(
         self,
@@ -87,6 +96,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         """Called by the library for each request of an async client."""
         return async_flow(self, request)
 
+    @final
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """As `sync_auth_flow`."""
         return self.sync_auth_flow(request)

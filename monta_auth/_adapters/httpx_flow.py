@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NoReturn, Protocol
 
 from .._core.drivers import Done, Raised, aadvance, advance, resume
 from .._core.effects import Send, Steps
-from .._core.errors import Failure, MontaAuthError, TransportFailure
+from .._core.errors import ConfigurationError, Failure, MontaAuthError, TransportFailure
 from .._core.loops import time_left
 from .._core.origins import Origins
 from .._core.policy import INFINITE, Spent
@@ -49,6 +49,7 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
     if auth._plain_http:
         auth._keep_here(auth._sync_client)
         auth._plain_http = ()
+    _check_sync(auth._library.module, request.stream)
     flow = _Flow(auth, request)
     ended: GeneratorExit | Failure
     try:
@@ -64,6 +65,7 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
                         outcome = auth._library.send(client, step, request)
                     else:
                         response = yield flow.token_call(step)
+                        _check_sync(auth._library.module, response.stream)
                         outcome = auth._library.receive(response, flow.call)
                         flow.call = None
                 header = step.value
@@ -72,6 +74,8 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
             sending.headers["Authorization"] = flow.header = header
             flow.called = False
             response = yield sending
+            if response.status_code == 401:
+                _check_sync(auth._library.module, response.stream)
             sending = flow.to_retry(response)
             if sending is not None:
                 auth._library.drain(response)
@@ -252,6 +256,16 @@ class _Flow:
         """End the renewal if it is under way."""
         if self.steps is not None:
             self.steps.close()
+
+
+def _check_sync(module: Any, stream: object) -> None:
+    """Raise a ConfigurationError where a sync flow is driven by an async client."""
+    is_async = isinstance(stream, module.AsyncByteStream)
+    if is_async and not isinstance(stream, module.SyncByteStream):
+        raise ConfigurationError(
+            "an async client drives the sync flow of MontaAuth: a wrapper needs an "
+            "async_auth_flow, too, which goes through the async_auth_flow of MontaAuth"
+        )
 
 
 def _take_out(calls: list[Any], response: Any) -> None:

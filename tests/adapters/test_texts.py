@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -37,11 +38,12 @@ def test_a_token_call_without_a_response_says_from_whom_and_within_which_time(
             async with library.AsyncClient(auth=auth, timeout=0.1) as client:
                 await client.get(url)
 
+        calls: dict[str, Callable[[], object]] = {
+            "sync": lambda: library.get(url, auth=auth, timeout=0.1),
+            "async": lambda: asyncio.run(main()),
+        }
         with pytest.raises(library.ReadTimeout) as caught:
-            if how == "sync":
-                library.get(url, auth=auth, timeout=0.1)
-            else:
-                asyncio.run(main())
+            calls[how]()
     text = "the token call failed: no response from 127.0.0.1 within 0.1 s"
     assert str(caught.value).startswith(text)
 

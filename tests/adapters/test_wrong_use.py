@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,13 @@ import aiohttp_monta
 import httpx2_monta
 import httpx_monta
 import requests_monta
-from monta_auth import PARTNER_API, PARTNER_SANDBOX_API, PUBLIC_API, ConfigurationError
+from monta_auth import (
+    PARTNER_API,
+    PARTNER_SANDBOX_API,
+    PUBLIC_API,
+    ConfigurationError,
+    TokenSet,
+)
 
 URL = "http://127.0.0.1:1/api/v1/charges"
 
@@ -96,3 +103,67 @@ def test_a_base_url_that_is_written_in_another_way_is_that_of_the_source(adapter
         assert ADAPTERS[adapter].MontaAuth(source=source, base_url=url).source is source
     with pytest.raises(ConfigurationError, match="has another base_url"):
         ADAPTERS[adapter].MontaAuth(source=source, base_url=PARTNER_API)
+
+
+PAIRS = [
+    pytest.param(httpx, httpx_monta, id="httpx"),
+    pytest.param(httpx2, httpx2_monta, id="httpx2"),
+]
+
+
+@pytest.mark.parametrize(("library", "adapter"), PAIRS)
+def test_a_subclass_that_overrides_auth_flow_is_told_what_to_override(
+    library: Any, adapter: Any
+) -> None:
+    def override(self: Any, request: Any) -> Any:
+        yield request
+
+    with pytest.raises(TypeError, match="override sync_auth_flow and async_auth_flow"):
+        type("Tenant", (adapter.MontaAuth,), {"auth_flow": override})
+    type("Tenant", (adapter.MontaAuth,), {"sync_auth_flow": override})
+
+
+def wrapped(library: Any, inner: Any) -> Any:
+    """As people write one that adds a header."""
+
+    def auth_flow(self: Any, request: Any) -> Any:
+        yield from inner.auth_flow(request)
+
+    return type("Wrap", (library.Auth,), {"auth_flow": auth_flow})()
+
+
+def counted(library: Any, seen: list[str]) -> Any:
+    """A server that answers 401 and, to token calls, a pair."""
+
+    class Body(library.AsyncByteStream):  # type: ignore[misc]
+        async def __aiter__(self) -> Any:
+            yield b"{}"
+
+    async def answer(request: Any) -> Any:
+        seen.append(request.url.path.rpartition("/")[2])
+        return library.Response(401, stream=Body(), request=request)
+
+    return library.MockTransport(answer)
+
+
+@pytest.mark.parametrize(("library", "adapter"), PAIRS)
+@pytest.mark.parametrize("at", ["a cold start", "a 401", "a streamed body"])
+def test_a_wrapper_of_the_sync_flow_alone_is_told_so_in_an_async_client(
+    library: Any, adapter: Any, at: str
+) -> None:
+    until = datetime(2099, 1, 1, tzinfo=UTC)
+    token = None if at == "a cold start" else TokenSet("access-1", None, until)
+    seen: list[str] = []
+    auth = wrapped(library, make(adapter.__name__.removesuffix("_monta"), token=token))
+
+    async def body() -> Any:
+        yield b"{}"
+
+    async def main() -> None:
+        async with library.AsyncClient(transport=counted(library, seen), auth=auth) as client:
+            content = {"content": body()} if at == "a streamed body" else {}
+            await client.post(URL, **content)
+
+    with pytest.raises(ConfigurationError, match="a wrapper needs an async_auth_flow, too"):
+        asyncio.run(main())
+    assert seen == {"a cold start": ["token"], "a 401": ["charges"], "a streamed body": []}[at]
