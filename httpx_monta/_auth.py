@@ -25,7 +25,9 @@ class MontaAuth(
         token: a pair to start from; see `TokenSet`.
         store: where processes share the token pair; see `monta_auth.stores`. Needs the extra
             ``[file]``, ``[redis]`` or ``[store]``.
-        on_token: called with each new pair, once it is in use.
+        on_token: called with each new token pair, once it is in use. Async clients run a plain
+            function in a thread of its own, and a coroutine function in the event loop; so they
+            do with a callable secret and with the store.
         policy: how early to renew and how long to try; see `RefreshPolicy`.
         source: share the `TokenSource` of another object, in place of all the above but
             `allowed_origins`.

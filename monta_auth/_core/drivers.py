@@ -25,6 +25,8 @@ from .errors import (
     MontaAuthError,
     TransportFailure,
     is_from_signal_handler,
+    needs_async,
+    note_thread,
 )
 from .flight import Flight
 from .loops import Bell, Line
@@ -151,11 +153,13 @@ def _call(effect: Call) -> object:
     return outcome.value
 
 
-def _attempt(effect: Call) -> Done[Any] | Raised:
+def _attempt(effect: Call, note: Callable[[Exception], None] | None = None) -> Done[Any] | Raised:
     """Call, and keep what comes of it as a value: some exceptions cannot leave a thread."""
     try:
         return Done(hidden(effect.function(*effect.args)))
     except Exception as error:
+        if note is not None:
+            note(error)
         return _kept(error)
 
 
@@ -172,11 +176,6 @@ def _wait(effect: Wait) -> None:
             woken.wait(effect.seconds)
     finally:
         effect.flight.remove(woken.set)
-
-
-def needs_async(function: object) -> str:
-    name = getattr(function, "__qualname__", type(function).__name__)
-    return f"{name} is asynchronous: it works with async clients only; pass a plain function"
 
 
 def is_awaitable(value: object) -> TypeGuard[Awaitable[Any]]:
@@ -289,7 +288,7 @@ async def _in_thread(effect: Call) -> Done[Any] | Raised:
 
     def run() -> None:
         try:
-            outcome.set_result(_attempt(effect))
+            outcome.set_result(_attempt(effect, note_thread))
         except BaseException as error:
             outcome.set_exception(error)
         bell.soon(bell.event.set)

@@ -133,6 +133,20 @@ class TransportFailure(Exception):
         return self.text
 
 
+_THREAD = "It was raised in a thread of its own, as async clients call plain functions."
+
+
+def note_thread(error: Exception) -> None:
+    """Note on an error of a user's function that it was raised in another thread."""
+    error.add_note(_THREAD)
+
+
+def thread_of(error: Exception) -> str:
+    """Return words on the thread in which a user's function raised this, if that is another."""
+    is_noted = _THREAD in getattr(error, "__notes__", ())
+    return " in a thread of its own (async clients call plain functions there)" if is_noted else ""
+
+
 class LeftBehind(TimeoutError):
     """A function of the user's or of a store did not end for its async caller, who went on."""
 
@@ -165,6 +179,12 @@ def remembered(failure: Failure, until: float) -> Failure:
 def recast(error: MontaAuthError, kind: type[MontaAuthError]) -> MontaAuthError:
     """Return a new instance of `kind` that says and carries what `error` does."""
     return kind(str(error), **{name: getattr(error, name) for name in _CARRIED})
+
+
+def needs_async(function: object) -> str:
+    """Return the text of an error for a coroutine function in a sync flow."""
+    name = getattr(function, "__qualname__", type(function).__name__)
+    return f"{name} is asynchronous: it works with async clients only; pass a plain function"
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

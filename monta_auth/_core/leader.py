@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from .effects import Call, Steps, Turn
-from .errors import Failure, MontaAuthError, TransportFailure, in_words
+from .errors import Failure, MontaAuthError, TransportFailure, in_words, thread_of
 from .flight import Flight, Superseded, led_here
 from .held_pair import HeldPair
 from .outcomes import NotNow, Obtained, Outcome
@@ -144,7 +144,8 @@ class Leader:
                 self.unannounced.appendleft(held)
                 return
             except Exception as error:
-                logger.warning("on_token raised %s; the pair is in use", type(error).__qualname__)
+                kind, where = type(error).__qualname__, thread_of(error)
+                logger.warning("on_token raised %s%s; the pair is in use", kind, where)
 
     def _record(
         self,

@@ -20,6 +20,7 @@ from .errors import (
     RateLimitError,
     TransportFailure,
     recast,
+    thread_of,
 )
 from .flight import Superseded
 from .held_pair import HeldPair, hold_new
@@ -225,8 +226,8 @@ class Renewal:
         except Superseded:
             raise
         except Exception as error:
-            is_late = isinstance(error, LeftBehind)
-            what = str(error) if is_late else f"raised {type(error).__qualname__}"
+            what = f"raised {type(error).__qualname__}{thread_of(error)}"
+            what = str(error) if isinstance(error, LeftBehind) else what
         text = f"the callable client_secret {what}: without a secret there is no token"
         return MontaAuthError(text, retryable=True)
 

@@ -10,9 +10,9 @@ import weakref
 from typing import NoReturn
 
 from .credentials import ClientSecret, find_credentials
-from .drivers import adrive, drive, needs_async
+from .drivers import adrive, drive
 from .effects import Effect, Steps, Wait
-from .errors import ConfigurationError, TransportFailure
+from .errors import ConfigurationError, TransportFailure, needs_async
 from .flight import Flight, led_here
 from .held_pair import Dropped, HeldPair, hold_old
 from .leader import Leader, OnToken

@@ -11,7 +11,14 @@ import socket
 import traceback
 from typing import Any
 
-from .errors import ConfigurationError, LeftBehind, MontaAuthError, TokenStoreError, causes
+from .errors import (
+    ConfigurationError,
+    LeftBehind,
+    MontaAuthError,
+    TokenStoreError,
+    causes,
+    thread_of,
+)
 from .sealing import require_cryptography
 
 #: A Redis server begins its errors with such a word; version 6 puts the place in a script first.
@@ -135,4 +142,4 @@ def words(operation: str, function: Any, error: Exception) -> str:
     where = line_of(error, file)
     if isinstance(error, TypeError) and file is not None and not where.startswith(f"{file}:"):
         return f"{operation}() does not take the arguments that monta_auth.stores.Store names"
-    return f"{operation}() raised {cause_of(error)} at {where}"
+    return f"{operation}() raised {cause_of(error)} at {where}{thread_of(error)}"

@@ -446,3 +446,17 @@ def test_status_tells_without_a_secret(h: Harness, monta: Monta) -> None:
     assert status.access_expires_at is not None
     assert status.last_renewal is not None
     assert not any(secret in repr(status) for secret in monta.secrets)
+
+
+def test_an_on_token_that_raises_is_said_to_have_a_thread_of_its_own_in_async_clients(
+    h: Harness, monta: Monta, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What belongs to the thread of the event loop, such as a database, cannot be used there."""
+
+    def keep(pair: TokenSet) -> None:
+        raise LookupError("another thread's")
+
+    h.open(h.auth(monta, on_token=keep)).get(monta.url(GOOD))
+    where = " in a thread of its own (async clients call plain functions there)"
+    text = f"on_token raised LookupError{where if h.is_async else ''}; the pair is in use"
+    assert text in [record.getMessage() for record in caplog.records]

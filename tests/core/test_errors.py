@@ -27,7 +27,9 @@ from monta_auth._core.errors import (
     TransportFailure,
     causes,
     is_from_signal_handler,
+    note_thread,
     recast,
+    thread_of,
 )
 
 CLASSES = [
@@ -298,3 +300,11 @@ def test_the_causes_of_an_error_end_also_where_they_lead_back_to_it() -> None:
     first.__cause__, second.__context__ = second, first
     assert [id(cause) for cause in causes(first)] == [id(first), id(second)]
     assert not is_from_signal_handler(first)
+
+
+def test_an_error_from_another_thread_says_so_once_it_was_noted() -> None:
+    error = ValueError("token-1")
+    assert thread_of(error) == ""
+    note_thread(error)
+    assert thread_of(error).endswith("(async clients call plain functions there)")
+    assert "token-1" not in thread_of(error)
