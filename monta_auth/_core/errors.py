@@ -18,6 +18,7 @@ import copy
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import CodeType
 from typing import Literal
@@ -138,7 +139,8 @@ _THREAD = "It was raised in a thread of its own, as async clients call plain fun
 
 def note_thread(error: Exception) -> None:
     """Note on an error of a user's function that it was raised in another thread."""
-    error.add_note(_THREAD)
+    with suppress(Exception):  # Some cannot be changed.
+        error.add_note(_THREAD)
 
 
 def thread_of(error: Exception) -> str:

@@ -308,3 +308,16 @@ def test_an_error_from_another_thread_says_so_once_it_was_noted() -> None:
     note_thread(error)
     assert thread_of(error).endswith("(async clients call plain functions there)")
     assert "token-1" not in thread_of(error)
+
+
+def test_an_error_that_cannot_be_changed_goes_without_the_note() -> None:
+    class Frozen(Exception):
+        def __setattr__(self, name: str, value: object) -> None:
+            raise AttributeError(name)
+
+        def add_note(self, note: str) -> None:
+            raise AttributeError(note)
+
+    error = Frozen()
+    note_thread(error)
+    assert thread_of(error) == ""
