@@ -16,14 +16,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from monta_auth.emulator import Emulator
 from monta_auth.stores import FileStore, RedisStore
-from tests.stores.fleet import Fleet, RedisServer, token_calls
+from tests.stores.fleet import PHASES, TROUBLES, Fleet, RedisServer, token_calls
 from tests.stores.redis_servers import Sentinel
 
 CHANCE = random.SystemRandom()
@@ -31,7 +31,6 @@ PROCESSES, THREADS = 8, 8
 NAME = "0" * 32
 #: In the life of a token of one hour, in seconds: in the advisory window, and after its end.
 ADVISORY, EXPIRED = 3400, 3700
-PHASES = ("leased", "extended", "refreshed", "saved")
 
 
 def failed(outcomes: list[str]) -> dict[str, int]:
@@ -114,37 +113,11 @@ def killing_the_leader(kind: str, place: str) -> None:
             leader.close()
 
 
-Trouble = Callable[[RedisServer, Fleet], AbstractContextManager[object]]
-
-
-@contextmanager
-def killed(server: RedisServer, fleet: Fleet) -> Generator[None]:
-    server.kill()
-    yield
-    server.start()
-
-
 @contextmanager
 def restarted_empty(server: RedisServer, fleet: Fleet) -> Generator[None]:
     server.kill()
     server.start()
     yield
-
-
-@contextmanager
-def full(server: RedisServer, fleet: Fleet) -> Generator[None]:
-    client: Any = server.client()
-    with client:
-        client.config_set("maxmemory", 1)
-        yield
-        client.config_set("maxmemory", 0)
-
-
-@contextmanager
-def full_disk(server: RedisServer, fleet: Fleet) -> Generator[None]:
-    fleet.ask("fill 5")
-    yield
-    fleet.ask("fill -1")
 
 
 @contextmanager
@@ -155,17 +128,9 @@ def failed_over(sentinel: Sentinel) -> Generator[None]:
     time.sleep(5.0)
 
 
-TROUBLES: dict[str, tuple[str, Trouble]] = {
-    "killed": ("redis", killed),
-    "paused": ("redis", lambda server, fleet: server.paused()),
-    "restarted empty": ("redis", restarted_empty),
-    "full": ("redis", full),
-    "with a full disk": ("file", full_disk),
-}
-
-
 def away(directory: str) -> None:
-    for trouble, (kind, make_trouble) in TROUBLES.items():
+    troubles = {**TROUBLES, "restarted empty": ("redis", restarted_empty)}
+    for trouble, (kind, make_trouble) in troubles.items():
         with RedisServer() as server:
             place = server.url if kind == "redis" else str(Path(directory, "away"))
             with fleet_of(kind, place) as (monta, fleet):

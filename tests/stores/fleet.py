@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -207,3 +207,43 @@ def token_calls(monta: Emulator) -> list[tuple[str, int | None]]:
         for call in monta.calls
         if call.path in ("/auth/token", "/auth/refresh")
     ]
+
+
+#: Where a leader is killed: with the lease, just before the token call, with the new pair in its
+#: hands, after it has saved.
+PHASES = ("leased", "extended", "refreshed", "saved")
+
+Trouble = Callable[[RedisServer, Fleet], AbstractContextManager[object]]
+
+
+@contextmanager
+def killed(server: RedisServer, fleet: Fleet) -> Generator[None]:
+    """It comes back empty."""
+    server.kill()
+    yield
+    server.start()
+
+
+@contextmanager
+def full(server: RedisServer, fleet: Fleet) -> Generator[None]:
+    client: Any = server.client()
+    with client:
+        client.config_set("maxmemory", 1)
+        yield
+        client.config_set("maxmemory", 0)
+
+
+@contextmanager
+def full_disk(server: RedisServer, fleet: Fleet) -> Generator[None]:
+    fleet.ask("fill 5")
+    yield
+    fleet.ask("fill -1")
+
+
+#: What happens to a store, by its name: to which kind, and how.
+TROUBLES: dict[str, tuple[str, Trouble]] = {
+    "killed": ("redis", killed),
+    "paused": ("redis", lambda server, fleet: server.paused()),
+    "full": ("redis", full),
+    "full disk": ("file", full_disk),
+}

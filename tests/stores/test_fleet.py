@@ -6,8 +6,8 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -19,7 +19,7 @@ from monta_auth import Clock, TokenSource
 from monta_auth.emulator import Emulator
 from monta_auth.stores import RedisStore
 
-from .fleet import ASYNC_LIMITS, Fleet, RedisServer, Worker, token_calls
+from .fleet import ASYNC_LIMITS, PHASES, TROUBLES, Fleet, RedisServer, Worker, token_calls
 
 CHANCE = random.SystemRandom()
 MakeFleet = Callable[..., Fleet]
@@ -95,11 +95,6 @@ def test_random_kills_fail_nobody_else(
         fleet.replace(victim).ask(f"advance {passed}")
 
 
-#: Where the leader is killed: with the lease, just before the token call, with the new pair in its
-#: hands, after it has saved.
-PHASES = ["leased", "extended", "refreshed", "saved"]
-
-
 def end_leases(server: RedisServer) -> None:
     """Let the time of all leases pass, sooner than in six seconds."""
     with server.client() as client:
@@ -132,40 +127,6 @@ def test_a_leader_killed_in_any_phase_costs_one_call_more_at_most(
     calls += [("token", 200)] if phase != "saved" else []
     assert token_calls(monta) == calls
     assert follower.ask("load") is True  # for those who come later
-
-
-Trouble = Callable[[RedisServer, Fleet], AbstractContextManager[object]]
-
-
-@contextmanager
-def killed(server: RedisServer, fleet: Fleet) -> Generator[None]:
-    """It comes back empty."""
-    server.kill()
-    yield
-    server.start()
-
-
-@contextmanager
-def full(server: RedisServer, fleet: Fleet) -> Generator[None]:
-    with server.client() as client:
-        client.config_set("maxmemory", 1)
-        yield
-        client.config_set("maxmemory", 0)
-
-
-@contextmanager
-def full_disk(server: RedisServer, fleet: Fleet) -> Generator[None]:
-    fleet.ask("fill 5")
-    yield
-    fleet.ask("fill -1")
-
-
-TROUBLES: dict[str, tuple[str, Trouble]] = {
-    "killed": ("redis", killed),
-    "paused": ("redis", lambda server, fleet: server.paused()),
-    "full": ("redis", full),
-    "full disk": ("file", full_disk),
-}
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
