@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monta_auth._core.source import Source
+from monta_auth.stores import MemoryStore
 
 from ..simulation.flows import Hands, hold, make_source
 
@@ -21,3 +22,9 @@ def holder(hands: Hands) -> Source:
     source = make_source(hands)
     hold(hands, source)
     return source
+
+
+@pytest.fixture
+def store(hands: Hands) -> MemoryStore:
+    """One whose leases run on the clock of the flows."""
+    return MemoryStore(monotonic=lambda: hands.now)

@@ -122,9 +122,9 @@ def test_one_that_waits_still_leads_next(hands: Hands, holder: Source) -> None:
 
 @pytest.mark.parametrize("goes_on", [True, False])
 def test_while_the_token_lives_a_store_is_waited_for_three_seconds_at_most(
-    hands: Hands, goes_on: bool
+    hands: Hands, store: MemoryStore, goes_on: bool
 ) -> None:
-    source = make_source(hands, store=MemoryStore(monotonic=lambda: hands.now))
+    source = make_source(hands, store=store)
     hold(hands, source)
     hands.advance(MANDATORY)
     caller = Caller(source, goes_on=goes_on)
@@ -136,9 +136,9 @@ def test_while_the_token_lives_a_store_is_waited_for_three_seconds_at_most(
 @pytest.mark.parametrize("goes_on", [True, False])
 @pytest.mark.parametrize(("spent", "left"), [(0.0, 8.0), (7.0, 1.5)])
 def test_of_the_deadline_two_seconds_or_half_belong_to_the_token_call_and_not_to_the_store(
-    hands: Hands, goes_on: bool, spent: float, left: float
+    hands: Hands, store: MemoryStore, goes_on: bool, spent: float, left: float
 ) -> None:
-    source = make_source(hands, store=MemoryStore(monotonic=lambda: hands.now))
+    source = make_source(hands, store=store)
     before = Spent()
     before.seconds = spent
     caller = Caller(source, flow=source.acquire(before, goes_on=goes_on)).call()
@@ -183,8 +183,10 @@ def test_for_on_token_it_waits_no_longer_than_its_deadline(hands: Hands) -> None
     assert caller.effect.seconds == pytest.approx(1.0)
 
 
-def test_for_the_release_of_a_lease_it_waits_three_seconds_at_most(hands: Hands) -> None:
-    source = make_source(hands, store=MemoryStore(monotonic=lambda: hands.now))
+def test_for_the_release_of_a_lease_it_waits_three_seconds_at_most(
+    hands: Hands, store: MemoryStore
+) -> None:
+    source = make_source(hands, store=store)
     caller = Caller(source).until_send().resume(pair_reply(hands, 1)).call().call()
     assert caller.wants == "call release"
     assert caller.effect.seconds == 3.0

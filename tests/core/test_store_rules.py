@@ -45,11 +45,6 @@ from .test_store_visit import (
 
 
 @pytest.fixture
-def store(hands: Hands) -> MemoryStore:
-    return MemoryStore(monotonic=lambda: hands.now)
-
-
-@pytest.fixture
 def faulty(store: MemoryStore) -> Faulty:
     return Faulty(store)
 
@@ -67,15 +62,28 @@ def refresh_token(store: MemoryStore) -> str | None:
     return None if found is None else found.refresh_token
 
 
+def at_the_token_call(source: Source, hands: Hands) -> Caller:
+    """Return a caller that renews an expired token, as far as it gets without a reply."""
+    hands.advance(DEAD)
+    caller = Caller(source)
+    play(caller, hands)
+    return caller
+
+
+def lose_a_holder(hands: Hands, store: MemoryStore) -> None:
+    """The token is over, and so is the lease of another process that neither saved nor released."""
+    hands.advance(DEAD)
+    assert lock(store, 6.0)
+    hands.advance(6.0)
+
+
 # --- holders that were lost
 
 
 def test_after_a_holder_that_was_lost_the_refresh_token_is_taken_out_first_and_not_sent(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
-    hands.advance(DEAD)
-    assert lock(store, 6.0)
-    hands.advance(6.0)
+    lose_a_holder(hands, store)
     caller = Caller(source)
     assert play(caller, hands) == ["load", "try_lock", "load", "save", "extend"]
     assert refresh_token(store) is None
@@ -99,9 +107,7 @@ def test_after_a_holder_that_had_saved_the_refresh_token_is_sent(
 def test_a_doubt_is_not_settled_by_one_who_is_cancelled_before_the_refresh_token_is_out(
     hands: Hands, store: MemoryStore, source: Source, step: str
 ) -> None:
-    hands.advance(DEAD)
-    lock(store, 6.0)
-    hands.advance(6.0)
+    lose_a_holder(hands, store)
     caller = Caller(source)
     play_until(caller.call().call(), hands, step)
     caller.close()
@@ -112,9 +118,7 @@ def test_a_doubt_is_not_settled_by_one_who_is_cancelled_before_the_refresh_token
 def test_nor_by_one_who_is_cancelled_while_it_asks_for_the_lease(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
-    hands.advance(DEAD)
-    lock(store, 6.0)
-    hands.advance(6.0)
+    lose_a_holder(hands, store)
     caller = Caller(source).call()
     try_lock = caller.effect.function
     caller.close()
@@ -127,9 +131,7 @@ def test_a_source_that_knows_a_stored_refresh_token_to_be_spent_takes_it_out(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
     """Its leader was cancelled, and the token call of the next one fails."""
-    hands.advance(DEAD)
-    leader = Caller(source)
-    play(leader, hands)
+    leader = at_the_token_call(source, hands)
     assert leader.wants == "refresh"
     waiter = Caller(source)
     leader.close()
@@ -154,9 +156,7 @@ def test_so_does_one_that_marks_a_refused_access_token(
 def test_one_who_is_stopped_before_the_new_pair_is_saved_does_not_settle_a_doubt(
     hands: Hands, store: MemoryStore, source: Source, how: str
 ) -> None:
-    hands.advance(DEAD)
-    caller = Caller(source)
-    play(caller, hands)
+    caller = at_the_token_call(source, hands)
     caller.resume(pair_reply(hands, 2))
     assert caller.wants == "call extend"
     if how == "close":
@@ -174,9 +174,7 @@ def test_one_who_continues_a_doubted_lease_takes_the_refresh_token_out_all_the_s
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
     """The leader before was cancelled while it did that."""
-    hands.advance(DEAD)
-    lock(store, 6.0)
-    hands.advance(6.0)
+    lose_a_holder(hands, store)
     leader = Caller(source)
     play_until(leader, hands, "call save")
     waiter = Caller(source)
@@ -242,18 +240,14 @@ def test_one_that_never_was_there_is_sent_although_the_store_does_not_work(
     faulty.failing.add("load")
     source = make_source(hands, store=faulty)
     play(Caller(source), hands, pair_reply(hands, 1))
-    hands.advance(DEAD)
-    caller = Caller(source)
-    play(caller, hands)
+    caller = at_the_token_call(source, hands)
     assert caller.body == {"refreshToken": "refresh-1"}
 
 
 def test_one_that_was_refused_is_taken_out_before_the_credentials_are_sent(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
-    hands.advance(DEAD)
-    caller = Caller(source)
-    play(caller, hands)
+    caller = at_the_token_call(source, hands)
     assert caller.wants == "refresh"
     assert play(caller.resume(error_reply(401)), hands) == ["save", "load", "extend"]
     assert caller.wants == "mint"
@@ -267,9 +261,7 @@ def test_one_that_was_refused_is_taken_out_before_the_credentials_are_sent(
 def test_so_is_one_that_brought_no_response(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
-    hands.advance(DEAD)
-    caller = Caller(source)
-    play(caller, hands)
+    caller = at_the_token_call(source, hands)
     play(caller.resume(no_answer()), hands)
     assert caller.wants == "mint"
     assert refresh_token(store) is None
@@ -358,9 +350,7 @@ def test_where_the_lease_cannot_be_extended_after_a_refresh_it_is_kept(
     hands: Hands, store: MemoryStore, faulty: Faulty, source: Source
 ) -> None:
     """The refresh token in the store is spent, and the new one is not there."""
-    hands.advance(DEAD)
-    caller = Caller(source)
-    play(caller, hands)
+    caller = at_the_token_call(source, hands)
     faulty.failing.add("extend")
     assert play(caller.resume(pair_reply(hands, 2)), hands) == ["extend"]
     assert caller.token == "access-2"
@@ -404,9 +394,7 @@ def test_one_that_is_lost_during_a_token_call_is_taken_again_to_save(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
     """A server that came back empty, or an endpoint that took more than six seconds."""
-    hands.advance(DEAD)
-    caller = Caller(source)
-    play(caller, hands)
+    caller = at_the_token_call(source, hands)
     lose(store)
     steps = play(caller.resume(pair_reply(hands, 2)), hands)
     assert steps == ["extend", "try_lock", "save", "release"]
@@ -416,9 +404,7 @@ def test_one_that_is_lost_during_a_token_call_is_taken_again_to_save(
 def test_if_another_process_has_it_by_then_the_pair_stays_in_memory(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
-    hands.advance(DEAD)
-    caller = Caller(source)
-    play(caller, hands)
+    caller = at_the_token_call(source, hands)
     lose(store)
     lease = lock(store, 6.0)
     assert play(caller.resume(pair_reply(hands, 2)), hands) == ["extend", "try_lock"]
@@ -548,9 +534,7 @@ def test_a_callable_is_asked_before_the_first_visit_and_again_at_the_next_mint(
     source = rotating(hands, store, [SECRET])
     cold = ["secret", "Seal", "load", "try_lock", "load", "extend", "mint", "extend"]
     assert play(Caller(source), hands, pair_reply(hands, 1)) == [*cold, "save", "release"]
-    hands.advance(DEAD)
-    caller = Caller(source)
-    play(caller, hands)
+    caller = at_the_token_call(source, hands)
     assert caller.wants == "refresh"  # without the secret
     caller.resume(error_reply(401))
     steps = ["save", "load", "secret", "Seal", "extend", "mint", "extend", "save", "release"]

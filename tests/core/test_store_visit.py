@@ -46,12 +46,6 @@ from ..simulation.flows import (
     refuse,
 )
 
-
-@pytest.fixture
-def store(hands: Hands) -> MemoryStore:
-    return MemoryStore(monotonic=lambda: hands.now)
-
-
 SEAL = Seal(API, ID, SECRET)
 NAME = SEAL.name
 
