@@ -18,6 +18,7 @@ from .policy import LEADER_LEASE, POOL_PATIENCE, Clock, RefreshPolicy
 from .refusals import Failures, Refusals
 from .status import Status, date_of
 from .token_calls import Kind
+from .tokens import without_refresh_token
 
 Counted = Kind | Literal["failure"]
 Verdict = HeldPair | Flight | Failure
@@ -294,6 +295,6 @@ class State:
         held = self.held
         if held is not None:
             if held.pair.refresh_token is not None:
-                held.pair = held.pair.__replace__(refresh_token=None, refresh_expires_at=None)
+                held.pair = without_refresh_token(held.pair)
             if held.dropped is None:
                 held.spread(self._policy, jitter)

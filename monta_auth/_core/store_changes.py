@@ -17,7 +17,7 @@ from .state import State
 from .store_errors import checked, words
 from .store_protocol import Lease, Store
 from .terms import Terms
-from .tokens import TokenSet, mark_refused
+from .tokens import TokenSet, mark_refused, without_refresh_token
 
 
 def find_async(terms: Terms, on_token: object = None) -> object | None:
@@ -99,7 +99,7 @@ def _drop(terms: Terms, store: Store, header: str | None) -> Steps[None]:
     if pair is not None:
         pair = mark_refused(pair)
         if lease.doubt or pair.refresh_token in terms.refusals.spent_refresh_tokens:
-            pair = pair.__replace__(refresh_token=None, refresh_expires_at=None)
+            pair = without_refresh_token(pair)
         try:
             yield from _do(terms, until, "save", lambda: store.save, name, seal.seal(pair), lease)
         except TokenStoreError:

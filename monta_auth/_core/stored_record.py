@@ -18,7 +18,7 @@ from .sealing import Seal
 from .store_errors import cause_of, checked, is_timeout, words
 from .store_protocol import Lease
 from .terms import Leased, Terms
-from .tokens import TokenSet
+from .tokens import TokenSet, without_refresh_token
 
 logger = logging.getLogger("monta_auth")
 
@@ -72,7 +72,7 @@ class StoredRecord:
         """Let no process send this refresh token again."""
         leased, shown = self._leased, self._shown
         if leased is not None and shown is not None and shown.refresh_token == refresh_token:
-            self._shown = _without_refresh_token(shown)
+            self._shown = without_refresh_token(shown)
             yield from self._write(leased, self._shown)
 
     def release(self, seconds: float) -> Steps[None]:
@@ -245,7 +245,3 @@ def _noted(method: Callable[..., Any], ended: Event) -> Callable[..., Any]:
             ended.set()
 
     return call
-
-
-def _without_refresh_token(pair: TokenSet) -> TokenSet:
-    return pair.__replace__(refresh_token=None, refresh_expires_at=None)

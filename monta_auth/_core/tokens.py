@@ -140,6 +140,10 @@ def is_marked_refused(pair: TokenSet) -> bool:
     return pair.access_expires_at <= _REFUSED
 
 
+def without_refresh_token(pair: TokenSet) -> TokenSet:
+    return pair.__replace__(refresh_token=None, refresh_expires_at=None)
+
+
 def is_token(value: object) -> bool:
     return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
