@@ -28,7 +28,7 @@ STORE_LEASE = 6.0
 #: So much of a request's deadline, at most half of it, belongs to the token call: a store that is
 #: locked or silent until then is left out.
 STORE_REST = 2.0
-#: Pause between two looks at a store's lock; half of it is jitter.
+#: Pause between two looks at a store's lease, in seconds; half of it is jitter.
 STORE_POLL = 0.1
 #: First and longest pause between two calls of one renewal.
 RETRY_FIRST, RETRY_LONGEST = 0.5, 1.0
@@ -206,6 +206,11 @@ def doubled(first: float, step: int, longest: float) -> float:
 def backoff(step: int, first: float, longest: float, luck: float) -> float:
     """As `doubled`, plus up to a quarter of jitter."""
     return doubled(first, step, longest) * (1.0 + luck / 4.0)
+
+
+def store_pause(luck: float) -> float:
+    """Seconds between two looks at a store's lease."""
+    return STORE_POLL * (1.0 + luck) / 2.0
 
 
 class Spent:

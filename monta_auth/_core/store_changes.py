@@ -10,11 +10,11 @@ from .credentials import checked_secret
 from .drivers import is_async
 from .effects import Call, Sleep, Steps
 from .errors import ConfigurationError, TokenStoreError
-from .policy import STORE_LEASE, STORE_POLL
+from .policy import STORE_LEASE, store_pause
 from .sealing import Seal
 from .secret import bearer
 from .state import State
-from .store_errors import checked, words
+from .store_errors import KEPT_TOO_LONG, checked, words
 from .store_protocol import Lease, Store
 from .terms import Terms
 from .tokens import TokenSet, mark_refused, without_refresh_token
@@ -50,9 +50,9 @@ def forgetting(state: State, terms: Terms) -> Steps[None]:
     try:
         name = (yield from _seal(terms, until)).name
         while not (yield from _delete(terms, terms.store, name, until)):
-            pause = STORE_POLL * (1.0 + terms.clock.random()) / 2.0
+            pause = store_pause(terms.clock.random())
             if terms.clock.monotonic() + pause >= until:
-                raise TokenStoreError("another process has kept its lease for too long")
+                raise TokenStoreError(KEPT_TOO_LONG)
             yield Sleep(pause)
     except TokenStoreError as error:
         why = str(error)

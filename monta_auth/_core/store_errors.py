@@ -24,6 +24,8 @@ from .sealing import require_cryptography
 #: A Redis server begins its errors with such a word; version 6 puts the place in a script first.
 _WORD = re.compile(r"(?:^|@user_script: ?\d+: -?)([A-Z]{3,20})(?= |$)")
 
+KEPT_TOO_LONG = "another process has kept its lease for too long"
+
 
 def cause_of(error: BaseException) -> str:
     """Return the kind of an error and, in parentheses, the errno or the error word behind it."""

@@ -15,9 +15,10 @@ from .effects import Steps, Turn
 from .errors import MontaAuthError
 from .flight import Flight
 from .held_pair import HeldPair, Phase, hold_old, on_wall_clock
-from .policy import STORE_POLL, STORE_REST
+from .policy import STORE_REST, store_pause
 from .sealing import Seal
 from .secret import bearer, hidden
+from .store_errors import KEPT_TOO_LONG
 from .stored_record import StoredRecord
 from .terms import Terms
 from .tokens import is_marked_refused, mark_refused
@@ -78,9 +79,9 @@ class Visit(StoredRecord):
                 return Found.NOT_NOW if self.held is began_with else Found.ADOPTED
             if self._has_failed():
                 return Found.RENEW
-            pause = STORE_POLL * (1.0 + clock.random()) / 2.0
+            pause = store_pause(clock.random())
             if clock.monotonic() + pause >= self._until:
-                self.error = "another process has kept its lease for too long"
+                self.error = KEPT_TOO_LONG
                 return Found.RENEW
             yield from self._turn.sleep(pause)
 

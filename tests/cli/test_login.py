@@ -14,7 +14,7 @@ from keyring.backends import SecretService, fail
 from keyring.backends.chainer import ChainerBackend
 from keyring.errors import KeyringLocked
 
-from monta_auth._core import store_changes
+from monta_auth._core import policy
 from monta_auth._core.sealing import Seal
 from monta_auth.emulator import Emulator
 from monta_auth.stores import FileStore
@@ -212,7 +212,7 @@ def test_logout_is_not_done_while_the_token_is_there(
     seal = Seal(monta.base_url, monta.client_id, monta.client_secret)
     lease = FileStore().try_lock(seal.name, 8.0)
     assert lease is not None
-    monkeypatch.setattr(store_changes, "STORE_POLL", 60.0)  # longer than it tries
+    monkeypatch.setattr(policy, "STORE_POLL", 60.0)  # longer than it tries
     done = run("logout")
     assert (done.code, done.out) == (1, "")
     assert done.err == (
