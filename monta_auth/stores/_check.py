@@ -7,8 +7,7 @@ from collections.abc import Generator
 from typing import Any
 
 from .._core.errors import TokenStoreError
-
-_SECONDS = 6.0
+from .._core.policy import STORE_LEASE
 
 
 def check(store: Any) -> str:
@@ -41,11 +40,11 @@ def _steps(store: Any) -> Generator[Any, Any, str]:
     """Yield what each method returns, and go on with what comes of it."""
     name = f"check-{secrets.token_hex(8)}"
     record = secrets.token_urlsafe(32).encode()
-    lease = yield store.try_lock(name, _SECONDS)
+    lease = yield store.try_lock(name, STORE_LEASE)
     _expect(lease is not None, store, "a lease was refused that nobody holds")
     yield store.save(name, record, lease)
     _expect((yield store.load(name)) == record, store, "a record that was saved is not there")
-    _expect((yield lease.extend(_SECONDS)), store, "a lease was lost at once")
+    _expect((yield lease.extend(STORE_LEASE)), store, "a lease was lost at once")
     yield store.save(name, None, lease)
     _expect((yield store.load(name)) is None, store, "a record that was deleted is still there")
     yield lease.release()
