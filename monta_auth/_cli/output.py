@@ -12,6 +12,8 @@ from typing import TextIO
 
 import click
 
+from .._core.tokens import date_text
+
 _WIDEST = 100
 
 
@@ -72,7 +74,7 @@ def show_json(data: object) -> None:
 
 def _iso(value: object) -> str:
     assert isinstance(value, datetime)
-    return value.isoformat().replace("+00:00", "Z")
+    return date_text(value)
 
 
 def duration(seconds: float) -> str:

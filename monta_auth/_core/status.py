@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from .frozen import Frozen
+from .tokens import date_text
 
 
 class Status(Frozen):
@@ -66,7 +67,7 @@ class Status(Frozen):
 
 
 def _text(date: datetime) -> str:
-    return date.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return date_text(date, "seconds")
 
 
 def date_of(wall: float | None) -> datetime | None:

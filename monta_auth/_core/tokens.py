@@ -181,9 +181,14 @@ def parse_date(value: object) -> datetime | None:
         return None
 
 
+def date_text(date: datetime, timespec: str = "auto") -> str:
+    """Write a date in UTC as Monta does: in ISO 8601 with ``Z``."""
+    return date.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 def whole_number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _text(date: datetime | None) -> str | None:
-    return None if date is None else date.isoformat().replace("+00:00", "Z")
+    return None if date is None else date_text(date)
