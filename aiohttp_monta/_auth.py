@@ -10,7 +10,8 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSess
 from yarl import URL
 
 from monta_auth import ConfigurationError, RefreshPolicy, TokenSet, TokenSource
-from monta_auth._adapters.auth import AsyncAuth, is_refused, wrong_library
+from monta_auth import retry_after as _retry_after
+from monta_auth._adapters.auth import AsyncAuth, check_response, is_refused, wrong_library
 from monta_auth._core.application import Application, Ask, find_application
 from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send, Steps
@@ -24,7 +25,7 @@ from monta_auth._core.store_protocol import Store
 from ._calls import check_proxy, lent_by, make_call, make_token_call
 from ._errors import library_error
 from ._hops import Requests
-from ._resend import can_repeat, drain, make_ready
+from ._resend import can_repeat, content_of, drain, make_ready
 
 T = TypeVar("T")
 
@@ -177,6 +178,18 @@ class MontaAuth(AsyncAuth):
         """
         return str((await self.token(session)).access_token)
 
+    async def atoken(self, session: ClientSession | None = None) -> TokenSet:
+        """As `token`, by its name in the other async libraries."""
+        return await self.token(session)
+
+    async def abearer_token(self, session: ClientSession | None = None) -> str:
+        """As `bearer_token`, by its name in the other async libraries."""
+        return await self.bearer_token(session)
+
+    async def aapplication(self, session: ClientSession | None = None) -> Application:
+        """As `application`, by its name in the other async libraries."""
+        return await self.application(session)
+
     async def application(self, session: ClientSession | None = None) -> Application:
         """Ask the API who the token belongs to: scopes, rate limit, dates.
 
@@ -217,3 +230,16 @@ class MontaAuth(AsyncAuth):
 
     def _is_refused(self, status: int, request: ClientRequest, header: str) -> bool:
         return is_refused(self._source, self._origins, status, request, header)
+
+
+def retry_after(response: ClientResponse) -> float | None:
+    """Return how many seconds to wait before this request has a chance again, or None.
+
+    For your own requests that got a 429 or a 503. See `monta_auth.retry_after` for what it reads.
+    Read the body first (``await response.read()``): the Partner API tells the wait there.
+
+    Raises:
+        TypeError: this is a response of another library.
+    """
+    check_response(response, ClientResponse)
+    return _retry_after(response.status, response.headers, content_of(response))

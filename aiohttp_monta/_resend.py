@@ -43,6 +43,12 @@ def _can_go_back(body: IOBasePayload) -> bool:
         return False
 
 
+def content_of(response: ClientResponse) -> bytes | None:
+    """Return the body if it was read before."""
+    # There is no public way to know, and `read` is a coroutine that would read it.
+    return response._body
+
+
 async def drain(refused: ClientResponse) -> None:
     """Read the refused response within limits, which frees its connection."""
     body = Body()

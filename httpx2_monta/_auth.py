@@ -9,6 +9,7 @@ from monta_auth._adapters.httpx_auth import HttpxAuth
 from monta_auth._adapters.httpx_library import Library
 
 errors: LibraryErrors = LibraryErrors("httpx2_monta", httpx2.RequestError)
+_library = Library(httpx2, errors)
 
 
 class MontaAuth(
@@ -44,4 +45,16 @@ class MontaAuth(
             raises httpx2's own exception.
     """
 
-    _library = Library(httpx2, errors)
+    _library = _library
+
+
+def retry_after(response: httpx2.Response) -> float | None:
+    """Return how many seconds to wait before this request has a chance again, or None.
+
+    For your own requests that got a 429 or a 503. See `monta_auth.retry_after` for what it reads.
+    A body that was not read (``client.stream``) is left alone: then the headers are all there is.
+
+    Raises:
+        TypeError: this is a response of another library.
+    """
+    return _library.retry_after(response)

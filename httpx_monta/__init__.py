@@ -12,18 +12,22 @@ from monta_auth import (
     PARTNER_SANDBOX_API,
     PUBLIC_API,
     Application,
+    ClientSecret,
     ConfigurationError,
     InvalidCredentialsError,
     InvalidTokenResponseError,
     MontaAuthError,
+    OnToken,
     RateLimitError,
     RefreshPolicy,
+    Status,
     TokenEndpointError,
     TokenSet,
     TokenSource,
+    TokenStoreError,
 )
 
-from ._auth import MontaAuth, errors
+from ._auth import MontaAuth, errors, retry_after
 from ._mixin import MontaAuthMixin
 
 __all__ = [
@@ -31,16 +35,21 @@ __all__ = [
     "PARTNER_SANDBOX_API",
     "PUBLIC_API",
     "Application",
+    "ClientSecret",
     "ConfigurationError",
     "InvalidCredentialsError",
     "InvalidTokenResponseError",
     "MontaAuth",
     "MontaAuthError",
     "MontaAuthMixin",
+    "OnToken",
     "RateLimitError",
     "RefreshPolicy",
+    "Status",
     "TokenEndpointError",
     "TokenSet",
     "TokenSource",
+    "TokenStoreError",
     "errors",
+    "retry_after",
 ]

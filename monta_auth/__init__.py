@@ -9,6 +9,7 @@ from importlib import import_module as _import_module
 
 from ._adapters.token_source import TokenSource
 from ._core.application import Application
+from ._core.credentials import ClientSecret
 from ._core.errors import (
     ConfigurationError,
     InvalidCredentialsError,
@@ -18,14 +19,16 @@ from ._core.errors import (
     TokenEndpointError,
     TokenStoreError,
 )
+from ._core.leader import OnToken
 from ._core.origins import PARTNER_API, PARTNER_SANDBOX_API, PUBLIC_API
 from ._core.policy import Clock, RefreshPolicy
+from ._core.replies import retry_after
 from ._core.status import Status
 from ._core.tokens import TokenSet
 
 if _t.TYPE_CHECKING:
     from . import stores
-    from ._adapters.settings import MontaAuthSettings
+    from ._adapters.settings import AnyMontaAuth, MontaAuthSettings
 
 __version__ = "0.1.0"
 
@@ -33,13 +36,16 @@ __all__ = [
     "PARTNER_API",
     "PARTNER_SANDBOX_API",
     "PUBLIC_API",
+    "AnyMontaAuth",
     "Application",
+    "ClientSecret",
     "Clock",
     "ConfigurationError",
     "InvalidCredentialsError",
     "InvalidTokenResponseError",
     "MontaAuthError",
     "MontaAuthSettings",
+    "OnToken",
     "RateLimitError",
     "RefreshPolicy",
     "Status",
@@ -47,6 +53,7 @@ __all__ = [
     "TokenSet",
     "TokenSource",
     "TokenStoreError",
+    "retry_after",
     "stores",
 ]
 
@@ -57,8 +64,8 @@ if not _t.TYPE_CHECKING:  # pragma: no branch - with it, checkers would believe 
         """Import what most programs do not need when it is asked for."""
         if name == "stores":
             return _import_module(".stores", __name__)
-        if name == "MontaAuthSettings":
-            return _import_module("._adapters.settings", __name__).MontaAuthSettings
+        if name in ("AnyMontaAuth", "MontaAuthSettings"):
+            return getattr(_import_module("._adapters.settings", __name__), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -14,18 +14,22 @@ from monta_auth import (
     PARTNER_SANDBOX_API,
     PUBLIC_API,
     Application,
+    ClientSecret,
     ConfigurationError,
     InvalidCredentialsError,
     InvalidTokenResponseError,
     MontaAuthError,
+    OnToken,
     RateLimitError,
     RefreshPolicy,
+    Status,
     TokenEndpointError,
     TokenSet,
     TokenSource,
+    TokenStoreError,
 )
 
-from ._auth import MontaAuth
+from ._auth import MontaAuth, retry_after
 from ._errors import errors
 from ._mixin import MontaAuthMixin
 
@@ -34,16 +38,21 @@ __all__ = [
     "PARTNER_SANDBOX_API",
     "PUBLIC_API",
     "Application",
+    "ClientSecret",
     "ConfigurationError",
     "InvalidCredentialsError",
     "InvalidTokenResponseError",
     "MontaAuth",
     "MontaAuthError",
     "MontaAuthMixin",
+    "OnToken",
     "RateLimitError",
     "RefreshPolicy",
+    "Status",
     "TokenEndpointError",
     "TokenSet",
     "TokenSource",
+    "TokenStoreError",
     "errors",
+    "retry_after",
 ]

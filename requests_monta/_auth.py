@@ -12,7 +12,8 @@ from requests.auth import AuthBase
 from urllib3 import Timeout as Limits
 
 from monta_auth import ConfigurationError, RefreshPolicy, TokenSet, TokenSource
-from monta_auth._adapters.auth import BaseAuth, wrong_library
+from monta_auth import retry_after as _retry_after
+from monta_auth._adapters.auth import BaseAuth, check_response, wrong_library
 from monta_auth._adapters.bodies import AuthBody
 from monta_auth._adapters.proxies import session_carries_away
 from monta_auth._core.application import Application, Ask, find_application
@@ -27,7 +28,7 @@ from monta_auth._core.secret import BearerHeader, hidden_argument
 from monta_auth._core.store_protocol import Store
 
 from ._errors import library_error, transport_failure
-from ._resend import Resend, read
+from ._resend import Resend, content_of, read
 
 Timeout = float | tuple[float | None, float | None] | None
 
@@ -229,3 +230,16 @@ def _no_auth(r: requests.PreparedRequest) -> requests.PreparedRequest:
     """Keep the session's own auth, netrc and Authorization header out of a token call."""
     r.headers.pop("Authorization", None)
     return r
+
+
+def retry_after(response: requests.Response) -> float | None:
+    """Return how many seconds to wait before this request has a chance again, or None.
+
+    For your own requests that got a 429 or a 503. See `monta_auth.retry_after` for what it reads.
+    A body that was not read (``stream=True``) is left alone: then the headers are all there is.
+
+    Raises:
+        TypeError: this is a response of another library.
+    """
+    check_response(response, requests.Response)
+    return _retry_after(response.status_code, response.headers, content_of(response))

@@ -139,10 +139,18 @@ def _rewound(request: requests.PreparedRequest) -> bool:
     return True
 
 
+def content_of(response: requests.Response) -> bytes | None:
+    """Return the body if it was read; `response.content` would read it from the network."""
+    # There is no public way to know. Without `raw` the response was made by hand.
+    is_unread = response._content is False and response.raw is not None
+    return None if is_unread else response.content or b""
+
+
 def read(response: requests.Response, begin: Callable[[], Body]) -> bytes:
     """Read a response within limits, unless that was done before; requests would read it all."""
-    if response._content is not False or response.raw is None:
-        return response.content or b""
+    content = content_of(response)
+    if content is not None:
+        return content
     body = begin()
     try:
         body.read_file(response.raw)

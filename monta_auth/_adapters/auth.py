@@ -43,12 +43,26 @@ def is_refused(
 
 def wrong_library(auth: object, request: object) -> ConfigurationError:
     """Return the error of an auth that was given to another library than its own."""
-    mine = type(auth).__module__.partition(".")[0]
-    other = type(request).__module__.partition(".")[0]
+    mine, other = _package(type(auth)), _package(type(request))
     text = f"this is the MontaAuth of {mine}, and the request is one of {other}"
-    if other in ("requests", "httpx", "httpx2", "aiohttp"):
-        text += f": write `from {other}_monta import MontaAuth`"
-    return ConfigurationError(text)
+    return ConfigurationError(text + _right_import(other, "MontaAuth"))
+
+
+def check_response(response: object, kind: type) -> None:
+    """Raise a TypeError if a response is not one of the library that was expected."""
+    if not isinstance(response, kind):
+        expected, given = _package(kind), type(response)
+        text = f"retry_after takes a response of {expected}, not {_package(given)}.{given.__name__}"
+        raise TypeError(text + _right_import(_package(given), "retry_after"))
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
+
+
+def _right_import(library: str, name: str) -> str:
+    known = library in ("requests", "httpx", "httpx2", "aiohttp")
+    return f": write `from {library}_monta import {name}`" if known else ""
 
 
 class BaseAuth:

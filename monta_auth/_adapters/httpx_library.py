@@ -24,8 +24,9 @@ from .._core.errors import (
     is_from_signal_handler,
 )
 from .._core.origins import Origins
-from .._core.replies import Reply, safe_text
+from .._core.replies import Reply, retry_after, safe_text
 from .._core.token_calls import read_error
+from .auth import check_response
 from .bodies import AuthBody, Body, rewinder, within
 from .errors import LibraryErrors, response_in, transport_error
 from .httpx_token_call import Redirected, kept_class, timeout_words, token_call_class
@@ -144,6 +145,11 @@ class Library:
             return self.outcome(error, call)
         finally:
             self._leave(response)
+
+    def retry_after(self, response: Any) -> float | None:
+        """Return the seconds until a request of the user's has a chance again."""
+        check_response(response, self.module.Response)
+        return retry_after(response.status_code, response.headers, self._content(response))
 
     def drain(self, response: Any) -> None:
         """Read a refused response, within limits, so that its connection is free again."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from .errors import MontaAuthError
-from .policy import CLOCKS_AGREE
+from .policy import CLOCKS_AGREE, SYSTEM_CLOCK
 from .secret import Secret, SecretBytes, empty_frames
 
 E = TypeVar("E", bound=MontaAuthError)
@@ -64,6 +64,40 @@ def as_object(value: Any) -> dict[str, Any]:
 def is_worth_a_retry(status: int) -> bool:
     """Whether a status speaks of the moment and not of what was asked."""
     return status in (408, 425, 429) or status >= 500
+
+
+class Headers(Protocol):
+    """The headers of a response in any library: names in any case, and their values."""
+
+    def items(self) -> Iterable[tuple[str, str]]: ...
+
+
+def retry_after(status: int, headers: Headers, body: bytes | str | None = None) -> float | None:
+    """Return how many seconds to wait before a request of yours has a chance again.
+
+    For a 429: ``context.rateLimitResponse.resetsIn`` of the body, else the header
+    ``RateLimit-ResetsIn``, else ``Retry-After``. For a 503: ``Retry-After``. A date is counted
+    from the response's own ``Date``. Each adapter has a `retry_after` that takes its response.
+
+    Args:
+        status: HTTP status.
+        headers: a mapping, or another object with ``items()``, such as that of ``urllib``.
+        body: as received; None if it was not read.
+
+    Returns:
+        None: another status, or a response that does not say.
+
+    Raises:
+        TypeError: these are not the parts of a response.
+    """
+    if not isinstance(status, int):
+        raise TypeError(f"status must be an integer such as 429, not {type(status).__name__}")
+    if not isinstance(body, bytes | bytearray | str | None):
+        raise TypeError(f"body must be bytes, a string or None, not {type(body).__name__}")
+    if status not in (429, 503):
+        return None
+    content = body.encode(errors="replace") if isinstance(body, str) else bytes(body or b"")
+    return wait_hint(Reply(status, dict(headers.items()), content), SYSTEM_CLOCK.wall())
 
 
 def wait_hint(reply: Reply, wall: float) -> float | None:

@@ -24,9 +24,10 @@ Response = Any
 class Stream:
     """A response that is read in pieces; `more` returns b"" at its end."""
 
-    def __init__(self, status: int, more: Callable[[], bytes]) -> None:
+    def __init__(self, status: int, more: Callable[[], bytes], raw: Response) -> None:
         self.status = status
         self.more = more
+        self.raw = raw
 
     def rest(self) -> bytes:
         return b"".join(iter(self.more, b""))

@@ -66,7 +66,7 @@ class Requests(Harness):
     def stream(self, raw: Any, url: str) -> Stream:
         response = self.exit.enter_context(raw.get(url, stream=True))
         chunks: Iterator[bytes] = response.iter_content(None)
-        return Stream(response.status_code, lambda: next(chunks, b""))
+        return Stream(response.status_code, lambda: next(chunks, b""), response)
 
     def hurry(self, seconds: float) -> Hurry:
         return Hurry({"timeout": seconds}, {}, ())
@@ -122,7 +122,7 @@ class HttpxSync(Harness):
     def stream(self, raw: Any, url: str) -> Stream:
         response = self.exit.enter_context(raw.stream("GET", url))
         chunks = response.iter_bytes()
-        return Stream(response.status_code, lambda: next(chunks, b""))
+        return Stream(response.status_code, lambda: next(chunks, b""), response)
 
     @property
     def calls_in_pipeline(self) -> bool:
@@ -189,7 +189,7 @@ class HttpxAsync(InLoop, HttpxSync):
         async def more() -> bytes:
             return await anext(chunks, b"")
 
-        return Stream(response.status_code, lambda: bytes(self.run(more)))
+        return Stream(response.status_code, lambda: bytes(self.run(more)), response)
 
     def token(self, auth: Any, *args: Any) -> Any:
         return self.run(auth.atoken, *args)
@@ -293,7 +293,11 @@ class Aiohttp(InLoop):
             response.close()
 
         self.exit.callback(self.run, close)
-        return Stream(response.status, lambda: bytes(self.run(response.content.readany)))
+
+        def more() -> bytes:
+            return bytes(self.run(response.content.readany))
+
+        return Stream(response.status, more, response)
 
     def hurry(self, seconds: float) -> Hurry:
         # A middleware does not see a request's own timeout: it ends the request as a whole.
@@ -315,6 +319,7 @@ class Answer:
     """A response of aiohttp that has been read, under the names that the suite uses."""
 
     def __init__(self, response: aiohttp.ClientResponse, content: bytes) -> None:
+        self.of_library = response
         self.status_code = response.status
         self.headers = response.headers
         self.url = response.url

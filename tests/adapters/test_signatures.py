@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import pydoc
 from typing import Any, get_type_hints
 
+import aiohttp
 import pytest
 
 import aiohttp_monta
 import httpx2_monta
 import httpx_monta
 import requests_monta
-from monta_auth import MontaAuthSettings
+from monta_auth import AnyMontaAuth, MontaAuthSettings
 from monta_auth._adapters.auth import BaseAuth
+
+from .site import Monta
 
 SHARED = {
     "client_id": None,
@@ -61,3 +66,40 @@ def test_a_wrong_argument_is_pythons_own_error(auth: Any, own: object) -> None:
 @pytest.mark.parametrize(("auth", "own"), EACH)
 def test_no_allowed_origins_may_be_said_with_none(auth: Any, own: object) -> None:
     assert auth("client-id", "client-secret", allowed_origins=None).status().fetches == 0
+
+
+VERBS = {"application", "base_url", "bearer_token", "forget", "invalidate", "status", "token"}
+ASYNC_VERBS = {"aapplication", "abearer_token", "aforget", "ainvalidate", "atoken"}
+
+
+@pytest.mark.parametrize(("auth", "own"), EACH)
+def test_each_library_offers_the_same_verbs(auth: Any, own: object) -> None:
+    is_sync_only = auth is requests_monta.MontaAuth
+    flows = {"auth_flow", "sync_auth_flow", "async_auth_flow"}
+    flags = {"requires_request_body", "requires_response_body"}
+    offered = {name for name in dir(auth) if not name.startswith("_")} - flows - flags
+    assert offered == (VERBS if is_sync_only else VERBS | ASYNC_VERBS)
+    assert isinstance(auth("client-id", "client-secret"), AnyMontaAuth)
+
+
+@pytest.mark.parametrize(("auth", "own"), EACH)
+def test_help_shows_what_each_verb_and_argument_is_for(auth: Any, own: dict[str, Any]) -> None:
+    text = pydoc.plain(pydoc.render_doc(auth))
+    for name in (*SHARED, *own):
+        assert f" |      {name}: " in text
+    for name in VERBS if auth is requests_monta.MontaAuth else VERBS | ASYNC_VERBS:
+        first, _, _ = (inspect.getdoc(getattr(auth, name)) or "").partition("\n")
+        assert first.endswith(".")
+        assert f" |      {first}\n" in text
+
+
+def test_the_async_names_of_aiohttp_do_what_the_others_do(monta: Monta) -> None:
+    async def main() -> None:
+        auth = aiohttp_monta.MontaAuth(source=monta.source())
+        async with aiohttp.ClientSession() as session:
+            pair = await auth.atoken(session)
+            assert await auth.abearer_token() == pair.access_token
+            assert await auth.aapplication(session) == await auth.application(session)
+
+    asyncio.run(main())
+    assert monta.mints == 1

@@ -5,6 +5,7 @@ Each wrong line carries an ignore for each checker. One that a checker does not 
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import assert_type
@@ -27,6 +28,7 @@ from monta_auth import (
     TokenSet,
     TokenSource,
     TokenStoreError,
+    retry_after,
 )
 from monta_auth.stores import MemoryStore
 
@@ -199,3 +201,11 @@ def wait_before_another_try(error: MontaAuthError) -> float:
     except ConfigurationError as wrong:
         value_error: ValueError = wrong
         raise value_error from None
+
+
+def wait_for_urllib(response: http.client.HTTPResponse) -> float | None:
+    wait = retry_after(response.status, response.headers, response.read())
+    assert_type(wait, float | None)
+    retry_after("429", {})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    retry_after(429, {}, {})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return retry_after(429, {"Retry-After": "1"})

@@ -15,19 +15,24 @@ from aiohttp_monta import (
     PARTNER_SANDBOX_API,
     PUBLIC_API,
     Application,
+    ClientSecret,
     ConfigurationError,
     InvalidCredentialsError,
     InvalidTokenResponseError,
     MontaAuth,
     MontaAuthError,
+    OnToken,
     RateLimitError,
     RefreshPolicy,
+    Status,
     TokenEndpointError,
     TokenSet,
     TokenSource,
+    TokenStoreError,
     errors,
+    retry_after,
 )
-from monta_auth import MontaAuthSettings
+from monta_auth import AnyMontaAuth, MontaAuthSettings
 
 from .api import heard_async, secret_from_async_vault
 from .stores import AsyncTable
@@ -64,10 +69,14 @@ async def use_what_it_offers(auth: MontaAuth, session: aiohttp.ClientSession) ->
     assert_type(await auth.token(session), TokenSet)
     assert_type(await auth.bearer_token(), str)
     assert_type(await auth.bearer_token(session), str)
+    assert_type(await auth.atoken(session), TokenSet)
+    assert_type(await auth.abearer_token(session), str)
+    assert_type(await auth.aapplication(session), Application)
     assert_type(await auth.application(), Application)
     assert_type(await auth.application(session), Application)
     assert_type(auth.source, TokenSource)
-    assert_type(auth.status().fetches, int)
+    assert_type(auth.status(), Status)
+    assert_type(auth.base_url, str)
     assert_type(copy.copy(auth), MontaAuth)
     auth.invalidate()
     auth.forget()
@@ -112,3 +121,25 @@ async def handle_errors(session: aiohttp.ClientSession) -> float:
     except MontaAuthError as error:
         assert_type(error, MontaAuthError)
     return 0.0
+
+
+def forget_of_any(auth: AnyMontaAuth) -> Status:
+    assert_type(auth.source, TokenSource)
+    assert_type(auth.base_url, str)
+    auth.invalidate()
+    try:
+        auth.forget()
+    except TokenStoreError as error:
+        assert_type(error.retryable, bool)
+    return auth.status()
+
+
+def annotate(secret: ClientSecret, on_token: OnToken) -> Status:
+    return forget_of_any(MontaAuth("id", secret, on_token=on_token))
+
+
+def wait_for_the_limit(response: aiohttp.ClientResponse, other: httpx.Response) -> float:
+    retry_after(other)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    wait = retry_after(response)
+    assert_type(wait, float | None)
+    return wait or 1.0

@@ -17,20 +17,25 @@ from httpx_monta import (
     PARTNER_SANDBOX_API,
     PUBLIC_API,
     Application,
+    ClientSecret,
     ConfigurationError,
     InvalidCredentialsError,
     InvalidTokenResponseError,
     MontaAuth,
     MontaAuthError,
     MontaAuthMixin,
+    OnToken,
     RateLimitError,
     RefreshPolicy,
+    Status,
     TokenEndpointError,
     TokenSet,
     TokenSource,
+    TokenStoreError,
     errors,
+    retry_after,
 )
-from monta_auth import MontaAuthSettings
+from monta_auth import AnyMontaAuth, MontaAuthSettings
 from monta_auth.stores import MemoryStore
 
 from .api import heard, heard_async, secret_from_async_vault, secret_from_vault
@@ -77,7 +82,8 @@ def use_what_it_offers(
     assert_type(auth.application(), Application)
     assert_type(auth.application(client), Application)
     assert_type(auth.source, TokenSource)
-    assert_type(auth.status().fetches, int)
+    assert_type(auth.status(), Status)
+    assert_type(auth.base_url, str)
     assert_type(copy.copy(auth), MontaAuth)
     auth.invalidate()
     auth.forget()
@@ -180,3 +186,25 @@ def handle_errors() -> float:
     except MontaAuthError as error:
         assert_type(error, MontaAuthError)
     return 0.0
+
+
+def forget_of_any(auth: AnyMontaAuth) -> Status:
+    assert_type(auth.source, TokenSource)
+    assert_type(auth.base_url, str)
+    auth.invalidate()
+    try:
+        auth.forget()
+    except TokenStoreError as error:
+        assert_type(error.retryable, bool)
+    return auth.status()
+
+
+def annotate(secret: ClientSecret, on_token: OnToken) -> Status:
+    return forget_of_any(MontaAuth("id", secret, on_token=on_token))
+
+
+def wait_for_the_limit(response: httpx.Response, other: requests.Response) -> float:
+    retry_after(other)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    wait = retry_after(response)
+    assert_type(wait, float | None)
+    return wait or 1.0

@@ -12,13 +12,19 @@ import httpx_monta
 from httpx2_monta import (
     PARTNER_API,
     Application,
+    ClientSecret,
     MontaAuth,
     MontaAuthMixin,
+    OnToken,
     RateLimitError,
+    Status,
     TokenSet,
+    TokenSource,
+    TokenStoreError,
     errors,
+    retry_after,
 )
-from monta_auth import MontaAuthSettings
+from monta_auth import AnyMontaAuth, MontaAuthSettings
 
 
 def authorize() -> None:
@@ -82,3 +88,25 @@ def handle_errors() -> float | None:
     except (errors.MontaAuthError, httpx2.HTTPError):
         return 1.0
     return None
+
+
+def forget_of_any(auth: AnyMontaAuth) -> Status:
+    assert_type(auth.source, TokenSource)
+    assert_type(auth.base_url, str)
+    auth.invalidate()
+    try:
+        auth.forget()
+    except TokenStoreError as error:
+        assert_type(error.retryable, bool)
+    return auth.status()
+
+
+def annotate(secret: ClientSecret, on_token: OnToken) -> Status:
+    return forget_of_any(MontaAuth("id", secret, on_token=on_token))
+
+
+def wait_for_the_limit(response: httpx2.Response, other: httpx.Response) -> float:
+    retry_after(other)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    wait = retry_after(response)
+    assert_type(wait, float | None)
+    return wait or 1.0
