@@ -18,16 +18,20 @@ from .tokens import TokenSet
 
 
 class Phase(enum.Enum):
-    """What may be done with the held access token at a moment."""
+    """What may be done with the held access token at a moment. The log shows the value.
 
-    FRESH = "use it"
-    ADVISORY = "one caller renews, the others use it"
-    MANDATORY = "all wait for the renewal, and use it if that fails"
-    DEAD = "expired, refused, or none at all"
+    FRESH: use it. ADVISORY: one caller renews, the others use it. MANDATORY: all wait for the
+    renewal, and use it if that fails. DEAD: it has expired, was refused, or there is none.
+    """
+
+    FRESH = "fresh"
+    ADVISORY = "advisory"
+    MANDATORY = "mandatory"
+    DEAD = "expired"
 
 
 class Dropped(enum.Enum):
-    """Why an access token is not used any more before its time."""
+    """Why an access token is not used any more before its time. The log shows the value."""
 
     REFUSED = "401"
     INVALIDATED = "invalidated"

@@ -160,26 +160,34 @@ class Leader:
         visit = renewal.visit
         if visit is not None and visit.error is not UNOPENED and (visit.error or visit.has_served):
             self._terms.report_store(visit.error)
-        level = logging.DEBUG
-        outcome = "abandoned"
+        now = self._terms.clock.monotonic()
+        level, outcome, error = logging.DEBUG, "abandoned", None
         if held is not None:
             outcome = "renewed"
-            level = logging.INFO if was_down else logging.DEBUG
+            level = logging.INFO if was_down else level
         elif failure is not None:
-            outcome = in_words(failure)
-            level = logging.DEBUG if was_down else logging.WARNING
+            error = in_words(failure)
+            outcome = error.partition(":")[0]
+            # Who got the error knows. While the token lives, nobody would.
+            begins = logging.INFO if self._state.usable(now) is None else logging.WARNING
+            level = level if was_down else begins
         if not logger.isEnabledFor(level):
             return
-        logger.log(
-            level,
-            "renewal reason=%s kind=%s outcome=%s status=%s errorCode=%s request-id=%s "
-            "duration=%.3fs token=%s",
-            flight.reason,
-            renewal.label,
-            outcome,
-            renewal.status,
-            failure.error_code if isinstance(failure, MontaAuthError) else None,
-            safe_text(renewal.request_id, self._terms.refusals.secrets),
-            self._terms.clock.monotonic() - started,
-            fingerprint(held.pair.access_token) if held is not None else None,
-        )
+        fields = {
+            "reason": flight.reason,
+            "kind": renewal.kind,
+            "outcome": outcome,
+            "status": renewal.status,
+            "error_code": failure.error_code if isinstance(failure, MontaAuthError) else None,
+            "request_id": safe_text(renewal.request_id, self._terms.refusals.secrets),
+            "duration": round(now - started, 3),
+            "token": fingerprint(held.pair.access_token) if held is not None else None,
+        }
+        line = " ".join(f"{name}={_word(value)}" for name, value in fields.items())
+        extra = {f"monta_auth.{name}": value for name, value in (*fields.items(), ("error", error))}
+        logger.log(level, "renewal %s", line, extra=extra)
+
+
+def _word(value: object) -> str:
+    """Return a value as one word: a server's words must not look like further fields."""
+    return "-" if value is None else str(value).replace(" ", "_").replace("=", "_")

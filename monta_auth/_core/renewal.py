@@ -46,8 +46,8 @@ class Renewal:
 
     Attributes:
         visit: its business with the store, if there is one; to be finished by the leader.
-        label, status, request_id: for the log: what was tried last, and what came of it. The id
-            is as the server sent it.
+        kind, status, request_id: for the log: what was tried last, and what came of it. The id is
+            as the server sent it.
     """
 
     def __init__(self, terms: Terms, turn: Turn, held: HeldPair | None) -> None:
@@ -55,7 +55,7 @@ class Renewal:
         self._held = held
         self._secret: str | MontaAuthError | None = None
         self._has_asked_again = False
-        self.label = "none"
+        self.kind: str | None = None
         self.status: int | None = None
         self.request_id: str | None = None
         self._turn = turn
@@ -109,7 +109,7 @@ class Renewal:
         return Obtained((yield from self._mint(secret)), "mint")
 
     def _adopted(self) -> Adopted:
-        self.label = "stored"
+        self.kind = "stored"
         assert self.held is not None  # it was adopted
         return Adopted(self.held)
 
@@ -131,7 +131,7 @@ class Renewal:
         Without credentials that is an error, and a refresh token with an unknown outcome is tried
         once more.
         """
-        self.label = "refresh"
+        self.kind = "refresh"
         is_all = self._terms.credentials is None
         request = refresh_request(self._terms.base_url, token, self._terms.refusals.secrets)
         try:
@@ -162,7 +162,7 @@ class Renewal:
     def _mint(self, secret: str) -> Steps[HeldPair]:
         credentials = self._terms.credentials
         assert credentials is not None  # `_ask` had them
-        self.label = "mint"
+        self.kind = "mint"
         is_fixed = credentials.literal_secret is not None
         if not is_fixed and self.visit is not None and (yield from self.visit.rekey(secret)):
             raise Anew
@@ -218,7 +218,7 @@ class Renewal:
             )
         if isinstance(credentials.secret, str):
             return credentials.secret
-        self.label = "mint"
+        self.kind = "mint"
         try:
             return checked_secret((yield from self._turn.call(credentials.secret)))
         except MontaAuthError as error:

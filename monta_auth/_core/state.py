@@ -88,7 +88,7 @@ class State:
                 mine.touched = now
                 if held is not None:
                     mine.after_refusal = held.dropped is Dropped.REFUSED
-                    mine.reason = held.dropped.value if held.dropped else phase.name.lower()
+                    mine.reason = (held.dropped or phase).value
                 self._flight = mine
             elif isinstance(verdict, Flight):
                 verdict.waiting[mine] = None

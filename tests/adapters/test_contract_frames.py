@@ -206,7 +206,7 @@ def test_tokens_that_a_response_quotes_itself_show_nowhere(
         h.token(auth)
     text = f"{caught.value} {vars(caught.value)} {auth.status()!r}"
     text += "".join(r.getMessage() for r in caplog.records if r.name == "monta_auth")
-    assert "request-id=[redacted]" in text
+    assert "request_id=[redacted]" in text
     assert not any(token in text for token in TOKENS.values())
 
 

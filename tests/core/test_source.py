@@ -1631,7 +1631,7 @@ def test_an_ordinary_renewal_is_one_debug_record(
     assert SECRET not in caplog.text
 
 
-def test_an_outage_is_a_warning_at_its_start_and_an_info_at_its_end(
+def test_an_outage_that_callers_see_is_an_info_at_its_start_and_at_its_end(
     hands: Hands, source: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "monta_auth")
@@ -1639,7 +1639,55 @@ def test_an_outage_is_a_warning_at_its_start_and_an_info_at_its_end(
         fail(Caller(source), no_connection())
         hands.advance(6)
     hold(hands, source)
+    assert messages(caplog) == ["INFO", "INFO"]
+
+
+@pytest.mark.parametrize("moment", [ADVISORY, MANDATORY])
+def test_an_outage_behind_a_living_token_is_a_warning_and_an_info_at_its_end(
+    hands: Hands, holder: Source, moment: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "monta_auth")
+    hands.advance(moment)
+    for _ in range(3):
+        fail(Caller(holder), no_connection())
+        hands.advance(10)
+    hold(hands, holder, 2)
     assert messages(caplog) == ["WARNING", "INFO"]
+
+
+def test_a_record_has_a_field_for_each_fact(
+    hands: Hands, source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "monta_auth")
+    reply = error_reply(400, headers={"request-id": "id outcome=renewed"})
+    caller = Caller(source)
+    hands.advance(0.25)
+    error = caller.resume(reply).error
+    hands.advance(DEAD)
+    hold(hands, source)
+    failed, renewed = (vars(record) for record in caplog.records)
+    assert failed["message"] == (
+        "renewal reason=start kind=mint outcome=TokenEndpointError status=400 "
+        "error_code=SOME_CODE request_id=id_outcome_renewed duration=0.25 token=-"
+    )
+    fields = [
+        "reason",
+        "kind",
+        "outcome",
+        "status",
+        "error_code",
+        "request_id",
+        "duration",
+        "token",
+        "error",
+    ]
+    assert [failed[f"monta_auth.{name}"] for name in fields] == [
+        *("start", "mint", "TokenEndpointError", 400, "SOME_CODE", "id outcome=renewed", 0.25),
+        *(None, f"TokenEndpointError: {error}"),
+    ]
+    assert renewed["monta_auth.outcome"] == "renewed"
+    assert renewed["monta_auth.error"] is None
+    assert renewed["message"].endswith(f" token={renewed['monta_auth.token']}")
 
 
 @pytest.mark.parametrize(
@@ -1647,7 +1695,7 @@ def test_an_outage_is_a_warning_at_its_start_and_an_info_at_its_end(
     [
         pytest.param(lambda hands, source: hands.advance(ADVISORY), "advisory"),
         pytest.param(lambda hands, source: hands.advance(MANDATORY), "mandatory"),
-        pytest.param(lambda hands, source: hands.advance(DEAD), "dead"),
+        pytest.param(lambda hands, source: hands.advance(DEAD), "expired"),
         pytest.param(lambda hands, source: refuse(source), "401"),
         pytest.param(lambda hands, source: source.invalidate(), "invalidated"),
         pytest.param(lambda hands, source: source.forget(), "start"),

@@ -204,7 +204,7 @@ def test_a_failed_renewal_keeps_the_pair_that_it_had_read_from_a_store(hands: Ha
         ("none", "start"),
         ("advisory", "advisory"),
         ("mandatory", "mandatory"),
-        ("expired", "dead"),
+        ("expired", "expired"),
         ("refused", "401"),
     ],
 )
