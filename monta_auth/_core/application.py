@@ -137,7 +137,7 @@ def _what_is_wrong(status: int) -> str:
     if status == 404:
         return "nobody here tells whose token it is: is /api/v1 missing at the end of base_url?"
     if status == 429:
-        return "the rate limit of this credential is used up"
+        return "the rate limit of these credentials is used up"
     return "the API does not tell whose token it is"
 
 

@@ -15,6 +15,7 @@ whoever keeps a failure keeps a template and raises ``copy.copy`` of it.
 from __future__ import annotations
 
 import copy
+import math
 import sys
 import traceback
 from collections.abc import Iterator
@@ -37,7 +38,8 @@ class MontaAuthError(Exception):
         api_message: Monta's ``message``, cut to 300 characters, with secrets taken out. Its name is
             another one, since error trackers show an attribute ``message`` instead of the text.
         request_id: the reply's ``request-id`` header; Monta's support can look it up.
-        retry_after: seconds to wait before another try, where the server said so.
+        retry_after: seconds to wait before another try: what the server said; of a remembered
+            failure, what is left of it or the time until the next token call.
         retryable: whether the same call may succeed later without a change of settings.
     """
 
@@ -61,7 +63,7 @@ class MontaAuthError(Exception):
         self.retryable = retryable
 
 
-_REMEMBERED = " (remembered: no token call before "
+_REMEMBERED = " (remembered since "
 _CARRIED = ("status", "error_code", "api_message", "request_id", "retry_after", "retryable")
 
 
@@ -84,7 +86,7 @@ class TokenEndpointError(MontaAuthError):
 
 
 class RateLimitError(TokenEndpointError):
-    """The auth endpoint asks to wait: 429, or a 5xx with a longer pause; see `retry_after`."""
+    """A rate limit is used up: HTTP 429. `retry_after` says how many seconds to wait."""
 
 
 class InvalidTokenResponseError(TokenEndpointError):
@@ -165,17 +167,35 @@ def in_words(failure: Failure) -> str:
     return f"{kind.__name__}: {failure}"
 
 
-def remembered(failure: Failure, until: float) -> Failure:
-    """Return a copy that says until when (a Unix time) it is raised in place of a token call."""
+def remembered(failure: Failure, wall: float, age: float, left: float) -> Failure:
+    """Return a copy that says since when and until when it is raised in place of a token call.
+
+    Args:
+        wall: now, as a Unix time.
+        age, left: seconds since it came, and until the next token call.
+    """
     new = copy.copy(failure)
-    if _REMEMBERED not in str(new):
-        date = datetime.fromtimestamp(until, UTC).isoformat(timespec="milliseconds")
-        text = f"{new}{_REMEMBERED}{date})"
-        if isinstance(new, TransportFailure):
-            new.text = text
-        else:
-            new.args = (text,)
+    if _REMEMBERED in str(new):
+        return new
+    since, until = (
+        datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for moment in (wall - age, wall + left)
+    )
+    text = f"{new}{_REMEMBERED}{since}; no token call before {until}, in {in_seconds(left)} s)"
+    if isinstance(new, TransportFailure):
+        new.text = text
+    else:
+        new.args = (text,)
+        if new.retryable:
+            new.retry_after = max((new.retry_after or 0.0) - age, left)
     return new
+
+
+def in_seconds(seconds: float) -> str:
+    """Return a wait for a text: never less than it is, with a digit more below ten seconds."""
+    digits = 1 if seconds < 10 else 0
+    # Rounded before, since a sum of floats is often a hair more.
+    return f"{math.ceil(round(seconds * 10**digits, 3)) / 10**digits:.{digits}f}".removesuffix(".0")
 
 
 def recast(error: MontaAuthError, kind: type[MontaAuthError]) -> MontaAuthError:

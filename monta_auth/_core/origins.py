@@ -119,9 +119,11 @@ class Origins:
             )
             return
         logger.warning(
-            "a request to %s goes out without the Monta token: it is not the origin of base_url; "
-            "name it in allowed_origins if it should carry the token",
+            "a request to %s goes out without the Monta token, which is for %s: if that is the "
+            "API, pass its URL as base_url=; if it is another host that may receive the token, "
+            "name it in allowed_origins=",
             origin if isinstance(origin, str) else _name(origin),
+            _name(self._base),
         )
 
 

@@ -96,7 +96,7 @@ class RefreshPolicy(Frozen):
         attempts: calls to an auth endpoint in one renewal when it answers 429 or 5xx. Three
             leave seven of the ten calls a minute to the requests.
         sleep_limit: sleep between these attempts, in all. A server that asks for a longer pause
-            gets it: the caller gets a `RateLimitError` at once. 2 s is what a person still waits.
+            gets it: the caller gets the error at once. 2 s is what a person still waits.
         cooldown: a token that replaced a refused one and is refused within this time is a sign
             that the endpoint refuses every token; two in a row stop renewing for this long,
             doubling to 300 s. 15 s leaves at most 2 calls of a minute's ten to such an endpoint.

@@ -34,18 +34,19 @@ class RefusedCredentials:
     """Remembers by value which credentials were refused, for a time that doubles."""
 
     def __init__(self) -> None:
+        # When each came, how long it is remembered, and what it was.
         self._entries: dict[str, tuple[float, float, InvalidCredentialsError]] = {}
 
     def check(self, digest: str, now: float, wall: float) -> None:
         """Raise what the server said of these credentials, while that is remembered."""
-        until, _, error = self._entries.get(digest, (now, 0.0, None))
-        if error is not None and now < until:
-            raise remembered(error, wall + until - now)
+        since, delay, error = self._entries.get(digest, (now, 0.0, None))
+        if error is not None and now < since + delay:
+            raise remembered(error, wall, now - since, since + delay - now)
 
     def add(self, digest: str, error: InvalidCredentialsError, now: float) -> None:
         _, last, _ = self._entries.pop(digest, (0.0, 0.0, None))
         delay = min(last * 2.0, REFUSAL_LONGEST) or REFUSAL_FIRST
-        self._entries[digest] = (now + delay, delay, copy.copy(error))
+        self._entries[digest] = (now, delay, copy.copy(error))
         while len(self._entries) > 16:
             del self._entries[next(iter(self._entries))]
 
@@ -64,6 +65,7 @@ class Failures:
 
     Attributes:
         last: a template of its failure (raise a copy), None after a success.
+        since: when that was, on the monotonic clock.
         in_a_row: how many renewals have failed since the last success.
         until: until when it is handed out again, on the monotonic clock.
         pause_until: until when nobody renews early (advisory).
@@ -78,7 +80,9 @@ class Failures:
     def clear(self) -> None:
         self.last: Failure | None = None
         self.in_a_row = 0
-        self.until = self.pause_until = self.rest_until = self.mint_after = float("-inf")
+        self.since = self.until = self.pause_until = self.rest_until = self.mint_after = float(
+            "-inf"
+        )
         self._timeouts = self._abandoned = 0
 
     def pause(self, now: float) -> None:
@@ -96,7 +100,7 @@ class Failures:
         delay = backoff(self.in_a_row, FAILURE_FIRST, FAILURE_LONGEST, luck)
         if failure.retry_after is not None:
             delay = max(delay, min(failure.retry_after, FAILURE_ASKED))
-        self.last = failure
+        self.last, self.since = failure, now
         self.in_a_row += 1
         self._abandoned = 0
         self.until = now + delay

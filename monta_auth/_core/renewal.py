@@ -17,9 +17,7 @@ from .errors import (
     Failure,
     LeftBehind,
     MontaAuthError,
-    RateLimitError,
     TransportFailure,
-    recast,
     thread_of,
 )
 from .flight import Superseded
@@ -266,7 +264,7 @@ class Renewal:
             budget, hint = policy.sleep_limit - self._slept, error.retry_after
             if hint is not None and hint > budget and isinstance(error, MontaAuthError):
                 # The server named a pause that no request should wait for: the caller decides.
-                raise recast(error, RateLimitError)
+                raise error
             pause = backoff(attempt - 1, RETRY_FIRST, RETRY_LONGEST, self._clock.random())
             pause = pause if hint is None else min(max(hint, pause), budget)
             out_of_time = self._clock.monotonic() + pause >= deadline

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar, cast
 
-from .errors import MontaAuthError
+from .errors import MontaAuthError, in_seconds
 from .policy import CLOCKS_AGREE, SYSTEM_CLOCK
 from .secret import Secret, SecretBytes, empty_frames
 
@@ -194,6 +194,8 @@ def error_of(
         secrets: to be taken out of what the server said.
     """
     code, identifier = error_code(reply, secrets), request_id(reply, secrets)
+    if retry_after:
+        what += f"; wait {in_seconds(retry_after)} s before the next try"
     message = safe_text(json_object(reply).get("message"), secrets)
     facts = [f"HTTP {reply.status}", code, message, identifier and f"request-id {identifier}"]
     return kind(

@@ -105,7 +105,7 @@ class State:
                 return failure
             last, until = self.failures.last, self.failures.until
             if flight is None and last is not None and now < until:
-                return remembered(last, self._clock.wall() + until - now)
+                return remembered(last, self._clock.wall(), now - self.failures.since, until - now)
             return flight
         if phase is Phase.MANDATORY:
             return held if flight is None and now < self.failures.rest_until else flight

@@ -132,7 +132,7 @@ def read_error(reply: Reply, request: TokenRequest, wall: float) -> TokenEndpoin
     if reply.status == 429:
         kind = RateLimitError
         what = (
-            "the rate limit of this credential is used up (by several processes? let them "
+            "the rate limit of these credentials is used up (by several processes? let them "
             "share a token with store=; see the guide 'Workers, fleets and cron jobs')"
         )
     elif retryable:

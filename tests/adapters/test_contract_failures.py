@@ -79,8 +79,9 @@ FAILURES = {
     ),
     "503 with a hint": Failure(
         Fault(status=503, headers={"retry-after": "30"}),
-        RateLimitError,
+        TokenEndpointError,
         facts={"retry_after": 30.0},
+        says="wait 30 s",
     ),
     "html": Failure(Fault(body="<html>", headers=HTML), InvalidTokenResponseError, says="web page"),
     "cut off json": Failure(Fault(body='{"accessToken":"abc'), InvalidTokenResponseError),

@@ -198,7 +198,7 @@ def test_the_rate_limit_is_status_4(monta: Emulator, run: Run) -> None:
     run("token", shows_token=True)
     done = run("me")
     assert (done.code, done.out) == (4, "")
-    assert done.err.startswith("monta-auth: the rate limit of this credential is used up")
+    assert done.err.startswith("monta-auth: the rate limit of these credentials is used up")
     assert "try again in 60 s\n" in done.err
 
 

@@ -151,7 +151,7 @@ def test_a_spent_rate_limit(monta: Emulator, examine: Examine) -> None:
     monta.quota = 0
     state, text, advice = examine()["credentials"]
     assert state == "failed"
-    assert text.startswith("the rate limit of this credential is used up")
+    assert text.startswith("the rate limit of these credentials is used up")
     assert advice == "try again in 60 s"
 
 

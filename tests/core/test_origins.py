@@ -497,8 +497,9 @@ def test_a_foreign_origin_is_named_once_and_nothing_but_the_origin(
         origins.warn_about("https://user:s3cr3t@evil.com" + path)
     (text,) = warned(caplog)
     assert text == (
-        "a request to https://evil.com:443 goes out without the Monta token: it is not the origin "
-        "of base_url; name it in allowed_origins if it should carry the token"
+        "a request to https://evil.com:443 goes out without the Monta token, which is for "
+        "https://public-api.monta.com:443: if that is the API, pass its URL as base_url=; if it is "
+        "another host that may receive the token, name it in allowed_origins="
     )
 
 

@@ -420,7 +420,7 @@ def test_a_longer_hint_raises_at_once(hands: Hands, status: int, seconds: float)
     caller = Caller(make_source(hands))
     caller.resume(error_reply(status, headers={"Retry-After": str(seconds)}))
     error = caller.error
-    assert isinstance(error, RateLimitError)
+    assert type(error) is (RateLimitError if status == 429 else TokenEndpointError)
     assert error.retry_after == seconds
     assert (error.status, error.error_code) == (status, "SOME_CODE")
     assert (error.api_message, error.request_id) == ("in words", f"id-{status}")
@@ -431,7 +431,7 @@ def test_a_hint_beyond_what_is_left_of_the_sleep_raises_at_once(hands: Hands) ->
     caller = Caller(make_source(hands))
     reply = error_reply(503, headers={"Retry-After": "1.5"})
     assert play(caller, hands, *[reply] * 9) == ["mint", "sleep", "mint"]
-    assert isinstance(caller.error, RateLimitError)
+    assert isinstance(caller.error, TokenEndpointError)
 
 
 def test_refresh_and_mint_share_one_budget_of_sleep(hands: Hands, holder: Source) -> None:
@@ -784,9 +784,9 @@ def test_the_memory_of_refused_credentials_is_bounded() -> None:
     for i in range(100):
         refused.add(f"digest-{i}", InvalidCredentialsError("no"), 0.0)
     refused.check("digest-0", 1.0, 1.0)
-    with pytest.raises(InvalidCredentialsError, match=r"before 1970-01-01T00:01:45\.000") as caught:
+    with pytest.raises(InvalidCredentialsError, match="before 1970-01-01T00:01:45Z") as caught:
         refused.check("digest-99", 1.0, 101.0)
-    assert str(caught.value).startswith("no (remembered: ")
+    assert str(caught.value).startswith("no (remembered since 1970-01-01T00:01:40Z; ")
 
 
 def test_the_default_clock_is_the_systems() -> None:

@@ -8,7 +8,7 @@ import linecache
 import logging
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
 
@@ -267,7 +267,7 @@ def test_only_without_a_living_token_a_failure_reaches_callers(
     errors = [leader.error, waiter.error, later.error]
     assert all(isinstance(error, MontaAuthError | TransportFailure) for error in errors)
     assert str(waiter.error) == str(leader.error)
-    assert str(later.error).startswith(f"{leader.error} (remembered: no token call before 2025-")
+    assert str(later.error).startswith(f"{leader.error} (remembered since 2025-")
     assert len({type(error) for error in errors}) == 1
 
 
@@ -340,13 +340,38 @@ def test_a_failure_is_remembered_for_a_time_that_doubles_to_five_seconds(
         caller = Caller(source)
         assert caller.wants == "mint"
         fail(caller, no_connection())
-        until = datetime.fromtimestamp(hands.wall + seconds, UTC)
+        since = datetime.fromtimestamp(hands.wall, UTC)
+        until = since + timedelta(seconds=seconds)
         hands.advance(seconds - 0.001)
         assert str(Caller(source).error) == (
-            "connection refused "
-            f"(remembered: no token call before {until.isoformat(timespec='milliseconds')})"
+            f"connection refused (remembered since {since:%Y-%m-%dT%H:%M:%SZ}; "
+            f"no token call before {until:%Y-%m-%dT%H:%M:%SZ}, in 0.1 s)"
         )
         hands.advance(0.001)
+
+
+def test_a_remembered_failure_says_what_is_left_of_the_wait(hands: Hands, source: Source) -> None:
+    """Also where the server asked for more than is remembered."""
+    first = Caller(source).resume(error_reply(429, headers={"Retry-After": "90"})).error
+    assert isinstance(first, RateLimitError)
+    assert "; wait 90 s before the next try (HTTP 429, " in str(first)
+    hands.advance(20)
+    later = Caller(source).error
+    assert isinstance(later, RateLimitError)
+    assert (first.retry_after, later.retry_after) == (90, 70)
+    assert str(later).endswith(", in 40 s)")
+    assert later.request_id == "id-429"
+
+
+def test_a_remembered_failure_without_a_hint_says_when_the_next_call_is_made(
+    hands: Hands, source: Source
+) -> None:
+    fail(Caller(source), error_reply(503))
+    hands.advance(0.2)
+    error = Caller(source).error
+    assert isinstance(error, MontaAuthError)
+    assert error.retry_after == pytest.approx(0.3)
+    assert str(error).endswith(", in 0.3 s)")
 
 
 def test_the_time_has_jitter(hands: Hands, source: Source) -> None:

@@ -310,7 +310,7 @@ def test_an_envelope_with_a_good_status_tells_its_code() -> None:
         (408, "failed", True),
         (422, "refused the call", False),
         (425, "failed", True),
-        (429, "rate limit of this credential", True),
+        (429, "rate limit of these credentials", True),
         (500, "failed", True),
         (503, "failed", True),
         (599, "failed", True),

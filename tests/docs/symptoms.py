@@ -163,7 +163,10 @@ def remembered_failure(monta: Emulator, log: pytest.LogCaptureFixture, folder: P
     with httpx.Client(auth=httpx_monta.MontaAuth(source=source)) as client:
         first, again = (_error(lambda: client.get(monta.base_url)) for _ in range(2))
     assert again.startswith(first)
-    return re.sub(r"before 20[\d:T.-]+\+00:00", "before 2025-08-06T08:20:37.512+00:00", again)
+    again = re.sub(r"since 20[\d:T-]+Z", "since 2025-08-06T08:20:37Z", again)
+    return re.sub(
+        r"before 20[\d:T-]+Z, in [\d.]+ s", "before 2025-08-06T08:20:38Z, in 0.5 s", again
+    )
 
 
 def slow_endpoint(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
@@ -251,7 +254,8 @@ def always_401(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> 
 
 def foreign_origin(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
     requests.get(f"http://localhost:{monta.port}/api/v1/charges", auth=_auth(monta), timeout=5)
-    return _logged(log, logging.WARNING)
+    base = "https://public-api.monta.com:443"
+    return _logged(log, logging.WARNING).replace(f"http://127.0.0.1:{monta.port}", base)
 
 
 def base_url_of_the_environment(
