@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
@@ -12,6 +12,7 @@ from yarl import URL
 from monta_auth import ConfigurationError, RefreshPolicy, TokenSet, TokenSource
 from monta_auth import retry_after as _retry_after
 from monta_auth._adapters.auth import AsyncAuth, check_response, is_refused, wrong_library
+from monta_auth._adapters.reasons import Maker
 from monta_auth._core.application import Application, Ask, find_application
 from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send, Steps
@@ -167,8 +168,8 @@ class MontaAuth(AsyncAuth):
         by = session if session is not None else self._session
         if by is None:
             async with ClientSession() as by:
-                return await self.token(by)
-        return await self._run(self._source.pair(blocking=False), by)
+                return await self._with_defaults(by).token()
+        return await self._run(self._source.pair(blocking=False), by, self._maker)
 
     async def bearer_token(self, session: ClientSession | None = None) -> str:
         """Return a usable access token, for clients that want it as a string.
@@ -199,7 +200,7 @@ class MontaAuth(AsyncAuth):
         by = session if session is not None else self._session
         if by is None:
             async with ClientSession() as by:
-                return await self.application(by)
+                return await self._with_defaults(by).application()
 
         def ask(effect: Ask) -> Awaitable[Reply]:
             return make_call(by, effect, self)
@@ -212,18 +213,29 @@ class MontaAuth(AsyncAuth):
         given = (by.timeout.total, by.timeout.sock_read)
         limit = min(seconds or INFINITE for seconds in given)
         flow = self._source.acquire(spent, blocking=False, limit=limit)
-        return await self._run(flow, by, lent)
+        return await self._run(flow, by, "carrier" if own is None else self._maker, lent)
 
     async def _run(
-        self, flow: Steps[T], session: ClientSession, lent: dict[str, Any] | None = None
+        self,
+        flow: Steps[T],
+        session: ClientSession,
+        maker: Maker,
+        lent: dict[str, Any] | None = None,
     ) -> T:
         if not lent:
             check_proxy(session, self.source.base_url)
 
         def send(effect: Send) -> Awaitable[Reply]:
-            return make_token_call(session, effect, lent or {})
+            return make_token_call(session, effect, lent or {}, maker)
 
         return await self._adrive(flow, send)
+
+    def _with_defaults(self, session: ClientSession) -> Self:
+        """Return a copy that makes its token calls with this session of ours."""
+        twin = self.__copy__()
+        twin._session = session
+        twin._maker = "defaults"
+        return twin
 
     def _library_error(self, failure: Failure, request: Any) -> Exception:
         return library_error(failure)

@@ -16,6 +16,7 @@ from aiohttp import (
 from yarl import URL
 
 from monta_auth._adapters.bodies import Body
+from monta_auth._adapters.reasons import Maker
 from monta_auth._core.application import Ask
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import is_from_signal_handler
@@ -55,11 +56,14 @@ class TokenBody(Payload):
         await writer.write(self.content)
 
 
-async def make_token_call(session: ClientSession, effect: Send, lent: dict[str, Any]) -> Reply:
+async def make_token_call(
+    session: ClientSession, effect: Send, lent: dict[str, Any], maker: Maker
+) -> Reply:
     """Make a token call, without the session's middlewares, auth and redirects.
 
     Args:
         lent: further arguments; see `lent_by`.
+        maker: what the session is.
 
     Raises:
         TransportFailure: no reply came.
@@ -88,7 +92,7 @@ async def make_token_call(session: ClientSession, effect: Send, lent: dict[str, 
     except Exception as error:
         if is_from_signal_handler(error):
             raise
-        failure = transport_failure(error, effect, timeout, session.closed, body.is_sent)
+        failure = transport_failure(error, effect, timeout, session.closed, body.is_sent, maker)
     raise failure
 
 

@@ -7,6 +7,7 @@ import traceback
 import aiohttp
 
 from monta_auth._adapters.errors import LibraryErrors
+from monta_auth._adapters.reasons import Maker, certificate_reason, settings_hint
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, TransportFailure, causes
 from monta_auth._core.replies import safe_text
@@ -20,7 +21,6 @@ _BY_KIND = {
     "connect": aiohttp.ClientConnectionError,
     "other": aiohttp.ClientConnectionError,
 }
-_HINT = "; MontaAuth(session=...) makes the token calls with that session's TLS and proxy"
 
 
 def library_error(failure: Failure) -> Exception:
@@ -31,7 +31,12 @@ def library_error(failure: Failure) -> Exception:
 
 
 def transport_failure(
-    error: Exception, effect: Send, timeout: aiohttp.ClientTimeout, closed: bool, sent: bool
+    error: Exception,
+    effect: Send,
+    timeout: aiohttp.ClientTimeout,
+    closed: bool,
+    sent: bool,
+    maker: Maker,
 ) -> TransportFailure:
     """Return what the core learns of an exception that a token call raised.
 
@@ -39,23 +44,27 @@ def transport_failure(
         timeout: the call's.
         closed: whether its session is closed.
         sent: whether some of the body went out.
+        maker: what its session is.
     """
     text = ""
     if isinstance(error, aiohttp.ClientResponseError):
         text = f"{error.status} {error.message}"  # its own text quotes the URL of a proxy
     elif isinstance(error, aiohttp.ClientError | RuntimeError):  # "Session is closed"
         text = str(error)
-    words = safe_text(text, effect.request.secrets) or type(error).__qualname__
+    call = effect.request
+    reason = certificate_reason(error, call.url, "SSL_CERT_FILE or ssl=")
+    words = reason or safe_text(text, call.secrets) or type(error).__qualname__
     text = f"the token call failed: {words}"
     kind = type(error) if isinstance(error, aiohttp.ClientError) else None
     if closed:
         text = "the token call failed: Session is closed"
         return TransportFailure(text, "other" if sent else "connect", sent, kind, own=True)
+    tls = isinstance(error, _TLS_AND_PROXY)
+    if tls or not sent:
+        text += settings_hint("session", maker, tls=tls)
     if isinstance(error, TimeoutError):
         own = _is_own(error, effect, timeout, sent)
         return TransportFailure(text, "timeout", sent, kind, own)
-    if isinstance(error, _TLS_AND_PROXY):
-        text += _HINT
     return TransportFailure(text, "other" if sent else "connect", sent, kind)
 
 

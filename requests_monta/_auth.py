@@ -16,6 +16,7 @@ from monta_auth import retry_after as _retry_after
 from monta_auth._adapters.auth import BaseAuth, check_response, wrong_library
 from monta_auth._adapters.bodies import AuthBody
 from monta_auth._adapters.proxies import session_carries_away
+from monta_auth._adapters.reasons import Maker
 from monta_auth._core.application import Application, Ask, find_application
 from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send
@@ -174,9 +175,9 @@ class MontaAuth(BaseAuth, AuthBase):
 
     def _send(self, effect: Send) -> Reply:
         if self._session is not None:
-            return self._post(self._session, effect, "")
+            return self._post(self._session, effect, "given")
         with self._open() as session:
-            return self._post(session, effect, _HINT)
+            return self._post(session, effect, "defaults")
 
     def _open(self) -> requests.Session:
         session = requests.Session()
@@ -189,7 +190,7 @@ class MontaAuth(BaseAuth, AuthBase):
         by = requests.Session() if session is None else session
         keep_here(self._origins.plain_http, partial(session_carries_away, by), hint)
 
-    def _post(self, session: requests.Session, effect: Send, hint: str) -> Reply:
+    def _post(self, session: requests.Session, effect: Send, maker: Maker) -> Reply:
         call = effect.request
         request = requests.Request("POST", call.url, call.headers, data=call.body, auth=_no_auth)
         prepared = session.prepare_request(request)
@@ -218,11 +219,10 @@ class MontaAuth(BaseAuth, AuthBase):
                 raise
             if replies:
                 return replies[0]
-            failure = transport_failure(error, effect, timeouts, hint)
+            failure = transport_failure(error, effect, timeouts, maker)
         raise failure
 
 
-_HINT = "; MontaAuth(session=...) makes the token calls with your session's proxies and CA"
 _SWITCH = "; MontaAuth(session=session) turns this check off where your session uses no such proxy"
 
 

@@ -19,6 +19,7 @@ from .._core.source import Source
 from .._core.status import Status
 from .._core.store_protocol import Store
 from .._core.tokens import TokenSet
+from .reasons import Maker
 from .token_source import TokenSource, token_source_of
 
 #: Arguments that belong to a source: one that is given has them already.
@@ -230,6 +231,9 @@ class BaseAuth:
 
 class AsyncAuth(BaseAuth):
     """The common part of those that work with event loops."""
+
+    #: What the client or session is that this object has for token calls, if it has one.
+    _maker: Maker = "given"
 
     async def ainvalidate(self) -> None:
         """As `invalidate`, without blocking the event loop, and for asynchronous stores."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, final
 
 from .._core.application import Application, Ask, find_application
 from .._core.credentials import ClientSecret
@@ -117,11 +117,11 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         by: Any = client if client is not None else self._sync_client
         if by is None:
             with self._library.client(self._origins) as by:
-                return self.token(by)
+                return self._with_defaults(by).token()
         self._keep_here(by)
 
         def send(effect: Send) -> Reply:
-            return _unwrap(self._library.send(by, effect, by))
+            return _unwrap(self._library.send(by, effect, by, self._maker))
 
         return self._drive(self._source.pair(), send)
 
@@ -133,11 +133,11 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         by: Any = client if client is not None else self._async_client
         if by is None:
             async with self._library.async_client(self._origins) as by:
-                return await self.atoken(by)
+                return await self._with_defaults(by).atoken()
         self._keep_here(by)
 
         async def send(effect: Send) -> Reply:
-            return _unwrap(await self._library.asend(by, effect, by))
+            return _unwrap(await self._library.asend(by, effect, by, self._maker))
 
         return await self._adrive(self._source.pair(blocking=False), send)
 
@@ -162,7 +162,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         by: Any = client if client is not None else self._sync_client
         if by is None:
             with self._library.client(self._origins) as by:
-                return self.application(by)
+                return self._with_defaults(by).application()
         self._keep_here(by)
         auth = self._trusting(self._sync_client)
 
@@ -177,7 +177,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         by: Any = client if client is not None else self._async_client
         if by is None:
             async with self._library.async_client(self._origins) as by:
-                return await self.aapplication(by)
+                return await self._with_defaults(by).aapplication()
         self._keep_here(by)
         auth = self._trusting(self._async_client)
 
@@ -188,6 +188,13 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
             return Reply(response.status_code, response.headers, response.content)
 
         return await self._adrive(find_application(self._source), ask)
+
+    def _with_defaults(self, client: Any) -> Self:
+        """Return a copy that makes its token calls with this client of ours."""
+        twin = self.__copy__()
+        twin._sync_client = twin._async_client = client
+        twin._maker = "defaults"
+        return twin
 
     def _keep_here(self, client: Client | AsyncClient | None) -> None:
         """Refuse proxies of the environment; None is a client that we do not know."""

@@ -21,6 +21,7 @@ from .._core.secret import BearerHeader, empty_frames
 from .._core.source import Source
 from .auth import is_refused
 from .httpx_library import Library
+from .reasons import Maker
 
 
 class FlowAuth(Protocol):
@@ -35,6 +36,7 @@ class FlowAuth(Protocol):
     #: the request.
     _sync_client: Any
     _async_client: Any
+    _maker: Maker
 
     def _keep_here(self, client: Any) -> None: ...
 
@@ -62,7 +64,7 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
                 outcome: Any = None
                 while not isinstance(step := advance(flow.steps, outcome), Done):
                     if client is not None:
-                        outcome = auth._library.send(client, step, request)
+                        outcome = auth._library.send(client, step, request, auth._maker)
                     else:
                         response = yield flow.token_call(step)
                         _check_sync(auth._library.module, response.stream)
@@ -113,7 +115,7 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
                 outcome: Any = None
                 while not isinstance(step := await aadvance(flow.steps, outcome), Done):
                     if client is not None:
-                        outcome = await auth._library.asend(client, step, request)
+                        outcome = await auth._library.asend(client, step, request, auth._maker)
                     else:
                         response = yield flow.token_call(step)
                         outcome = await auth._library.areceive(response, flow.call)

@@ -30,6 +30,7 @@ from .auth import check_response
 from .bodies import AuthBody, Body, rewinder, within
 from .errors import LibraryErrors, response_in, transport_error
 from .httpx_token_call import Redirected, kept_class, timeout_words, token_call_class
+from .reasons import Maker, certificate_reason, settings_hint
 
 
 class Library:
@@ -75,7 +76,9 @@ class Library:
         # Reading them takes 20 ms, which an event loop should not wait for again and again.
         return self.module.create_ssl_context()
 
-    def token_call(self, effect: Send, like: Any, client: Any = None) -> Any:
+    def token_call(
+        self, effect: Send, like: Any, client: Any = None, maker: Maker = "carrier"
+    ) -> Any:
         """Return the library's request for a token call.
 
         Args:
@@ -83,6 +86,7 @@ class Library:
                 request that a flow yields has neither of its own.
             client: that makes the call, if it is not the one that sends the request. Its defaults
                 go with it, since a gateway may want a key; except an ``Authorization``.
+            maker: what kind of client that is.
         """
         is_request = isinstance(like, self.module.Request)
         given = like.extensions.get("timeout", {}) if is_request else like.timeout.as_dict()
@@ -97,11 +101,12 @@ class Library:
         if client is not None:
             plain = client.build_request("POST", url)
             defaults, url = plain.headers, str(plain.url)
-        return self._token_call(effect.request, url, received, within, cut | {"pool"}, defaults)
+        cut |= {"pool"}
+        return self._token_call(effect.request, url, received, within, cut, defaults, maker)
 
-    def send(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
+    def send(self, client: Any, effect: Send, like: Any, maker: Maker) -> Reply | Raised:
         """Make a token call through a client, without its auth; return what it came to."""
-        call = self.token_call(effect, like, client)
+        call = self.token_call(effect, like, client, maker)
         try:
             sent = client.send(call, auth=None, follow_redirects=False, stream=True)
             with closing(sent) as response:
@@ -109,9 +114,9 @@ class Library:
         except Exception as error:
             return self.outcome(error, call, client)
 
-    async def asend(self, client: Any, effect: Send, like: Any) -> Reply | Raised:
+    async def asend(self, client: Any, effect: Send, like: Any, maker: Maker) -> Reply | Raised:
         """As `send`, through an ``AsyncClient``, and with a time limit for all of it."""
-        call = self.token_call(effect, like, client)
+        call = self.token_call(effect, like, client, maker)
 
         async def make() -> Reply | Raised:
             sent = await client.send(call, auth=None, follow_redirects=False, stream=True)
@@ -254,15 +259,17 @@ class Library:
 
     def transport_failure(self, error: Any, call: Any) -> TransportFailure:
         module = self.module
-        words = timeout_words(error, call) or safe_text(str(error), call.secrets)
+        reason = certificate_reason(error, str(call.url), "SSL_CERT_FILE or verify=")
+        words = reason or timeout_words(error, call) or safe_text(str(error), call.secrets)
         text = f"the token call failed: {words or type(error).__qualname__}"
         kind = next(c for c in type(error).__mro__ if getattr(module, c.__name__, None) is c)
         sent = not isinstance(error, self._never_sent)
+        tls = isinstance(error, module.ProxyError) or "SSL" in text or "certificate" in text
+        if tls or isinstance(error, module.ConnectError | module.ConnectTimeout):
+            text += settings_hint("client", call.maker, tls=tls)
         if isinstance(error, module.TimeoutException):
             own = kind.__name__.removesuffix("Timeout").lower() in call.cut
             return TransportFailure(text, "timeout", sent, kind, own)
-        if isinstance(error, module.ProxyError) or "SSL" in text or "certificate" in text:
-            text += "; MontaAuth(client=...) makes the token calls with that client's TLS and proxy"
         return TransportFailure(text, "other" if sent else "connect", sent, kind)
 
     def too_many_redirects(self, cause: Any) -> Exception | None:

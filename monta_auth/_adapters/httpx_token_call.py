@@ -13,6 +13,7 @@ from typing import Any
 from .._core.errors import TokenEndpointError
 from .._core.token_calls import TokenRequest
 from .bodies import AuthBody
+from .reasons import Maker
 
 
 class Redirected(Exception):
@@ -72,8 +73,10 @@ def token_call_class(module: Any) -> Any:
             timeout: Mapping[str, float],
             cut: set[str],
             defaults: Mapping[str, str],
+            maker: Maker,
         ) -> None:
             self.cut = cut
+            self.maker = maker
             self.received = received
             self.token_request = call
             self.secrets = call.secrets

@@ -11,6 +11,7 @@ from .. import (
     RateLimitError,
     TokenStoreError,
 )
+from .._adapters.reasons import certificate_reason
 from .._core.errors import TransportFailure
 
 FAILED, USAGE, CREDENTIALS, RATE_LIMIT, NETWORK = 1, 2, 3, 4, 5
@@ -43,7 +44,9 @@ def as_failure(error: Exception) -> Failed | None:
     if isinstance(error, TransportFailure):
         return _of_the_network(error.library_class or requests.ConnectionError, str(error))
     if isinstance(error, requests.RequestException):
-        return _of_the_network(type(error), str(error))
+        url = str(getattr(error.request, "url", ""))
+        words = certificate_reason(error, url, "REQUESTS_CA_BUNDLE") or str(error)
+        return _of_the_network(type(error), words)
     return None
 
 
@@ -63,15 +66,15 @@ def _ours(error: MontaAuthError) -> Failed:
 
 
 def _of_the_network(kind: type[Exception], words: str) -> Failed:
-    """What requests says is for programmers; only the class and one word of it are used."""
+    """What requests says is for programmers; only the class is used, and our own words."""
     from requests import exceptions
 
+    words = words.removeprefix("the token call failed: ").partition("; MontaAuth(")[0]
     if issubclass(kind, exceptions.ProxyError):
         text = "the proxy cannot be reached, or refuses"
         advice = "correct HTTPS_PROXY, or name the API's host in NO_PROXY"
-    elif issubclass(kind, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in words:
-        text = "the certificate of the API is not trusted"
-        advice = "behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE to the file of its CA"
+    elif issubclass(kind, exceptions.SSLError) and words.startswith("the certificate "):
+        text, _, advice = words.removesuffix(" or session.verify").partition(": ")
     elif issubclass(kind, exceptions.SSLError):
         text = "something that does not speak TLS answers in place of the API"
         advice = "check the host and the port of the base URL, and the proxy"

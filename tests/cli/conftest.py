@@ -58,6 +58,12 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its attempts, a renewal does not wait."""
+    monkeypatch.setattr("monta_auth._core.drivers.time.sleep", lambda seconds: None)
+
+
+@pytest.fixture
 def monta() -> Iterator[Emulator]:
     with Emulator(client_id="my-client", client_secret="my-top-secret") as monta:
         yield monta

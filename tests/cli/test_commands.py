@@ -207,7 +207,7 @@ def test_a_rate_limit_without_a_hint(monta: Emulator, run: Run) -> None:
     assert run("me").err.endswith("try again in a minute\n")
 
 
-def test_no_connection_is_status_5(monta: Emulator, run: Run) -> None:
+def test_no_connection_is_status_5(monta: Emulator, run: Run, no_sleep: None) -> None:
     monta.stop()
     assert run("token") == (
         5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from importlib import metadata
@@ -14,8 +15,8 @@ from monta_auth import PUBLIC_API
 from monta_auth._cli import doctor
 from monta_auth.emulator import Emulator, Fault
 
+from ..certificates import tls_server
 from .harness import MONTA_AUTH, Done, at_a_terminal, plain
-from .untrusted import untrusted_server
 
 pytestmark = pytest.mark.usefixtures("credentials")
 Run = Callable[..., Done]
@@ -233,13 +234,67 @@ def test_a_port_that_speaks_no_tls(monta: Emulator, examine: Examine) -> None:
     )
 
 
-def test_a_certificate_that_nobody_trusts(examine: Examine, tmp_path: Path) -> None:
-    with untrusted_server(tmp_path) as base_url:
+@pytest.mark.parametrize(
+    ("problem", "text", "advice"),
+    [
+        (
+            "not yet valid",
+            "the certificate of 127.0.0.1 is not yet valid by the clock of this machine (NOW)",
+            "check the clock",
+        ),
+        (
+            "expired",
+            "the certificate of 127.0.0.1 has expired by the clock of this machine (NOW)",
+            "check the clock; if it is right, the server needs a new certificate",
+        ),
+        (
+            "other host",
+            "the certificate that was shown is not for 127.0.0.1, but for another host",
+            (
+                "check the host of the base URL, and whether a proxy or a login page of the "
+                "network answers in its place"
+            ),
+        ),
+        (
+            "unknown issuer",
+            "the certificate of 127.0.0.1 has an issuer that is unknown here",
+            (
+                "if a proxy opens TLS, or the server uses your company's CA, name the file of that "
+                "CA in REQUESTS_CA_BUNDLE"
+            ),
+        ),
+    ],
+)
+def test_a_certificate_that_is_not_accepted(
+    examine: Examine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: str,
+    text: str,
+    advice: str,
+) -> None:
+    with tls_server(tmp_path, problem) as (base_url, ca):
+        if problem != "unknown issuer":
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca)
         found = examine("--base-url", base_url)
-    assert found["connection"] == (
-        "failed",
-        "the certificate of the API is not trusted",
-        "behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE to the file of its CA",
+    state, told, advised = found["connection"]
+    told = re.sub(r"\(20\d\d-\d\d-\d\d \d\d:\d\d UTC\)", "(NOW)", told)
+    assert (state, told, advised) == ("failed", text, advice)
+
+
+def test_a_certificate_is_a_sentence_for_the_other_commands(
+    run: Run, tmp_path: Path, no_sleep: None
+) -> None:
+    with tls_server(tmp_path) as (base_url, _):
+        done = run("token", "--base-url", base_url)
+    assert done == (
+        5,
+        "",
+        (
+            "monta-auth: the certificate of 127.0.0.1 has an issuer that is unknown here: if a "
+            "proxy opens TLS, or the server uses your company's CA, name the file of that CA in "
+            "REQUESTS_CA_BUNDLE; `monta-auth doctor` finds out more\n"
+        ),
     )
 
 
@@ -247,8 +302,8 @@ def test_a_certificate_that_is_trusted(
     examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the variable that the advice names; the server behind it says nothing, though."""
-    with untrusted_server(tmp_path) as base_url:
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "untrusted.pem"))
+    with tls_server(tmp_path) as (base_url, ca):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca)
         found = examine("--base-url", base_url)
     assert found["connection"][1] == "there is no connection to the API"
 
@@ -327,7 +382,7 @@ def test_a_proxy_that_hangs_up(
 
 
 def test_a_proxy_is_a_sentence_for_the_other_commands(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch, no_sleep: None
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -1,0 +1,61 @@
+"""TLS servers on loopback, each with something wrong with its certificate."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+_NOW = datetime.now(UTC)
+_OF_ANOTHER_TIME: dict[str, Any] = {
+    "not yet valid": {
+        "not_before": _NOW + timedelta(days=20),
+        "not_after": _NOW + timedelta(days=90),
+    },
+    "expired": {"not_before": _NOW - timedelta(days=90), "not_after": _NOW - timedelta(days=20)},
+}
+
+
+@contextmanager
+def tls_server(
+    directory: Path, problem: str = "unknown issuer"
+) -> Generator[tuple[str, str], None, None]:
+    """Serve until the end of the block; gives the base URL, and the file of the server's CA.
+
+    Args:
+        problem: ``not yet valid``, ``expired``, ``other host``; or ``unknown issuer``, which is
+            only one for those who do not have the file.
+    """
+    ca = trustme.CA()
+    file = str(directory / "ca-of-the-server.pem")
+    ca.cert_pem.write_to_path(file)
+    name = "other.example" if problem == "other host" else "127.0.0.1"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(name, **_OF_ANOTHER_TIME.get(problem, {})).configure_cert(context)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            try:
+                while True:
+                    connection, _ = listener.accept()
+                    try:
+                        context.wrap_socket(connection, server_side=True).close()
+                    except OSError:  # the client has hung up
+                        connection.close()
+            except OSError:  # the listener is closed
+                pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"https://127.0.0.1:{listener.getsockname()[1]}/api/v1", file
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
