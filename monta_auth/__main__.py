@@ -22,10 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="python -m monta_auth",
-        usage=f"%(prog)s {' | '.join(COMMANDS)} [--help | OPTIONS]",
+        usage=f"%(prog)s {' | '.join(COMMANDS)} [-h | OPTIONS]",
         description="demo: watch the clients work against a local Monta, in seconds. "
         "emulator: run that local Monta for your own tests. "
-        "The others are those of `monta-auth`, which tells of them with --help.",
+        "The others are those of `monta-auth`; -h after one of them describes it.",
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
     # What stands behind the command is the command's own.
@@ -34,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return plain.emulator(options)
     if command != "demo":
         return cli(arguments)
+    if [*options] in (["-h"], ["--help"]):
+        parser.print_help()
+        return 0
     if options:
         parser.error("demo takes no options")
     return plain.demo()

@@ -88,7 +88,7 @@ def find_account(profile: str | None, base_url: str | None) -> Account:
             there, missing = (ID, SECRET) if client_id else (SECRET, ID)
             raise Failed(f"{there} is set, and {missing} is not", "set both", CREDENTIALS)
     name = DEFAULT if profile is None else profile
-    found = keyring.load(name)
+    found = keyring.load(name, is_named=profile is not None)
     if found is not None:
         credentials = Credentials(found["client_id"], found["client_secret"])
         url = clean_base_url(found["base_url"] if base_url is None else base_url)

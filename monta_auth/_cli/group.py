@@ -55,6 +55,7 @@ class _Warnings(logging.Handler):
 
 @click.group(
     cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of each command, too
     epilog="Exit status: 0 done, 1 failed, 2 wrong usage or settings, 3 no credentials or refused "
     "ones, 4 rate limit, 5 network.",
 )
@@ -201,7 +202,7 @@ def login(
     A keyring that stores plain text is refused, unless you allow it.
     """
     url = clean_base_url(base_url)
-    backends = keyring.backends(allow_plaintext=allow_plaintext)
+    backends = keyring.backends(profile, allow_plaintext=allow_plaintext)
     if sys.stdin.isatty():
         if client_id is None:
             client_id = click.prompt("Client id", err=True)
@@ -226,6 +227,7 @@ def logout(profile: str) -> None:
     Their stored token is deleted, too. Monta has no call that revokes a token: one that somebody
     copied works until it expires.
     """
+    keyring.backends(profile, allow_plaintext=True)
     find_account(profile, None).auth().forget()
     keyring.delete(profile)
     echo(f"Profile {profile} is no longer in the keyring, and its token is deleted.")

@@ -13,11 +13,18 @@ from .failures import CREDENTIALS, Failed
 SERVICE = "monta-auth"
 FIELDS = ("client_id", "client_secret", "base_url")
 _INSTEAD = "set MONTA_CLIENT_ID and MONTA_CLIENT_SECRET"
+_IN_PLACE = "use MONTA_CLIENT_ID and MONTA_CLIENT_SECRET in place of a login"
+_NO_KEYRING = "this system has no keyring"
 
 
-def load(profile: str) -> dict[str, str] | None:
-    """Return the `FIELDS` of a profile, or None if there is none of this name."""
-    with _keyring() as keyring:
+def load(profile: str, *, is_named: bool) -> dict[str, str] | None:
+    """Return the `FIELDS` of a profile, or None if there is none of this name.
+
+    Args:
+        is_named: whether the user named it; else it is what is left after the environment.
+    """
+    nothing = f"there are no credentials in the environment, and {_NO_KEYRING}"
+    with _keyring() if is_named else _keyring(nothing, _INSTEAD) as keyring:
         text = keyring.get_password(SERVICE, profile)
     if text is None:
         return None
@@ -32,14 +39,16 @@ def load(profile: str) -> dict[str, str] | None:
         ) from None
 
 
-def backends(*, allow_plaintext: bool) -> list[Any]:
-    """Return the backends that a profile may be saved in, the preferred one first.
+def backends(profile: str, *, allow_plaintext: bool) -> list[Any]:
+    """Return the backends that work here and may hold a profile, the preferred one first.
+
+    Each is asked for the profile, so that one that is missing or locked says so now.
 
     Args:
         allow_plaintext: also those that store secrets where a copy of the disk shows them.
 
     Raises:
-        Failed: there are only those.
+        Failed: there are none.
     """
     with _keyring() as keyring:
         from keyring.backends.chainer import ChainerBackend
@@ -52,7 +61,23 @@ def backends(*, allow_plaintext: bool) -> list[Any]:
             f"the keyring {_name_of(chosen)} stores secrets in plain text",
             f"install or unlock the keyring of your system, {_INSTEAD}, or --allow-plaintext",
         )
-    return allowed
+    if type(chosen).__module__ == "keyring.backends.null":
+        raise Failed(
+            "the keyring is turned off (keyring --disable, or PYTHON_KEYRING_BACKEND)",
+            f"turn it on (`keyring diagnose` names its files), or {_IN_PLACE}",
+        )
+    usable: list[Any] = []
+    failures: list[Failed] = []
+    for backend in allowed:
+        try:
+            with _keyring():
+                backend.get_password(SERVICE, profile)
+            usable.append(backend)
+        except Failed as failure:
+            failures.append(failure)
+    if not usable:
+        raise failures[0]
+    return usable
 
 
 def _stores_plaintext(backend: Any) -> bool:
@@ -98,18 +123,17 @@ def delete(profile: str) -> None:
 
 
 @contextmanager
-def _keyring() -> Generator[ModuleType, None, None]:
+def _keyring(
+    missing: str = _NO_KEYRING,
+    advice: str = f"install or unlock the keyring of your system, or {_IN_PLACE}",
+) -> Generator[ModuleType, None, None]:
     import keyring
     from keyring.errors import NoKeyringError
 
     try:
         yield keyring
     except NoKeyringError:
-        raise Failed(
-            "there are no credentials in the environment, and this system has no keyring",
-            _INSTEAD,
-            CREDENTIALS,
-        ) from None
+        raise Failed(missing, advice, CREDENTIALS) from None
     except Exception as error:  # of keyring's own, or whatever the backend is built on
         raise Failed(
             f"the system keyring refuses ({type(error).__name__})",

@@ -1,6 +1,7 @@
 """The emulator as a command: ``python -m monta_auth emulator``."""
 
 import argparse
+import errno
 import logging
 import os
 import shlex
@@ -20,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     option = parser.add_argument
     option("--client-id", help="made up unless given")
-    option("--port", type=int, default=0, help="a free one unless given")
+    option("--port", type=_port, default=0, help="a free one unless given")
     option("--partner", action="store_true", help="speak the partner dialect")
     option("--access-lifetime", type=float, default=3600.0, metavar="SECONDS")
     option(
@@ -42,17 +43,31 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _port(text: str) -> int:
+    if text.isdecimal() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not a port: give a number from 1 to 65535, or 0 for a free port"
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with these arguments (``sys.argv`` unless given); return the exit status: 0,
-    or 1 with a message
-    on standard error if the port cannot be had."""
+    """Run the command with these arguments (``sys.argv`` unless given).
+
+    Returns:
+        The exit status: 0, or 1 with a message on standard error if the port cannot be had.
+    """
     options = vars(_parser().parse_args(argv))
     given = os.environ.get("MONTA_CLIENT_SECRET") or None
     monta = Emulator(client_secret=given, **options)
     try:
         monta.start()
     except OSError as error:
-        print(f"cannot listen on port {monta.port}: {error.strerror}", file=sys.stderr)
+        name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        advice = "choose another port, or leave --port out for a free one"
+        if error.errno == errno.EACCES:
+            advice = "ports below 1024 are for root: choose a higher one, or leave --port out"
+        print(f"cannot listen on port {monta.port} ({name}): {advice}", file=sys.stderr)
         return 1
 
     print(monta.base_url)

@@ -106,7 +106,7 @@ def test_a_profile_brings_its_base_url(
     monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = json.dumps({"client_id": "a", "client_secret": "b", "base_url": monta.base_url})
-    monkeypatch.setattr("monta_auth._cli.keyring.load", lambda name: json.loads(kept))
+    monkeypatch.setattr("monta_auth._cli.keyring.load", lambda name, is_named: json.loads(kept))
     monkeypatch.setenv("MONTA_BASE_URL", "https://example.com/api/v1")
     found = examine("--profile", "x")
     assert found["environment"][1] == (

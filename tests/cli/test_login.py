@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import keyring
 import pytest
-from keyring.backends import SecretService, fail
+from keyring.backends import SecretService, fail, null
 from keyring.backends.chainer import ChainerBackend
 from keyring.errors import KeyringLocked
 
@@ -148,9 +150,25 @@ def test_white_space_around_a_secret_is_status_2(run: Run, pipe: Callable[[str],
     assert "U+0020 SPACE at position 1" in done.err
 
 
-def test_a_typed_secret_is_not_shown(
-    monta: Emulator, state_home: object, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.fixture
+def forgetful(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process whose keyring takes everything and keeps nothing."""
+    (tmp_path / "forgetful.py").write_text(
+        "import keyring.backend\n"
+        "class Keyring(keyring.backend.KeyringBackend):\n"
+        "    priority = 1\n"
+        "    def get_password(self, service, name): return None\n"
+        "    def set_password(self, service, name, text): pass\n"
+        "    def delete_password(self, service, name): pass\n"
+    )
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        "PYTHON_KEYRING_BACKEND": "forgetful.Keyring",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
+
+
+def test_a_typed_secret_is_not_shown(monta: Emulator, forgetful: dict[str, str]) -> None:
     """At a real terminal; its backend keeps nothing, which is found out."""
     done = at_a_terminal(
         *MONTA_AUTH,
@@ -158,7 +176,7 @@ def test_a_typed_secret_is_not_shown(
         "--base-url",
         monta.base_url,
         types=(("Client id: ", "my-client"), ("(is not shown): ", "my-top-secret")),
-        environment={"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"},
+        environment=forgetful,
     )
     assert "my-client" in done.out
     assert "my-top-secret" not in done.out
@@ -170,7 +188,7 @@ def test_a_typed_secret_is_not_shown(
     assert done.code == 1
 
 
-def test_a_known_client_id_is_not_asked_for(monta: Emulator) -> None:
+def test_a_known_client_id_is_not_asked_for(monta: Emulator, forgetful: dict[str, str]) -> None:
     done = at_a_terminal(
         *MONTA_AUTH,
         "login",
@@ -179,9 +197,11 @@ def test_a_known_client_id_is_not_asked_for(monta: Emulator) -> None:
         "--base-url",
         monta.base_url,
         types=(("(is not shown): ", "wrong"),),
+        environment=forgetful,
     )
     assert done.code == 3
     assert "Client id" not in done.out
+    assert "(is not shown): " in done.out
 
 
 def test_logout_deletes_credentials_and_token(
@@ -335,6 +355,59 @@ def test_a_keyring_that_does_not_work_here_says_so(
     keyring.set_keyring(SecretService.Keyring())  # type: ignore[no-untyped-call]
     pipe("secret")
     assert "the system keyring refuses (FileNotFoundError)" in run(*LOGIN).err
+
+
+NO_KEYRING = (
+    "monta-auth: this system has no keyring: install or unlock the keyring of your system, or use "
+    "MONTA_CLIENT_ID and MONTA_CLIENT_SECRET in place of a login\n"
+)
+TURNED_OFF = (
+    "monta-auth: the keyring is turned off (keyring --disable, or PYTHON_KEYRING_BACKEND): turn it "
+    "on (`keyring diagnose` names its files), or use MONTA_CLIENT_ID and MONTA_CLIENT_SECRET in "
+    "place of a login\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("backend", "ended"),
+    [
+        pytest.param(fail.Keyring, (3, "", NO_KEYRING), id="missing"),
+        pytest.param(null.Keyring, (1, "", TURNED_OFF), id="turned off"),
+    ],
+)
+@pytest.mark.usefixtures("credentials")
+def test_without_a_keyring_nothing_is_asked_for(
+    monta: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch, backend: Any, ended: object
+) -> None:
+    """Neither the client id and the secret, at a terminal, nor the API."""
+    keyring.set_keyring(backend())
+    stdin = io.StringIO("my-client\nmy-top-secret\n")
+    stdin.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert run("login") == ended
+    assert run("logout") == ended
+    assert (stdin.tell(), monta.calls) == (0, ())
+
+
+def test_a_profile_that_is_named_without_a_keyring_says_so(run: Run) -> None:
+    keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
+    assert run("token", "--profile", "work") == (3, "", NO_KEYRING)
+
+
+def test_a_locked_keyring_is_found_before_a_secret_is_asked_for(
+    run: Run,
+    pipe: Callable[[str], None],
+    memory_keyring: MemoryKeyring,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def locked(*_: object) -> str:
+        raise KeyringLocked("details of the system")
+
+    monkeypatch.setattr(memory_keyring, "get_password", locked)
+    pipe("secret")
+    done = run(*LOGIN)
+    assert (done.code, sys.stdin.read()) == (3, "secret")
+    assert done.err.startswith("monta-auth: the system keyring refuses (KeyringLocked): unlock it")
 
 
 def test_a_system_without_a_keyring_says_what_to_do(run: Run) -> None:

@@ -115,6 +115,23 @@ def test_help_fits_a_terminal(command: str, run: Run) -> None:
     assert max(map(len, run(command, "--help").out.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("command", [(), *((name,) for name in sorted(cli.commands))])
+def test_h_is_help_everywhere(
+    command: tuple[str, ...], run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By both doors; what the emulator has is argparse's."""
+    done = run(*command, "-h")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == run(*command, "--help").out
+    assert done.out.lower().startswith("usage: ")
+    try:
+        status: object = __main__.main([*command, "-h"])
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 0
+    assert "usage: " in capsys.readouterr().out.lower()
+
+
 def test_an_unknown_command_is_status_2(run: Run) -> None:
     done = run("serve")
     assert (done.code, done.out) == (2, "")

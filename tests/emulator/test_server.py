@@ -1,6 +1,7 @@
 """The server's life, the application without a server, and the command."""
 
 import asyncio
+import errno
 import gc
 import importlib
 import logging
@@ -235,4 +236,33 @@ def test_the_command_never_prints_a_secret_that_it_was_given(
 def test_the_command_fails_plainly_on_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
     with Emulator() as monta:
         assert _serve.main(["--port", str(monta.port)]) == 1
-    assert "cannot listen" in capsys.readouterr().err
+    assert "cannot listen" in (error := capsys.readouterr().err)
+    assert error == (
+        f"cannot listen on port {monta.port} (EADDRINUSE): choose another port, or leave --port "
+        "out for a free one\n"
+    )
+
+
+def test_a_port_that_only_root_may_use_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("monta_auth.emulator._server.socket.create_server", refused)
+    assert _serve.main(["--port", "80"]) == 1
+    assert capsys.readouterr().err == (
+        "cannot listen on port 80 (EACCES): ports below 1024 are for root: choose a higher one, or "
+        "leave --port out\n"
+    )
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http", "\u00b2", ""])
+def test_what_is_no_port_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        _serve.main([f"--port={port}"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(
+        f"argument --port: {port!r} is not a port: give a number from 1 to 65535, or 0 for a free "
+        "port\n"
+    )
