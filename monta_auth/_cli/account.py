@@ -39,6 +39,12 @@ class Account:
     def origin(self) -> str:
         return "environment" if self.profile is None else f"keyring, profile {self.profile}"
 
+    @property
+    def store_path(self) -> str:
+        from ..stores import FileStore
+
+        return str(FileStore()._directory)
+
     def auth(self) -> MontaAuth:
         """Return an auth object that shares its tokens with other processes of this user."""
         from requests_monta import MontaAuth

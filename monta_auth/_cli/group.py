@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from .. import Application, TokenSet, __version__
+from .. import Application, Status, TokenSet, __version__
 from .._core.credentials import Credentials
 from .._core.origins import clean_base_url
 from . import keyring, plain
@@ -92,13 +92,35 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
 @_account_options
 @_json_option
 def me(profile: str | None, base_url: str | None, as_json: bool) -> None:
-    """Tell who the API takes you for: application, scopes, rate limit."""
+    """Show who the API takes you for: application, scopes, rate limit, and the token used.
+
+    The token itself is not shown.
+    """
     account = find_account(profile, base_url)
-    application = account.auth().application()
+    auth = account.auth()
+    application = auth.application()
+    used = _used(auth.status(), account)
     if as_json:
-        show_json({name: getattr(application, name) for name in Application._fields})
+        told = {name: getattr(application, name) for name in Application._fields}
+        show_json({**told, "token": used})
     else:
-        show(_described(application, account))
+        show([*_described(application, account), ("token", _in_words(used))])
+
+
+def _used(status: Status, account: Account) -> dict[str, Any]:
+    """Return where the token of an auth object came from, where it is stored, and its expiry."""
+    origin = "fetched" if status.fetches else "refreshed" if status.refreshes else "stored"
+    store = None if status.store_failure else account.store_path
+    return {"origin": origin, "store": store, "access_expires_at": status.access_expires_at}
+
+
+def _in_words(used: dict[str, Any]) -> str:
+    store = used["store"]
+    if used["origin"] == "stored":
+        text = f"from {store}"
+    else:
+        text = f"{used['origin']} just now, " + (f"stored in {store}" if store else "not stored")
+    return f"{text}; {_expiry(used['access_expires_at'], time.time())}"
 
 
 def _described(application: Application, account: Account) -> list[tuple[str, str]]:
@@ -144,8 +166,6 @@ def status(profile: str | None, base_url: str | None, as_json: bool) -> None:
 
     Makes no call, and shows no secret and no token.
     """
-    from ..stores import FileStore
-
     account = find_account(profile, base_url)
     pair = account.stored_pair()
     now = time.time()
@@ -153,7 +173,7 @@ def status(profile: str | None, base_url: str | None, as_json: bool) -> None:
         "credentials": account.origin,
         "client id": account.credentials.client_id,
         "base URL": account.base_url,
-        "store": str(FileStore()._directory),
+        "store": account.store_path,
     }
     if as_json:
         data: dict[str, object] = {key.replace(" ", "_").lower(): told[key] for key in told}

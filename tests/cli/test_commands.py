@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -47,7 +48,7 @@ def test_a_program_of_the_user_shares_the_token(monta: Emulator, run: Run) -> No
     assert monta.count() == 1
 
 
-def test_me_tells_who_the_api_takes_us_for(monta: Emulator, run: Run) -> None:
+def test_me_tells_who_the_api_takes_us_for(monta: Emulator, run: Run, state_home: Path) -> None:
     done = run("me")
     assert done == (
         0,
@@ -59,9 +60,39 @@ def test_me_tells_who_the_api_takes_us_for(monta: Emulator, run: Run) -> None:
             "scopes       all\n"
             "rate limit   the API does not tell\n"
             f"base URL     {monta.base_url}\n"
+            f"token        fetched just now, stored in {state_home / 'monta-auth'}; expires in 60 "
+            "minutes\n"
         ),
         "",
     )
+
+
+def test_me_says_which_token_it_used_and_how_long_that_lives(
+    monta: Emulator, run: Run, state_home: Path
+) -> None:
+    place = state_home / "monta-auth"
+    fetched, stored = (run("me").out.splitlines()[-1] for _ in range(2))
+    assert fetched == f"token        fetched just now, stored in {place}; expires in 60 minutes"
+    assert stored == f"token        from {place}; expires in 60 minutes"
+    monta.revoke_access_tokens()
+    refreshed = run("me").out.splitlines()[-1]
+    assert refreshed == f"token        refreshed just now, stored in {place}; expires in 60 minutes"
+    shutil.rmtree(place)
+    place.touch()
+    done = run("me")
+    assert done.out.splitlines()[-1] == (
+        "token        fetched just now, not stored; expires in 60 minutes"
+    )
+    assert "the token store failed: " in done.err
+
+
+def test_me_says_so_to_scripts(monta: Emulator, run: Run, state_home: Path) -> None:
+    tokens = [json.loads(run("me", "--json").out)["token"] for _ in range(2)]
+    assert [token["origin"] for token in tokens] == ["fetched", "stored"]
+    assert {token["store"] for token in tokens} == {str(state_home / "monta-auth")}
+    for token in tokens:
+        left = datetime.fromisoformat(token["access_expires_at"]) - datetime.now(UTC)
+        assert timedelta(minutes=59) < left <= timedelta(minutes=60)
 
 
 def test_me_tells_what_the_partner_api_tells(monta: Emulator, run: Run) -> None:
