@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +318,28 @@ def test_each_error_is_on_the_page_of_errors() -> None:
 
 
 # --- claims of the pages of libraries that no example shows
+
+
+def test_a_tool_that_makes_the_auth_again_and_again_costs_one_token_call(monta: Emulator) -> None:
+    names = example("libraries/requests.rst", "auth_type").run()
+    url, first = names["PARTNER_API"], names["hook"].session.auth
+    auth_type = partial(names["MontaAuth"], base_url=url)
+    for _ in range(3):
+        with names["HttpHook"](auth_type, "client-id", "client-secret").session as again:
+            assert again.auth.source is first.source
+            assert again.get(f"{url}/charges", timeout=10).status_code == 200
+    assert tokens(monta) == (1, 0)
+
+
+def test_texts_name_only_guides_that_exist() -> None:
+    packages = ("monta_auth", "requests_monta", "httpx_monta", "httpx2_monta", "aiohttp_monta")
+    files = [file for name in packages for file in (DOCS.parent / name).rglob("*.py")]
+    code = "".join(file.read_text(encoding="utf-8") for file in files)
+    named = set(re.findall(r"(?:guide|page) [\"'`]([A-Z][^\"'`]+)[\"'`]", code))
+    titles = {page.read_text(encoding="utf-8").partition("\n")[0] for page in DOCS.rglob("*.rst")}
+    assert "Workers, fleets and cron jobs" in named
+    assert named <= titles
+    assert ".readthedocs." not in code
 
 
 def test_a_hook_that_raises_for_the_status_comes_after_the_second_try(monta: Emulator) -> None:
