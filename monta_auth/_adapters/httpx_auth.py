@@ -132,7 +132,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
             return pair
         by: Any = client if client is not None else self._async_client
         if by is None:
-            async with self._library.async_client(self._origins) as by:
+            async with await self._library.async_client(self._origins) as by:
                 return await self._with_defaults(by).atoken()
         self._keep_here(by)
 
@@ -176,7 +176,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         """As `application`, for async code and an ``AsyncClient``."""
         by: Any = client if client is not None else self._async_client
         if by is None:
-            async with self._library.async_client(self._origins) as by:
+            async with await self._library.async_client(self._origins) as by:
                 return await self._with_defaults(by).aapplication()
         self._keep_here(by)
         auth = self._trusting(self._async_client)

@@ -12,8 +12,8 @@ from contextlib import aclosing, closing, suppress
 from functools import cached_property, partial
 from typing import Any
 
-from .._core.drivers import Raised
-from .._core.effects import Send
+from .._core.drivers import Raised, aadvance
+from .._core.effects import Call, Send, Steps
 from .._core.errors import (
     Failure,
     FailureKind,
@@ -66,15 +66,20 @@ class Library:
         trust_env = not origins.is_plain_http
         return self.module.Client(verify=self._certificates, trust_env=trust_env)
 
-    def async_client(self, origins: Origins) -> Any:
+    async def async_client(self, origins: Origins) -> Any:
         """As `client`; an ``AsyncClient``."""
+        if "_certificates" not in vars(self):
+            await aadvance(self._read_certificates())  # in a thread
         trust_env = not origins.is_plain_http
         return self.module.AsyncClient(verify=self._certificates, trust_env=trust_env)
 
     @cached_property
     def _certificates(self) -> Any:
-        # Reading them takes 20 ms, which an event loop should not wait for again and again.
+        # Reading them takes 20 ms: it is done once, and never in an event loop.
         return self.module.create_ssl_context()
+
+    def _read_certificates(self) -> Steps[Any]:
+        return (yield Call(lambda: self._certificates))
 
     def token_call(
         self, effect: Send, like: Any, client: Any = None, maker: Maker = "carrier"

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
@@ -926,7 +927,6 @@ def test_an_async_hook_may_make_requests_with_the_same_auth(lib: Lib) -> None:
 def test_certificates_are_read_once_for_all_token_calls_without_a_client(
     lib: Lib, monta: Monta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes 20 ms, in the event loop."""
     library = lib.adapter.MontaAuth._library
     auth = lib.adapter.MontaAuth(monta.client_id, monta.client_secret, base_url=monta.base_url)
     auth.token()
@@ -935,6 +935,30 @@ def test_certificates_are_read_once_for_all_token_calls_without_a_client(
     auth.invalidate()
     asyncio.run(auth.atoken())
     assert (monta.mints, monta.refreshes) == (1, 1)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
+def test_an_async_verb_reads_no_file_in_the_event_loop(
+    lib: Lib, monta: Monta, monkeypatch: pytest.MonkeyPatch, run: Any
+) -> None:
+    """Such as the CA file, which takes 20 ms."""
+    library, read_by = lib.adapter.MontaAuth._library, list[int]()
+    create = lib.library.create_ssl_context
+
+    def create_elsewhere() -> object:
+        read_by.append(threading.get_ident())
+        return create()
+
+    monkeypatch.delitem(vars(library), "_certificates", raising=False)
+    monkeypatch.setattr(lib.library, "create_ssl_context", create_elsewhere)
+    auth = lib.adapter.MontaAuth(monta.client_id, monta.client_secret, base_url=monta.base_url)
+
+    async def main() -> None:
+        await auth.aapplication()
+
+    run(main if run is trio.run else main())
+    assert len(read_by) == 1
+    assert threading.get_ident() not in read_by
 
 
 # --- who goes on where a caller leaves
