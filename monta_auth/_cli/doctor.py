@@ -20,15 +20,21 @@ from requests.utils import get_environ_proxies, select_proxy
 
 from requests_monta import MontaAuth
 
-from .. import Application, __version__
+from .. import (
+    Application,
+    ConfigurationError,
+    MontaAuthError,
+    TokenStoreError,
+    __version__,
+)
 from .._core.application import application_urls
 from .._core.origins import clean_base_url
 from .._core.replies import http_date
-from ..stores import FileStore
+from ..stores import FileStore, RedisStore
 from .account import Account, find_account
 from .calls import TIMEOUT, Session, leave
 from .failures import as_failure
-from .live import Live, Report, examine
+from .live import LONGEST_WAIT, Live, Report, examine, pause
 from .output import duration, echo, show_json, sign, wrapped
 
 _INDENT = 15
@@ -50,11 +56,13 @@ class Case:
     """What is examined, and what the checks so far have found of it.
 
     Args:
-        profile, base_url: the options of the command.
+        profile, base_url, redis, wait: the options of the command.
     """
 
     profile: str | None
     base_url: str | None
+    redis: str | None = None
+    wait: bool = False
     session: Session = field(default_factory=Session)
     address: str = ""
     account: Account | None = None
@@ -127,6 +135,19 @@ def _store(case: Case) -> Result:
     FileStore().check()
     stored = "no token" if case.account.stored_pair() is None else "a token"
     return Result("ok", f"{FileStore()._directory} holds {stored}")
+
+
+def _redis(case: Case) -> Result:
+    assert case.redis is not None
+    try:
+        store = RedisStore(case.redis)
+        store.check()
+    except ImportError:
+        return Result("failed", "redis-py is not installed", "pip install 'monta-auth[redis]'")
+    except (ConfigurationError, TokenStoreError) as error:
+        text, _, advice = str(error).partition(". ")
+        return Result("failed", text, advice)
+    return Result("ok", f"{store._place} keeps records and grants leases")
 
 
 def _proxy(case: Case) -> Result:
@@ -259,12 +280,17 @@ CHECKS = (
     Check("scopes", _scopes, ("credentials",)),
     Check("rate limit", _quota, ("scopes",)),
 )
+#: Made after the store, if there is a URL.
+REDIS = Check("Redis", _redis)
 
 
 def results(case: Case) -> Generator[tuple[str, Result], None, None]:
     """Run the checks, each when it is asked for."""
     without: set[str] = set()
-    for check in CHECKS:
+    checks = [*CHECKS]
+    if case.redis is not None:
+        checks.insert(1 + [check.name for check in CHECKS].index("store"), REDIS)
+    for check in checks:
         reason = next((name for name in check.needs if name in without), None)
         if reason is not None:
             result = Result("skipped", f"not tried, because of: {reason}")
@@ -276,14 +302,25 @@ def results(case: Case) -> Generator[tuple[str, Result], None, None]:
 
 
 def _tried(check: Check, case: Case) -> Result:
-    try:
-        return check.run(case)
-    except Exception as error:
-        failure = as_failure(error)
-        if failure is None:
-            text = f"the check itself broke ({type(error).__name__})"
-            return Result("failed", text, "please report it as a bug of monta-auth")
-        return Result("failed", failure.text, failure.advice)
+    patience = LONGEST_WAIT if case.wait else 0.0
+    while True:
+        try:
+            return check.run(case)
+        except Exception as error:
+            if not isinstance(error, MontaAuthError):
+                return _failed(error)
+            seconds, status = error.retry_after, error.status
+            if seconds is None or seconds > patience:
+                return _failed(error)
+        patience -= pause(seconds, "for the rate limit" if status == 429 else "as the API asks")
+
+
+def _failed(error: Exception) -> Result:
+    failure = as_failure(error)
+    if failure is None:
+        text = f"the check itself broke ({type(error).__name__})"
+        return Result("failed", text, "please report it as a bug of monta-auth")
+    return Result("failed", failure.text, failure.advice)
 
 
 def run(case: Case, *, as_json: bool, live: Live | None) -> bool:

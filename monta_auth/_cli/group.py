@@ -14,6 +14,7 @@ import click
 from .. import Application, Status, TokenSet, __version__
 from .._core.credentials import Credentials
 from .._core.origins import clean_base_url
+from .._core.secret import hidden
 from . import keyring, plain
 from .account import DEFAULT, Account, find_account
 from .failures import NETWORK, as_failure
@@ -256,6 +257,12 @@ def logout(profile: str) -> None:
 @cli.command()
 @_account_options
 @_json_option
+@click.option(
+    "--redis",
+    metavar="URL",
+    help="Also check the Redis of a RedisStore. With - as the URL it is read from standard input: "
+    "others can see arguments, and the password in them.",
+)
 @click.option("--live", is_flag=True, help="Also find out what Monta has not published.")
 @click.option("--wait", is_flag=True, help="With --live: wait where the rate limit is met.")
 @click.option("--spend-quota", is_flag=True, help="With --live: call until the rate limit is met.")
@@ -263,6 +270,7 @@ def doctor(
     profile: str | None,
     base_url: str | None,
     as_json: bool,
+    redis: str | None,
     live: bool,
     wait: bool,
     spend_quota: bool,
@@ -280,8 +288,9 @@ def doctor(
     from .doctor import Case, run
     from .live import Live
 
+    redis = hidden(sys.stdin.readline().strip() if redis == "-" else redis)
     good = run(
-        Case(profile, base_url),
+        Case(profile, base_url, redis, wait),
         as_json=as_json,
         live=Live(wait=wait, spend_quota=spend_quota) if live else None,
     )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: What the experiments take at most, and how many calls more may be spent on the quota.
 CALLS, SPENDING = 7, 12
 #: The longest that `--wait` waits at once, in seconds: a whole window of the Partner API.
-_LONGEST_WAIT = 600.0
+LONGEST_WAIT = 600.0
 _OPEN = "not settled"
 
 ONCE = "refresh token works once"
@@ -185,13 +185,20 @@ class _Experiments:
 
     def _wait(self, reply: Reply) -> None:
         hint = wait_hint(reply, time.time())
-        if hint is None or hint > _LONGEST_WAIT:
+        if hint is None or hint > LONGEST_WAIT:
             raise Failed("the rate limit was met, and the API names no end that is near")
-        seconds = math.ceil(hint)
         if not self._live.wait:
+            seconds = math.ceil(hint)
             raise Failed(f"the rate limit was met: try again in {seconds} s, or --wait")
-        echo(f"Waiting {seconds} s for the rate limit.", err=True)
-        time.sleep(seconds)
+        pause(hint, "for the rate limit")
+
+
+def pause(hint: float, why: str) -> int:
+    """Say that it waits, and wait for so many whole seconds, at least one; return how many."""
+    seconds = max(1, math.ceil(hint))
+    echo(f"Waiting {seconds} s {why}.", err=True)
+    time.sleep(seconds)
+    return seconds
 
 
 def _words(reply: Reply, request: TokenRequest) -> str:

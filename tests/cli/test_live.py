@@ -242,6 +242,72 @@ def test_it_waits_for_an_api_call_as_well(
     assert answers[live.HEADERS] == "retry-after"
 
 
+@pytest.mark.parametrize(
+    ("fault", "path", "told"),
+    [
+        pytest.param(
+            Fault(status=429, headers={"Retry-After": "30"}),
+            "/auth/token",
+            "Waiting 30 s for the rate limit.\n",
+            id="token call",
+        ),
+        pytest.param(
+            Fault(status=503, headers={"Retry-After": "30"}),
+            "/auth/token",
+            "Waiting 30 s as the API asks.\n",
+            id="outage",
+        ),
+        pytest.param(
+            Fault(status=429, headers={"Retry-After": "0"}),
+            "/auth/token",
+            "Waiting 1 s for the rate limit.\n",
+            id="no time at all",
+        ),
+    ],
+)
+def test_the_checks_before_wait_as_well(
+    monta: Emulator,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Fault,
+    path: str,
+    told: str,
+    no_sleep: None,
+) -> None:
+    monkeypatch.setattr(live, "time", SimpleNamespace(time=time.time, sleep=lambda seconds: None))
+    monta.inject(fault, times=3 if "1 s" in told else 1, path=path)
+    done = run("doctor", "--live", "--wait")
+    assert done.code == 0
+    assert done.err.startswith(f"{told}Making at most 7 calls")
+    assert "refresh token works once        yes\n" in done.out
+
+
+def test_a_check_that_meets_the_limit_after_its_token_waits_too(
+    monta: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monta.time = lambda: time.time() + sum(slept)
+    monta.quota = 1
+    monkeypatch.setattr(live, "time", SimpleNamespace(time=time.time, sleep=slept.append))
+    done = run("doctor", "--live", "--wait")
+    assert slept[0] == 60
+    assert "✓  scopes         all\n" in done.out
+    assert "stopped" not in done.out
+
+
+@pytest.mark.parametrize("seconds", [86400, 400], ids=["a day", "twice"])
+def test_the_checks_do_not_wait_for_ever(
+    monta: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    monkeypatch.setattr(live, "time", SimpleNamespace(time=time.time, sleep=lambda seconds: None))
+    headers = {"Retry-After": str(seconds)}
+    monta.inject(Fault(status=429, headers=headers), times=9, path="/auth/token")
+    done = run("doctor", "--live", "--wait")
+    assert done.code == 1
+    assert done.err == ("Waiting 400 s for the rate limit.\n" if seconds == 400 else "")
+    assert f"try again in {seconds} s.\n" in done.out
+
+
 @pytest.mark.parametrize("headers", [None, {"Retry-After": "86400"}], ids=["none", "a day"])
 def test_it_does_not_wait_for_ever(
     monta: Emulator, settle: Settle, headers: dict[str, str] | None
