@@ -122,6 +122,13 @@ def test_the_ported_wrapper_heals_a_401_and_sends_a_body_again(
             25,
             id="429",
         ),
+        pytest.param(
+            Fault(status=429, body='{"context": {"rateLimitResponse": {"resetsIn": 41}}}'),
+            "/charges",
+            "MontaRateLimitError",
+            41,
+            id="429 of the Partner API",
+        ),
         pytest.param(Fault(status=404), "/charges", "MontaError", None, id="404"),
         pytest.param(
             Fault(status=429, headers={"retry-after": "25"}),
