@@ -44,6 +44,7 @@ _SECTION = re.compile(r"(Args|Attributes|Raises|Returns):")
 _CLIENTS = {
     "monta_auth._adapters.httpx_auth.Client": "{}.Client",
     "monta_auth._adapters.httpx_auth.AsyncClient": "{}.AsyncClient",
+    "monta_auth._core.replies.Headers": "collections.abc.Mapping",  # or what has its items()
 }
 
 

@@ -49,8 +49,12 @@ class Struck(BaseException):
 def struck(call: Callable[[], object], after: float) -> Struck | None:
     """Have an interrupt strike a call after so many seconds; return it, if the call lasted."""
 
+    over = False
+
     def strike(number: int, frame: FrameType | None) -> None:
         assert frame is not None
+        if over:
+            return
         if frame.f_code.co_filename.endswith((*LOCKS, __file__)):
             signal.setitimer(signal.ITIMER_REAL, 1e-4)
         else:
@@ -63,9 +67,9 @@ def struck(call: Callable[[], object], after: float) -> Struck | None:
     except Struck as error:
         return error
     finally:
-        # What is pending now still runs strike(), which may start the timer again: ignored first,
-        # or the next signal would meet the handler of the test run's own limit, and end it.
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        # A signal that is pending now still runs strike(). It must not start the timer again, or
+        # the next signal would meet the handler of the test run's own limit, and end the run.
+        over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     return None
