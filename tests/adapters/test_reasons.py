@@ -26,6 +26,7 @@ from monta_auth import RefreshPolicy
 from monta_auth._adapters.reasons import certificate_reason
 
 from ..certificates import tls_server
+from ..docs.pages import DOCS
 
 CREDENTIALS: Any = {
     "client_id": "client-id",
@@ -220,6 +221,14 @@ def test_a_connection_that_takes_too_long_names_the_argument(library: str) -> No
 
 
 QUICK: Any = {**CREDENTIALS, "policy": RefreshPolicy(attempts=1, deadline=0.3)}
+
+
+def test_the_page_of_errors_names_each_reason() -> None:
+    page = (DOCS / "guides" / "errors.rst").read_text(encoding="utf-8")
+    table = page.partition("The text of a failed token call contains\n")[2].partition("\n\n")[0]
+    rows = re.findall(r"^   \* - ``(.+?)``", table, re.MULTILINE)
+    assert [any(row in text for text in WORDS.values()) for row in rows[:-1]] == [True] * 4
+    assert rows[-1] == "MontaAuth(session=...)"
 
 
 # --- what the chain of an error may hold
