@@ -9,11 +9,12 @@ import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 from yarl import URL
 
-from monta_auth import ConfigurationError, RefreshPolicy, TokenSet, TokenSource
+from monta_auth import RefreshPolicy, TokenSet, TokenSource
 from monta_auth import retry_after as _retry_after
 from monta_auth._adapters.auth import AsyncAuth, check_response, is_refused, wrong_library
 from monta_auth._adapters.reasons import Maker
 from monta_auth._core.application import Application, Ask, find_application
+from monta_auth._core.arguments import wrong_argument
 from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send, Steps
 from monta_auth._core.errors import Failure
@@ -88,7 +89,7 @@ class MontaAuth(AsyncAuth):
             source=source,
         )
         if not isinstance(session, ClientSession | None):
-            raise ConfigurationError("session= takes an aiohttp.ClientSession")
+            raise wrong_argument("session=", session, "an aiohttp.ClientSession")
         self._session = session
 
     _derived = (*AsyncAuth._derived, "_requests")
@@ -162,14 +163,14 @@ class MontaAuth(AsyncAuth):
         Raises:
             MontaAuthError: no token can be had; a network failure is aiohttp's own exception.
         """
+        by = self._checked_session(session, "token()")
         pair = self._source.fresh_pair()
         if pair is not None:
             return pair
-        by = session if session is not None else self._session
-        if by is None:
-            async with ClientSession() as by:
-                return await self._with_defaults(by).token()
-        return await self._run(self._source.pair(blocking=False), by, self._maker)
+        if by is not None:
+            return await self._run(self._source.pair(blocking=False), by, "given")
+        async with ClientSession() as by:
+            return await self._run(self._source.pair(blocking=False), by, "defaults")
 
     async def bearer_token(self, session: ClientSession | None = None) -> str:
         """Return a usable access token, for clients that want it as a string.
@@ -197,15 +198,23 @@ class MontaAuth(AsyncAuth):
         Args:
             session: makes the call, with this auth alone as its middleware; default as of `token`.
         """
-        by = session if session is not None else self._session
-        if by is None:
-            async with ClientSession() as by:
-                return await self._with_defaults(by).application()
+        by = self._checked_session(session, "application()")
+        if by is not None:
+            return await self._application(by, self)
+        async with ClientSession() as by:
+            return await self._application(by, self._with_defaults(by))
 
+    async def _application(self, by: ClientSession, auth: Self) -> Application:
         def ask(effect: Ask) -> Awaitable[Reply]:
-            return make_call(by, effect, self)
+            return make_call(by, effect, auth)
 
         return await self._adrive(find_application(self._source), ask)
+
+    def _checked_session(self, session: object, verb: str) -> ClientSession | None:
+        """Return the session that a verb uses; None if one has to be opened for it."""
+        if not isinstance(session, ClientSession | None):
+            raise wrong_argument(verb, session, "an aiohttp.ClientSession")
+        return session if session is not None else self._session
 
     async def _header(self, request: ClientRequest, spent: Spent) -> str:
         own, by = self._session, self._session or request.session
@@ -248,7 +257,8 @@ def retry_after(response: ClientResponse) -> float | None:
     """Return how many seconds to wait before this request has a chance again, or None.
 
     For your own requests that got a 429 or a 503. See `monta_auth.retry_after` for what it reads.
-    Read the body first (``await response.read()``): the Partner API tells the wait there.
+    Read the body first (``await response.read()``): the Public API names the wait there alone.
+    After ``raise_for_status()`` it cannot be read any more.
 
     Raises:
         TypeError: this is a response of another library.

@@ -52,7 +52,7 @@ def retry_after(response: httpx2.Response) -> float | None:
     """Return how many seconds to wait before this request has a chance again, or None.
 
     For your own requests that got a 429 or a 503. See `monta_auth.retry_after` for what it reads.
-    A body that was not read (``client.stream``) is left alone: then the headers are all there is.
+    A body that was not read (``client.stream``) is left alone, and only the headers are used.
 
     Raises:
         TypeError: this is a response of another library.

@@ -66,6 +66,12 @@ if not _t.TYPE_CHECKING:  # pragma: no branch - with it, checkers would believe 
             return _import_module(".stores", __name__)
         if name in ("AnyMontaAuth", "MontaAuthSettings"):
             return getattr(_import_module("._adapters.settings", __name__), name)
+        if name == "MontaAuth":  # An AttributeError would lose these words.
+            raise ImportError(
+                "each HTTP library has a MontaAuth of its own: write "
+                "`from requests_monta import MontaAuth`, or httpx_monta, httpx2_monta, "
+                "aiohttp_monta"
+            )
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

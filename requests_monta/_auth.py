@@ -18,6 +18,7 @@ from monta_auth._adapters.bodies import AuthBody
 from monta_auth._adapters.proxies import session_carries_away
 from monta_auth._adapters.reasons import Maker
 from monta_auth._core.application import Application, Ask, find_application
+from monta_auth._core.arguments import wrong_argument
 from monta_auth._core.credentials import ClientSecret
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, TransportFailure, is_from_signal_handler
@@ -91,7 +92,8 @@ class MontaAuth(BaseAuth, AuthBase):
             source=source,
         )
         if not isinstance(session, requests.Session | None):
-            raise ConfigurationError("session= takes a requests.Session")
+            raise wrong_argument("session=", session, "a requests.Session")
+        _check_timeout(timeout)
         self._session = session
         self._timeout = timeout
 
@@ -151,10 +153,15 @@ class MontaAuth(BaseAuth, AuthBase):
             session: makes the call; default: the one that the auth was made with, or else one
                 that is opened and closed for it.
         """
+        if not isinstance(session, requests.Session | None):
+            raise wrong_argument("application()", session, "a requests.Session")
         by = session if session is not None else self._session
-        if by is None:
-            with self._open() as by:
-                return self.application(by)
+        if by is not None:
+            return self._application(by)
+        with self._open() as by:
+            return self._application(by)
+
+    def _application(self, by: requests.Session) -> Application:
         self._keep_here(by)
         auth = self._trusting(self._session)
 
@@ -226,6 +233,20 @@ class MontaAuth(BaseAuth, AuthBase):
 _SWITCH = "; MontaAuth(session=session) turns this check off where your session uses no such proxy"
 
 
+def _check_timeout(timeout: object) -> None:
+    pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    is_good = [
+        seconds is None
+        or (isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0)
+        for seconds in pair
+    ]
+    if is_good != [True, True]:
+        raise ConfigurationError(
+            "timeout= takes seconds, such as 10.0, or those for connecting and for reading, such "
+            "as (3.0, 10.0); None is no limit"
+        )
+
+
 def _no_auth(r: requests.PreparedRequest) -> requests.PreparedRequest:
     """Keep the session's own auth, netrc and Authorization header out of a token call."""
     r.headers.pop("Authorization", None)
@@ -236,7 +257,7 @@ def retry_after(response: requests.Response) -> float | None:
     """Return how many seconds to wait before this request has a chance again, or None.
 
     For your own requests that got a 429 or a 503. See `monta_auth.retry_after` for what it reads.
-    A body that was not read (``stream=True``) is left alone: then the headers are all there is.
+    A body that was not read (``stream=True``) is left alone, and only the headers are used.
 
     Raises:
         TypeError: this is a response of another library.

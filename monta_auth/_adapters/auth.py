@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar, Self, TypeVar
 
+from .._core.arguments import wrong_argument
 from .._core.credentials import ClientSecret
 from .._core.drivers import Flow, adrive, drive
 from .._core.effects import Effect
@@ -45,6 +46,11 @@ def is_refused(
 def wrong_library(auth: object, request: object) -> ConfigurationError:
     """Return the error of an auth that was given to another library than its own."""
     mine, other = _package(type(auth)), _package(type(request))
+    if mine == f"{other}_monta":
+        return ConfigurationError(
+            "a MontaAuth is not to be called: pass it as auth=; in a wrapper of your own, write "
+            "`yield from auth.sync_auth_flow(request)`, and its like in async_auth_flow"
+        )
     text = f"this is the MontaAuth of {mine}, and the request is one of {other}"
     return ConfigurationError(text + _right_import(other, "MontaAuth"))
 
@@ -95,11 +101,12 @@ class BaseAuth:
         client_secret, token = hidden_argument(client_secret), hidden_argument(token)
         if hasattr(client_id, "headers"):
             # A library that is given the class makes an object of it for each request.
-            raise ConfigurationError("auth= got the class MontaAuth, not an object: MontaAuth()")
+            raise ConfigurationError("got the class MontaAuth, not an object: write MontaAuth()")
         self._own_source = source
         self._base_url = base_url
-        allowed = allowed_origins or ()
-        self._allowed_origins = allowed if isinstance(allowed, str) else tuple(allowed)
+        is_list = isinstance(allowed_origins, Iterable) and not isinstance(allowed_origins, str)
+        #: Origins refuses what is none.
+        self._allowed_origins = tuple(allowed_origins) if is_list else allowed_origins or ()
         given = locals()
         self._settings: dict[str, Any] = {n: given[n] for n in _OF_A_SOURCE if given[n] is not None}
         self._connect()
@@ -123,7 +130,7 @@ class BaseAuth:
 
     def _checked(self, source: TokenSource) -> TokenSource:
         if not isinstance(source, TokenSource):
-            raise ConfigurationError("source= takes a TokenSource, such as the .source of an auth")
+            raise wrong_argument("source=", source, "a TokenSource, such as auth.source")
         if self._settings:
             raise ConfigurationError(
                 f"source= excludes {', '.join(f'{name}=' for name in self._settings)}: "

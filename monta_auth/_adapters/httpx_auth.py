@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, final
 
 from .._core.application import Application, Ask, find_application
+from .._core.arguments import wrong_argument
 from .._core.credentials import ClientSecret
 from .._core.drivers import Raised
 from .._core.effects import Send
@@ -22,6 +23,7 @@ from .auth import AsyncAuth, wrong_library
 from .httpx_flow import async_flow, sync_flow
 from .httpx_library import Library
 from .proxies import client_carries_away
+from .reasons import Maker
 from .token_source import TokenSource
 
 # Named like the classes of the library, for help() and inspect.signature show these names.
@@ -76,9 +78,8 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         )
         module = self._library.module
         if not isinstance(client, module.Client | module.AsyncClient | None):
-            raise ConfigurationError(
-                f"client= takes a {module.__name__}.Client or a {module.__name__}.AsyncClient"
-            )
+            takes = f"a {module.__name__}.Client or a {module.__name__}.AsyncClient"
+            raise wrong_argument("client=", client, takes)
         self._sync_client: Any = client if isinstance(client, module.Client) else None
         self._async_client: Any = client if isinstance(client, module.AsyncClient) else None
 
@@ -111,33 +112,39 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         Raises:
             MontaAuthError: no token can be had; a network failure is the library's own exception.
         """
+        by = self._checked_client(client, "token")
         pair = self._source.fresh_pair()
         if pair is not None:
             return pair
-        by: Any = client if client is not None else self._sync_client
-        if by is None:
-            with self._library.client(self._origins) as by:
-                return self._with_defaults(by).token()
+        if by is not None:
+            return self._token(by, "given")
+        with self._library.client(self._origins) as by:
+            return self._token(by, "defaults")
+
+    def _token(self, by: Any, maker: Maker) -> TokenSet:
         self._keep_here(by)
 
         def send(effect: Send) -> Reply:
-            return _unwrap(self._library.send(by, effect, by, self._maker))
+            return _unwrap(self._library.send(by, effect, by, maker))
 
         return self._drive(self._source.pair(), send)
 
     async def atoken(self, client: AsyncClient | None = None) -> TokenSet:
         """As `token`, for async code and an ``AsyncClient``."""
+        by = self._checked_client(client, "atoken")
         pair = self._source.fresh_pair()
         if pair is not None:
             return pair
-        by: Any = client if client is not None else self._async_client
-        if by is None:
-            async with await self._library.async_client(self._origins) as by:
-                return await self._with_defaults(by).atoken()
+        if by is not None:
+            return await self._atoken(by, "given")
+        async with await self._library.async_client(self._origins) as by:
+            return await self._atoken(by, "defaults")
+
+    async def _atoken(self, by: Any, maker: Maker) -> TokenSet:
         self._keep_here(by)
 
         async def send(effect: Send) -> Reply:
-            return _unwrap(await self._library.asend(by, effect, by, self._maker))
+            return _unwrap(await self._library.asend(by, effect, by, maker))
 
         return await self._adrive(self._source.pair(blocking=False), send)
 
@@ -159,12 +166,14 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         Args:
             client: makes the call; default: as of `token`.
         """
-        by: Any = client if client is not None else self._sync_client
-        if by is None:
-            with self._library.client(self._origins) as by:
-                return self._with_defaults(by).application()
+        by = self._checked_client(client, "application")
+        if by is not None:
+            return self._application(by, self._trusting(self._sync_client))
+        with self._library.client(self._origins) as by:
+            return self._application(by, self._with_defaults(by))
+
+    def _application(self, by: Any, auth: Self) -> Application:
         self._keep_here(by)
-        auth = self._trusting(self._sync_client)
 
         def ask(effect: Ask) -> Reply:
             response = by.get(effect.url, headers=effect.headers, auth=auth, follow_redirects=False)
@@ -174,12 +183,14 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
 
     async def aapplication(self, client: AsyncClient | None = None) -> Application:
         """As `application`, for async code and an ``AsyncClient``."""
-        by: Any = client if client is not None else self._async_client
-        if by is None:
-            async with await self._library.async_client(self._origins) as by:
-                return await self._with_defaults(by).aapplication()
+        by = self._checked_client(client, "aapplication")
+        if by is not None:
+            return await self._aapplication(by, self._trusting(self._async_client))
+        async with await self._library.async_client(self._origins) as by:
+            return await self._aapplication(by, self._with_defaults(by))
+
+    async def _aapplication(self, by: Any, auth: Self) -> Application:
         self._keep_here(by)
-        auth = self._trusting(self._async_client)
 
         async def ask(effect: Ask) -> Reply:
             response = await by.get(
@@ -188,6 +199,21 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
             return Reply(response.status_code, response.headers, response.content)
 
         return await self._adrive(find_application(self._source), ask)
+
+    def _checked_client(self, client: object, verb: str) -> Any:
+        """Return the client that a verb uses; None if one has to be opened for it."""
+        module, is_async = self._library.module, verb.startswith("a") and verb != "application"
+        right, other = module.Client, module.AsyncClient
+        right, other = (other, right) if is_async else (right, other)
+        if client is None:
+            return self._async_client if is_async else self._sync_client
+        if isinstance(client, other):
+            instead = f"a Client, call {verb[1:]}" if is_async else f"an AsyncClient, await a{verb}"
+            takes = f"{module.__name__}.{right.__name__}"
+            raise ConfigurationError(f"{verb}() takes {takes}; with {instead}(client)")
+        if not isinstance(client, right):
+            raise wrong_argument(f"{verb}()", client, f"{module.__name__}.{right.__name__}")
+        return client
 
     def _with_defaults(self, client: Any) -> Self:
         """Return a copy that makes its token calls with this client of ours."""

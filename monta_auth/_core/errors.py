@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -63,7 +64,7 @@ class MontaAuthError(Exception):
         self.retryable = retryable
 
 
-_REMEMBERED = " (remembered since "
+_WAIT = re.compile(r"; wait [\d.]+ s before the next try")
 _CARRIED = ("status", "error_code", "api_message", "request_id", "retry_after", "retryable")
 
 
@@ -175,13 +176,14 @@ def remembered(failure: Failure, wall: float, age: float, left: float) -> Failur
         age, left: seconds since it came, and until the next token call.
     """
     new = copy.copy(failure)
-    if _REMEMBERED in str(new):
-        return new
     since, until = (
         datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         for moment in (wall - age, wall + left)
     )
-    text = f"{new}{_REMEMBERED}{since}; no token call before {until}, in {in_seconds(left)} s)"
+    # How long it asked to wait counted from then.
+    what = _WAIT.sub("", str(new))
+    text = f"{what} (remembered since {since}; "
+    text += f"no token call before {until}, in {in_seconds(left)} s)"
     if isinstance(new, TransportFailure):
         new.text = text
     else:

@@ -95,7 +95,7 @@ class Leader:
                 own, failure = failure, None
         finally:
             if failure is not None:
-                state.fail(flight, failure, renewal.held)
+                state.fail(flight, failure, renewal.held, renewal.refusal, self._until(renewal))
             elif installed is None:
                 state.leave(flight, with_all=isinstance(outcome, NotNow))
             self._record(flight, renewal, started, installed, failure, was_down)
@@ -121,6 +121,12 @@ class Leader:
             return failure.own
         flight.lost += 1
         return flight.lost < policy.attempts
+
+    def _until(self, renewal: Renewal) -> float:
+        """Until when no renewal can succeed. A callable may give another secret at once."""
+        credentials, refusal = self._terms.credentials, renewal.refusal
+        is_fixed = credentials is not None and credentials.literal_secret is not None
+        return refusal.until if refusal is not None and is_fixed else 0.0
 
     def _left(self, deadline: float) -> float:
         return max(0.0, min(deadline - self._terms.clock.monotonic(), LIVING_LIMIT))

@@ -53,10 +53,13 @@ def clean_base_url(value: str | None) -> str:
         raise ConfigurationError(
             f"{name} must not have a user, a query or a fragment; it should look like {PUBLIC_API}"
         )
-    _, host, _ = _checked_origin(split, name)
+    scheme, host, port = _checked_origin(split, name)
     if name == "MONTA_BASE_URL":
         _warn_about_base_url(host)
-    url = f"{split.scheme.lower()}://{split.netloc.lower()}{split.path.rstrip('/')}"
+    if split.path.rstrip("/").endswith(("/auth/token", "/auth/refresh")):
+        raise ConfigurationError(f"{name} is that of an auth endpoint: end it before /auth")
+    netloc = _host(host) if port == _DEFAULT_PORTS[scheme] else f"{_host(host)}:{port}"
+    url = f"{scheme}://{netloc}{split.path.rstrip('/')}"
     # One of Monta's hosts without a path is what people copy.
     whole = f"{url}/api/v1"
     return whole if whole in (PUBLIC_API, PARTNER_API, PARTNER_SANDBOX_API) else url
@@ -71,8 +74,9 @@ class Origins:
     """
 
     def __init__(self, base_url: str, allowed: Iterable[str] = ()) -> None:
-        if isinstance(allowed, str):
-            raise ConfigurationError("allowed_origins takes a list of URLs, not a single string")
+        if isinstance(allowed, str) or not isinstance(allowed, Iterable):
+            kind = "a single string" if isinstance(allowed, str) else type(allowed).__name__
+            raise ConfigurationError(f"allowed_origins takes a list of URLs, not {kind}")
         split = urlsplit(base_url)
         self._inside, self._auth = base_url + "/", base_url + "/auth/"
         self._endpoints = {split.path + "/auth/" + name: name for name in ("token", "refresh")}
@@ -155,7 +159,9 @@ def _warn_about_base_url(host: str) -> None:
 
 
 def _split(url: str, name: str) -> SplitResult:
-    if not isinstance(url, str) or url != url.strip() or not url.isprintable() or " " in url:
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{name} takes a string, not {type(url).__name__}: use str()")
+    if url != url.strip() or not url.isprintable() or " " in url:
         raise ConfigurationError(f"{name} must be a URL without white space")
     try:
         split = urlsplit(url)
@@ -204,7 +210,11 @@ def _origin(split: SplitResult) -> Origin:
 
 def _name(origin: Origin) -> str:
     scheme, host, port = origin
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{scheme}://{_host(host)}:{port}"
+
+
+def _host(name: str) -> str:
+    return f"[{name}]" if ":" in name else name
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from typing import NamedTuple
 
-from .errors import Failure, InvalidCredentialsError, TransportFailure, remembered
+from .errors import Failure, InvalidCredentialsError, TransportFailure
 from .held_pair import Dropped, HeldPair
 from .policy import (
     ABANDONED_FIRST,
@@ -30,25 +31,40 @@ class Recent(dict[str, None]):
             del self[next(iter(self))]
 
 
+class Refusal(NamedTuple):
+    """That credentials were refused.
+
+    Args:
+        since, until: when that was, and how long it is remembered, on the monotonic clock.
+        error: a template of what the server said.
+        is_new: whether a call was made just now.
+    """
+
+    since: float
+    until: float
+    error: InvalidCredentialsError
+    is_new: bool = False
+
+
 class RefusedCredentials:
     """Remembers by value which credentials were refused, for a time that doubles."""
 
     def __init__(self) -> None:
-        # When each came, how long it is remembered, and what it was.
-        self._entries: dict[str, tuple[float, float, InvalidCredentialsError]] = {}
+        self._entries: dict[str, Refusal] = {}
 
-    def check(self, digest: str, now: float, wall: float) -> None:
-        """Raise what the server said of these credentials, while that is remembered."""
-        since, delay, error = self._entries.get(digest, (now, 0.0, None))
-        if error is not None and now < since + delay:
-            raise remembered(error, wall, now - since, since + delay - now)
+    def find(self, digest: str, now: float) -> Refusal | None:
+        """Return the refusal of these credentials, while it is remembered."""
+        refusal = self._entries.get(digest)
+        return refusal if refusal is not None and now < refusal.until else None
 
-    def add(self, digest: str, error: InvalidCredentialsError, now: float) -> None:
-        _, last, _ = self._entries.pop(digest, (0.0, 0.0, None))
-        delay = min(last * 2.0, REFUSAL_LONGEST) or REFUSAL_FIRST
-        self._entries[digest] = (now, delay, copy.copy(error))
+    def add(self, digest: str, error: InvalidCredentialsError, now: float) -> Refusal:
+        last = self._entries.pop(digest, None)
+        doubled = 0.0 if last is None else 2 * (last.until - last.since)
+        delay = min(doubled, REFUSAL_LONGEST) or REFUSAL_FIRST
+        self._entries[digest] = refusal = Refusal(now, now + delay, copy.copy(error))
         while len(self._entries) > 16:
             del self._entries[next(iter(self._entries))]
+        return refusal._replace(is_new=True)
 
     def discard(self, digest: str) -> None:
         self._entries.pop(digest, None)
@@ -91,18 +107,30 @@ class Failures:
     def rest(self, now: float) -> None:
         self.pause_until = self.rest_until = now + self._pause
 
-    def add(self, failure: Failure, now: float, luck: float, *, lives: bool) -> None:
+    def add(
+        self,
+        failure: Failure,
+        now: float,
+        luck: float,
+        *,
+        lives: bool,
+        since: float | None = None,
+        until: float = 0.0,
+    ) -> None:
         """Remember a failure.
 
         Args:
             lives: whether the held token can be used meanwhile.
+            since: when it came, if that was not just now.
+            until: no renewal can succeed before.
         """
         delay = backoff(self.in_a_row, FAILURE_FIRST, FAILURE_LONGEST, luck)
         if failure.retry_after is not None:
             delay = max(delay, min(failure.retry_after, FAILURE_ASKED))
-        self.last, self.since = failure, now
+        self.last, self.since = failure, now if since is None else since
         self.in_a_row += 1
         self._abandoned = 0
+        delay = max(delay, until - now)
         self.until = now + delay
         is_silent = isinstance(failure, TransportFailure) and failure.kind == "timeout"
         self._timeouts = self._timeouts + 1 if is_silent and lives else 0

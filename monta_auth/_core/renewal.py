@@ -8,6 +8,7 @@ the credentials: that would spend a second call of a small quota on a fault that
 
 from __future__ import annotations
 
+import copy
 from urllib.parse import urlsplit
 
 from .credentials import checked_secret
@@ -24,6 +25,7 @@ from .flight import Superseded
 from .held_pair import HeldPair, hold_new
 from .outcomes import Adopted, Anew, NotNow, Obtained, Outcome
 from .policy import RETRY_FIRST, RETRY_LONGEST, backoff
+from .refusals import Refusal
 from .replies import Reply, is_worth_a_retry
 from .store_visit import Found, Visit
 from .terms import Terms
@@ -46,6 +48,7 @@ class Renewal:
         visit: its business with the store, if there is one; to be finished by the leader.
         kind, status, request_id: for the log: what was tried last, and what came of it. The id is
             as the server sent it.
+        refusal: that of the credentials, of now or remembered, if there is one.
     """
 
     def __init__(self, terms: Terms, turn: Turn, held: HeldPair | None) -> None:
@@ -54,11 +57,10 @@ class Renewal:
         self._secret: str | MontaAuthError | None = None
         self._has_asked_again = False
         self.kind: str | None = None
+        self.refusal: Refusal | None = None
         self.status: int | None = None
         self.request_id: str | None = None
-        self._turn = turn
-        self._terms = terms
-        self._clock = terms.clock
+        self._turn, self._terms, self._clock = turn, terms, terms.clock
         self._slept = 0.0
 
     @property
@@ -164,9 +166,10 @@ class Renewal:
         is_fixed = credentials.literal_secret is not None
         if not is_fixed and self.visit is not None and (yield from self.visit.rekey(secret)):
             raise Anew
-        refused = self._terms.refusals.credentials
-        digest = credentials.digest(secret)
-        refused.check(digest, self._clock.monotonic(), self._clock.wall())
+        refused, digest = self._terms.refusals.credentials, credentials.digest(secret)
+        self.refusal = refused.find(digest, self._clock.monotonic())
+        if self.refusal is not None:
+            raise copy.copy(self.refusal.error)
         yield from self._calm_down()
         request = mint_request(
             self._terms.base_url, credentials.client_id, secret, self._terms.refusals.secrets
@@ -179,7 +182,7 @@ class Renewal:
         if reply.status != 401:
             raise read_error(reply, request, self._clock.wall())
         error = read_refusal(reply, request, urlsplit(self._terms.base_url).netloc)
-        refused.add(digest, error, self._clock.monotonic())
+        self.refusal = refused.add(digest, error, self._clock.monotonic())
         if is_fixed or self._has_asked_again:
             raise error
         # It may have been rotated since it was asked for.

@@ -72,7 +72,9 @@ class Headers(Protocol):
     def items(self) -> Iterable[tuple[str, str]]: ...
 
 
-def retry_after(status: int, headers: Headers, body: bytes | str | None = None) -> float | None:
+def retry_after(
+    status: int, headers: Headers | None, body: bytes | str | None = None
+) -> float | None:
     """Return how many seconds to wait before a request of yours has a chance again.
 
     For a 429: ``context.rateLimitResponse.resetsIn`` of the body, else the header
@@ -81,7 +83,8 @@ def retry_after(status: int, headers: Headers, body: bytes | str | None = None) 
 
     Args:
         status: HTTP status.
-        headers: a mapping, or another object with ``items()``, such as that of ``urllib``.
+        headers: a mapping, or another object with ``items()``, such as that of ``urllib``; None
+            if they are not known.
         body: as received; None if it was not read.
 
     Returns:
@@ -94,10 +97,15 @@ def retry_after(status: int, headers: Headers, body: bytes | str | None = None) 
         raise TypeError(f"status must be an integer such as 429, not {type(status).__name__}")
     if not isinstance(body, bytes | bytearray | str | None):
         raise TypeError(f"body must be bytes, a string or None, not {type(body).__name__}")
+    if headers is not None and not hasattr(headers, "items"):
+        raise TypeError(f"headers must have items(), as a dict has, not {type(headers).__name__}")
     if status not in (429, 503):
         return None
     content = body.encode(errors="replace") if isinstance(body, str) else bytes(body or b"")
-    return wait_hint(Reply(status, dict(headers.items()), content), SYSTEM_CLOCK.wall())
+    return wait_hint(
+        Reply(status, dict(headers.items() if headers is not None else ()), content),
+        SYSTEM_CLOCK.wall(),
+    )
 
 
 def wait_hint(reply: Reply, wall: float) -> float | None:
@@ -194,7 +202,7 @@ def error_of(
         secrets: to be taken out of what the server said.
     """
     code, identifier = error_code(reply, secrets), request_id(reply, secrets)
-    if retry_after:
+    if retry_after and retryable:
         what += f"; wait {in_seconds(retry_after)} s before the next try"
     message = safe_text(json_object(reply).get("message"), secrets)
     facts = [f"HTTP {reply.status}", code, message, identifier and f"request-id {identifier}"]

@@ -9,6 +9,7 @@ import threading
 import weakref
 from typing import NoReturn
 
+from .arguments import check_arguments
 from .credentials import ClientSecret, find_credentials
 from .drivers import adrive, drive
 from .effects import Effect, Steps, Wait
@@ -21,7 +22,7 @@ from .policy import INFINITE, LIVING_LIMIT, RENEWALS, SYSTEM_CLOCK, Clock, Refre
 from .replies import safe_text
 from .secret import BearerHeader, hidden_argument
 from .state import State
-from .status import Status
+from .status import Status, status_of
 from .store_changes import check_sync, find_async, forgetting, invalidating
 from .store_errors import check_store
 from .store_protocol import Store
@@ -51,12 +52,7 @@ class Source:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         client_secret, token = hidden_argument(client_secret), hidden_argument(token)
-        if token is not None and store is not None:
-            raise ConfigurationError("token= and store= exclude each other: give one of them")
-        if token is not None and not isinstance(token, TokenSet):
-            raise ConfigurationError("token= takes a TokenSet; see TokenSet.from_dict")
-        if policy is not None and not isinstance(policy, RefreshPolicy):
-            raise ConfigurationError("policy= takes a RefreshPolicy")
+        check_arguments(token, on_token, policy, has_store=store is not None)
         if store is not None:
             check_store(store)
         self.base_url = clean_base_url(base_url)
@@ -201,7 +197,7 @@ class Source:
         await adrive(forgetting(self._state, self._terms), _no_calls)
 
     def status(self) -> Status:
-        return self._state.status(self._terms.store_failure)
+        return status_of(self._state, self._clock, self._terms.store_failure)
 
     def __repr__(self) -> str:
         if not hasattr(self, "credentials"):

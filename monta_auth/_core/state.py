@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import copy
 import threading
+from contextlib import AbstractContextManager
 from typing import Literal
 
-from .errors import ConfigurationError, Failure, TransportFailure, in_words, remembered
+from .errors import ConfigurationError, Failure, TransportFailure, remembered
 from .flight import Flight
 from .held_pair import Dropped, HeldPair, Phase
 from .policy import LEADER_LEASE, POOL_PATIENCE, Clock, RefreshPolicy
-from .refusals import Failures, Refusals
-from .status import Status, date_of
+from .refusals import Failures, Refusal, Refusals
 from .token_calls import Kind
 from .tokens import without_refresh_token
 
@@ -182,22 +182,33 @@ class State:
         heir.wake()
         return True
 
-    def fail(self, flight: Flight, failure: Failure, held: HeldPair | None) -> None:
+    def fail(
+        self,
+        flight: Flight,
+        failure: Failure,
+        held: HeldPair | None,
+        refusal: Refusal | None = None,
+        until: float = 0.0,
+    ) -> None:
         """End a flight without a pair and remember why.
 
         Args:
             held: the pair that the renewal went out from; it may have been read from a store.
+            refusal: that of the credentials, if it is why.
+            until: no renewal can succeed before.
         """
-        now = self._clock.monotonic()
+        now, since, shown = self._clock.monotonic(), None, failure
+        if refusal is not None and not refusal.is_new:
+            since, left = refusal.since, refusal.until - now
+            shown = remembered(failure, self._clock.wall(), now - since, left)
         with self._mutex:
             if self._flight is flight:
-                self._retire(flight, now, failure)
+                self._retire(flight, now, shown)
                 self._has_taken_over = False
-                if held is not None:
-                    self.held = held
-                self.counts["failure"] += 1
-                lives = self.usable(now) is not None
-                self.failures.add(failure, now, self._clock.random(), lives=lives)
+                self.held = self.held if held is None else held
+                self.counts["failure"] += since is None
+                lives, luck = self.usable(now) is not None, self._clock.random()
+                self.failures.add(failure, now, luck, lives=lives, since=since, until=until)
         flight.wake()
 
     def leave(self, mine: Flight, *, with_all: bool = False) -> None:
@@ -230,6 +241,10 @@ class State:
             self.refusals.spent_refresh_tokens.add(flight.refreshing)
             flight.refreshing = ""  # Contexts and frames hold on to flights.
 
+    def held_still(self) -> AbstractContextManager[object]:
+        """Return a context in which nothing of it changes."""
+        return self._mutex
+
     # --- refusals
 
     def refuse(self, header: str) -> tuple[bool, float]:
@@ -259,31 +274,6 @@ class State:
             self.refusals.headers.clear()
         if ended is not None:
             ended.wake()
-
-    def next_try(self, now: float) -> float:
-        """Earliest moment of the next token call."""
-        held = self.usable(now)
-        failures = self.failures
-        return failures.until if held is None else max(held.advisory_at, failures.pause_until)
-
-    def status(self, store_failure: str | None = None) -> Status:
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        with self._mutex:
-            pair = self.held.pair if self.held is not None else None
-            failure, next_try = self.failures.last, self.next_try(now)
-            return Status(
-                usable=self.usable(now) is not None,
-                access_expires_at=pair.access_expires_at if pair else None,
-                refresh_expires_at=pair.refresh_expires_at if pair else None,
-                last_renewal=date_of(self.last_renewal),
-                last_failure=in_words(failure) if failure else None,
-                next_try=date_of(wall + next_try - now) if next_try > now else None,
-                fetches=self.counts["mint"],
-                refreshes=self.counts["refresh"],
-                failures=self.counts["failure"],
-                refusals=self.refusals.count,
-                store_failure=store_failure,
-            )
 
     def start_over_in_child(self, jitter: float) -> None:
         """After a fork: the parent's threads are not here, and its refresh token stays its own.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from .errors import in_words
 from .frozen import Frozen
+from .policy import Clock
+from .state import State
 from .tokens import date_text
 
 
@@ -15,7 +18,8 @@ class Status(Frozen):
 
     Args:
         usable: whether a request would go out with an access token that has not expired and was
-            not refused.
+            not refused. It stays True during a cool-down: while the API refuses every new token,
+            the last one is used on.
         access_expires_at, refresh_expires_at: of the token pair, by the server's clock.
         last_renewal: when a token pair was last obtained or taken over, by the local clock.
         last_failure: type and text of the failure of the last renewal, None after a success.
@@ -23,7 +27,7 @@ class Status(Frozen):
         fetches, refreshes: token pairs obtained from ``/auth/token`` and ``/auth/refresh``.
         failures: renewals that failed.
         refusals: access tokens that the API refused with a 401.
-        store_failure: why the token store does not work, None while it does.
+        store_failure: why the token store failed when it was last used, None if it worked.
     """
 
     usable: bool
@@ -70,5 +74,34 @@ def _text(date: datetime) -> str:
     return date_text(date, "seconds")
 
 
-def date_of(wall: float | None) -> datetime | None:
+def status_of(state: State, clock: Clock, store_failure: str | None = None) -> Status:
+    """Report how a source is doing that has this state."""
+    now, wall = clock.monotonic(), clock.wall()
+    with state.held_still():
+        held, failures = state.held, state.failures
+        next_try = _next_try(state, now)
+        return Status(
+            usable=state.usable(now) is not None,
+            access_expires_at=held.pair.access_expires_at if held else None,
+            refresh_expires_at=held.pair.refresh_expires_at if held else None,
+            last_renewal=_date_of(state.last_renewal),
+            last_failure=in_words(failures.last) if failures.last else None,
+            next_try=_date_of(wall + next_try - now) if next_try > now else None,
+            fetches=state.counts["mint"],
+            refreshes=state.counts["refresh"],
+            failures=state.counts["failure"],
+            refusals=state.refusals.count,
+            store_failure=store_failure,
+        )
+
+
+def _next_try(state: State, now: float) -> float:
+    """Earliest moment of the next token call."""
+    held, failures = state.usable(now), state.failures
+    if held is None:
+        return max(failures.until, failures.mint_after)
+    return max(held.advisory_at, failures.pause_until)
+
+
+def _date_of(wall: float | None) -> datetime | None:
     return None if wall is None else datetime.fromtimestamp(wall, UTC)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .credentials import checked_secret
-from .drivers import is_async
+from .drivers import detach, is_async
 from .effects import Call, Sleep, Steps
 from .errors import ConfigurationError, TokenStoreError
 from .policy import STORE_LEASE, store_pause
@@ -58,7 +59,9 @@ def forgetting(state: State, terms: Terms) -> Steps[None]:
         why = str(error)
     else:
         terms.clear_store = False
+        terms.report_store(None)
         return
+    terms.report_store(why, logging.INFO)
     raise TokenStoreError(
         f"the token pair may still be in the store: {why}. Forget it again once that is over",
         retryable=True,
@@ -74,6 +77,8 @@ def invalidating(state: State, terms: Terms) -> Steps[None]:
         yield from _drop(terms, terms.store, held.header if held is not None else None)
     except TokenStoreError as error:
         terms.report_store(str(error))
+    else:
+        terms.report_store(None)
 
 
 def _drop(terms: Terms, store: Store, header: str | None) -> Steps[None]:
@@ -95,19 +100,21 @@ def _drop(terms: Terms, store: Store, header: str | None) -> Steps[None]:
     )
     if lease is None:
         return  # Whoever has it replaces the token.
-    pair = yield from look()  # It may have been renewed just before we got the lease.
-    if pair is not None:
-        pair = mark_refused(pair)
-        if lease.doubt or pair.refresh_token in terms.refusals.spent_refresh_tokens:
-            pair = without_refresh_token(pair)
-        try:
-            yield from _do(terms, until, "save", lambda: store.save, name, seal.seal(pair), lease)
-        except TokenStoreError:
-            yield from _do(terms, until, "save", lambda: store.save, name, None, lease)
-            raise
-    elif lease.doubt:
-        return  # It expires by itself, with the doubt.
-    yield from _do(terms, until, "release", lambda: lease.release)
+    with _given_back(lease):
+        pair = yield from look()  # It may have been renewed just before we got the lease.
+        if pair is not None:
+            pair = mark_refused(pair)
+            if lease.doubt or pair.refresh_token in terms.refusals.spent_refresh_tokens:
+                pair = without_refresh_token(pair)
+            sealed = seal.seal(pair)
+            try:
+                yield from _do(terms, until, "save", lambda: store.save, name, sealed, lease)
+            except TokenStoreError:
+                yield from _do(terms, until, "save", lambda: store.save, name, None, lease)
+                raise
+        elif lease.doubt:
+            return  # It expires by itself, with the doubt.
+        yield from _do(terms, until, "release", lambda: lease.release)
 
 
 def _delete(terms: Terms, store: Store, name: str, until: float) -> Steps[bool]:
@@ -124,13 +131,24 @@ def _delete(terms: Terms, store: Store, name: str, until: float) -> Steps[bool]:
     if lease is None:
         return False
     held = lease  # for closures
-    if not (yield from _do(terms, until, "extend", lambda: held.extend, STORE_LEASE)):
-        return False
-    yield from _do(terms, until, "save", lambda: store.save, name, None, lease)
-    is_gone = (yield from _do(terms, until, "load", lambda: store.load, name)) is None
-    with suppress(TokenStoreError):  # It expires by itself.
-        yield from _do(terms, until, "release", lambda: held.release)
-    return is_gone
+    with _given_back(held):
+        if not (yield from _do(terms, until, "extend", lambda: held.extend, STORE_LEASE)):
+            return False
+        yield from _do(terms, until, "save", lambda: store.save, name, None, lease)
+        is_gone = (yield from _do(terms, until, "load", lambda: store.load, name)) is None
+        with suppress(TokenStoreError):  # It expires by itself.
+            yield from _do(terms, until, "release", lambda: held.release)
+        return is_gone
+
+
+@contextmanager
+def _given_back(lease: Lease) -> Iterator[None]:
+    """Release the lease if the caller is cancelled: others should not wait until it expires."""
+    try:
+        yield
+    except GeneratorExit:
+        detach(lease.release)
+        raise
 
 
 def _seal(terms: Terms, until: float) -> Steps[Seal]:

@@ -82,12 +82,17 @@ class Terms:
         self.store_failure: str | None = None
         self.left_behind: list[Event] = []
 
-    def report_store(self, failure: str | None) -> None:
-        """Keep how the store is doing; one record for each change."""
+    def report_store(self, failure: str | None, level: int = logging.WARNING) -> None:
+        """Keep how the store is doing; one record for each change.
+
+        Args:
+            level: of a failure: less where a caller gets the error.
+        """
         # Mostly our own words, with paths: what to do stands at the end.
         failure = safe_text(failure, self.refusals.secrets, 1000)
         if failure is not None and self.store_failure is None:
-            logger.warning(
+            logger.log(
+                level,
                 "the token store failed: %s. Until it works again, new tokens are kept in memory",
                 failure,
             )

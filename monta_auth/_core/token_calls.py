@@ -137,6 +137,7 @@ def read_error(reply: Reply, request: TokenRequest, wall: float) -> TokenEndpoin
         )
     elif retryable:
         what = "the token endpoint failed"
+        what += "" if wait_hint(reply, wall) else "; try again later"
     elif 300 <= reply.status < 400:
         what = "the token endpoint redirects, which is not followed with a secret in hand"
     elif reply.status == 404:

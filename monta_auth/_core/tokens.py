@@ -102,6 +102,12 @@ class TokenSet(Frozen):
         else:
             data = hidden_argument(data)  # type: ignore[unreachable]  # of any type, in fact
             raise ConfigurationError("TokenSet.from_dict takes the mapping that to_dict returned")
+        missing = [name for name in ("access_token", "access_expires_at") if name not in data]
+        if missing:
+            raise ConfigurationError(
+                f"TokenSet.from_dict: there is no {' and no '.join(missing)}; it takes what "
+                "to_dict() returned, not a response of Monta"
+            )
         expires = parse_date(data.get("access_expires_at"))
         if expires is None:
             raise ConfigurationError("TokenSet.from_dict: access_expires_at is not a date")

@@ -17,13 +17,13 @@ PATH = "/charge-points"
 pytestmark = pytest.mark.parametrize(
     "h", ["requests", "httpx", "httpx asyncio", "httpx2", "aiohttp"], indirect=True
 )
-PARTNER = {"context": {"rateLimitResponse": {"resetsIn": 41}}}
+PUBLIC = {"context": {"rateLimitResponse": {"resetsIn": 41}}}
 CASES = [
     (429, {"Retry-After": "7"}, "", 7.0),
     (429, {"RateLimit-ResetsIn": "12", "Retry-After": "7"}, "", 12.0),
-    (429, {"RateLimit-ResetsIn": "12", "Retry-After": "7"}, json.dumps(PARTNER), 41.0),
+    (429, {"RateLimit-ResetsIn": "12", "Retry-After": "7"}, json.dumps(PUBLIC), 41.0),
     (429, {}, "<html>", None),
-    (503, {"RateLimit-ResetsIn": "12", "Retry-After": "7"}, json.dumps(PARTNER), 7.0),
+    (503, {"RateLimit-ResetsIn": "12", "Retry-After": "7"}, json.dumps(PUBLIC), 7.0),
     (503, {"RateLimit-ResetsIn": "12"}, "", None),
     (502, {"Retry-After": "7"}, "", None),
     (200, {"RateLimit-ResetsIn": "12", "Retry-After": "7"}, "", None),
@@ -45,11 +45,11 @@ def test_each_library_reads_the_wait_of_a_429_and_a_503(h: Harness, monta: Monta
 def test_a_body_that_was_not_read_stays_unread(h: Harness, monta: Monta) -> None:
     client = h.open(h.auth(monta))
     client.get(monta.url(PATH))
-    fault = Fault(status=429, headers={"Retry-After": "7"}, body=json.dumps(PARTNER))
+    fault = Fault(status=429, headers={"Retry-After": "7"}, body=json.dumps(PUBLIC))
     monta.emulator.inject(fault, path=PATH)
     stream = client.stream(monta.url(PATH))
     assert h.adapter.retry_after(stream.raw) == 7.0
-    assert json.loads(stream.rest()) == PARTNER
+    assert json.loads(stream.rest()) == PUBLIC
     assert h.adapter.retry_after(stream.raw) == 7.0
 
 

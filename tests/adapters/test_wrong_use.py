@@ -23,8 +23,12 @@ from monta_auth import (
     PARTNER_SANDBOX_API,
     PUBLIC_API,
     ConfigurationError,
+    RefreshPolicy,
     TokenSet,
+    TokenSource,
 )
+
+from .site import Monta
 
 URL = "http://127.0.0.1:1/api/v1/charges"
 
@@ -167,3 +171,132 @@ def test_a_wrapper_of_the_sync_flow_alone_is_told_so_in_an_async_client(
     with pytest.raises(ConfigurationError, match="a wrapper needs an async_auth_flow, too"):
         asyncio.run(main())
     assert seen == {"a cold start": ["token"], "a 401": ["charges"], "a streamed body": []}[at]
+
+
+# --- arguments of the wrong kind
+
+
+def test_a_client_of_the_wrong_kind_is_named_before_anything_is_sent() -> None:
+    """An AsyncClient in token() is the likeliest of all; nobody else may suffer from it."""
+    sync_client, async_client = httpx.Client(), httpx.AsyncClient()
+    auth = make("httpx")
+    cases: list[tuple[str, Callable[[], object], str]] = [
+        (
+            "token",
+            lambda: auth.token(async_client),
+            "httpx.Client; with an AsyncClient, await atoken(client)",
+        ),
+        (
+            "bearer_token",
+            lambda: auth.bearer_token(httpx.Client),
+            "token() got the class Client, not an object: write Client(...)",
+        ),
+        (
+            "application",
+            lambda: auth.application(async_client),
+            "httpx.Client; with an AsyncClient, await aapplication(client)",
+        ),
+        (
+            "atoken",
+            lambda: asyncio.run(auth.atoken(sync_client)),
+            "httpx.AsyncClient; with a Client, call token(client)",
+        ),
+        (
+            "aapplication",
+            lambda: asyncio.run(auth.aapplication(requests.Session())),
+            "takes httpx.AsyncClient, not Session",
+        ),
+        (
+            "token of aiohttp",
+            lambda: asyncio.run(make("aiohttp").token(async_client)),
+            "token() takes an aiohttp.ClientSession, not AsyncClient",
+        ),
+        (
+            "aapplication of aiohttp",
+            lambda: asyncio.run(make("aiohttp").aapplication("x")),
+            "application() takes an aiohttp.ClientSession, not str",
+        ),
+        (
+            "application of requests",
+            lambda: make("requests").application(sync_client),
+            "application() takes a requests.Session, not Client",
+        ),
+    ]
+    for name, call, text in cases:
+        with pytest.raises(ConfigurationError) as caught:
+            call()
+        assert text in str(caught.value), name
+    assert auth.status().failures == 0
+    sync_client.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"on_token": "x"}, r"^on_token= takes a function of a TokenSet, not str$"),
+        ({"on_token": True}, r"on_token= takes a function"),
+        ({"policy": {"deadline": 3}}, r"as in RefreshPolicy\(deadline=5\), not dict$"),
+        ({"policy": RefreshPolicy}, r"^policy= got the class RefreshPolicy, not an object: write"),
+        ({"token": TokenSet}, r"^token= got the class TokenSet"),
+        ({"token": {"accessToken": "x"}}, r"^token= takes a TokenSet \(a dict: TokenSet.from_dict"),
+        ({"base_url": httpx.URL(PUBLIC_API)}, r"^base_url takes a string, not URL: use str\(\)$"),
+        ({"allowed_origins": [1]}, r"^allowed_origins takes a string, not int"),
+        ({"allowed_origins": 1}, r"^allowed_origins takes a list of URLs, not int$"),
+        ({"allowed_origins": "https://x.example"}, r"not a single string$"),
+    ],
+)
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_an_argument_of_the_wrong_type_says_what_is_expected(
+    adapter: str, settings: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        make(adapter, **settings)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "argument", "given"),
+    [
+        ("requests", "session", requests.Session),
+        ("httpx", "client", httpx.Client),
+        ("httpx2", "client", httpx2.AsyncClient),
+        ("aiohttp", "session", aiohttp.ClientSession),
+        ("requests", "source", TokenSource),
+    ],
+)
+def test_a_class_in_place_of_an_object_is_named(adapter: str, argument: str, given: type) -> None:
+    text = rf"^{argument}= got the class {given.__name__}, not an object: write {given.__name__}\("
+    with pytest.raises(ConfigurationError, match=text):
+        ADAPTERS[adapter].MontaAuth(**{argument: given}, **CREDENTIALS[argument != "source"])
+
+
+CREDENTIALS: list[dict[str, Any]] = [{}, {"client_id": "id", "client_secret": "secret-of-id"}]
+
+
+@pytest.mark.parametrize("timeout", ["x", 0, -1.0, True, (1, 2, 3), (1, "x"), [1, 2]])
+def test_a_timeout_that_is_none_is_refused_at_once(timeout: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^timeout= takes seconds, such as 10\.0, or"):
+        make("requests", timeout=timeout)
+    for good in (3, 0.5, None, (1, None)):
+        make("requests", timeout=good)
+
+
+@pytest.mark.parametrize("end", [":443", ":443/", ":", ":0443/api/v1"])
+def test_a_port_that_goes_without_saying_is_left_out(end: str) -> None:
+    assert make("requests", base_url="https://PUBLIC-api.monta.com" + end).base_url == PUBLIC_API
+    assert make("requests", base_url="http://[::1]:80/x").base_url == "http://[::1]/x"
+    assert make("requests", base_url="http://[::1]:81/x/").base_url == "http://[::1]:81/x"
+
+
+@pytest.mark.parametrize("adapter", ["httpx", "aiohttp"])
+def test_a_subclass_may_override_token(adapter: str, monta: Monta) -> None:
+    """It is called once per call: a second one would wait for a lock of its own, for ever."""
+    calls: list[str] = []
+    name = "atoken" if adapter == "httpx" else "token"
+
+    async def override(self: Any) -> Any:
+        calls.append(name)
+        return await getattr(ADAPTERS[adapter].MontaAuth, name)(self)
+
+    auth = type("Locked", (ADAPTERS[adapter].MontaAuth,), {name: override})(source=monta.source())
+    asyncio.run(getattr(auth, name)())
+    assert (calls, monta.mints) == ([name], 1)

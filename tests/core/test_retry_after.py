@@ -45,9 +45,20 @@ def test_a_wait_that_is_no_number_of_seconds_is_none(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "text"),
-    [("429", None, "integer such as 429, not str"), (429, {}, "bytes, a string or None, not dict")],
+    ("status", "headers", "body", "text"),
+    [
+        ("429", {}, None, "integer such as 429, not str"),
+        (429, {}, {}, "bytes, a string or None, not dict"),
+        (200, [("Retry-After", "3")], None, r"items\(\), as a dict has, not list"),
+    ],
 )
-def test_parts_that_are_none_of_a_response_are_named(status: Any, body: Any, text: str) -> None:
+def test_parts_that_are_none_of_a_response_are_named(
+    status: Any, headers: Any, body: Any, text: str
+) -> None:
     with pytest.raises(TypeError, match=text):
-        retry_after(status, {}, body)
+        retry_after(status, headers, body)
+
+
+def test_headers_that_are_not_known_may_be_none() -> None:
+    """As those of an error of aiohttp may be."""
+    assert retry_after(429, None, BODY) == 2.5

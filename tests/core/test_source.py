@@ -6,6 +6,7 @@ import asyncio
 import json
 import linecache
 import logging
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -267,7 +268,8 @@ def test_only_without_a_living_token_a_failure_reaches_callers(
     errors = [leader.error, waiter.error, later.error]
     assert all(isinstance(error, MontaAuthError | TransportFailure) for error in errors)
     assert str(waiter.error) == str(leader.error)
-    assert str(later.error).startswith(f"{leader.error} (remembered since 2025-")
+    what = re.sub("; wait .* s before the next try", "", str(leader.error))
+    assert str(later.error).startswith(f"{what} (remembered since 2025-")
     assert len({type(error) for error in errors}) == 1
 
 
@@ -360,6 +362,7 @@ def test_a_remembered_failure_says_what_is_left_of_the_wait(hands: Hands, source
     assert isinstance(later, RateLimitError)
     assert (first.retry_after, later.retry_after) == (90, 70)
     assert str(later).endswith(", in 40 s)")
+    assert "wait 90 s" not in str(later)  # That counted from then.
     assert later.request_id == "id-429"
 
 
@@ -433,15 +436,47 @@ def test_refused_credentials_are_remembered_by_value_doubling_to_five_minutes(
         assert caller.wants == "mint"
         caller.resume(error_reply(401))
         assert isinstance(caller.error, InvalidCredentialsError)
-        hands.advance(seconds - 0.01)
-        # The general memory may have ended before: then the credentials' own speaks.
-        assert isinstance(Caller(source).error, InvalidCredentialsError)
-        # The general memory of that last, remembered refusal is over before the next round.
-        hands.advance(0.01)
+        until = hands.date() + timedelta(seconds=seconds)
+        error: object = None
+        for moment in (seconds / 2, seconds / 2 - 0.05):
+            hands.advance(moment)
+            error = Caller(source).error
+            assert isinstance(error, InvalidCredentialsError)
+            assert f"; no token call before {until:%Y-%m-%dT%H:%M:%SZ}, in " in str(error)
+            next_try = source.status().next_try
+            assert next_try is not None
+            assert abs((next_try - until).total_seconds()) < 0.001
+        assert str(error).endswith(", in 0.1 s)")
+        assert "remembered" not in str(source.status().last_failure)
+        hands.advance(0.05)
+    assert (source.status().failures, source.status().next_try) == (8, None)
+
+
+def test_a_callable_may_give_another_secret_before_a_refusal_is_over(hands: Hands) -> None:
+    secrets = ["wrong-secret", "wrong-secret", "wrong-secret", SECRET]
+    source = make_source(hands, client_secret=lambda: secrets.pop(0))
+    caller = Caller(source).until_send()
+    caller.resume(error_reply(401)).until_send()  # asked again, it gives the same
+    assert isinstance(caller.error, InvalidCredentialsError)
+    since = hands.date()
+    hands.advance(1)
+    # Asked once more, it gives a secret that is known to be refused: no call.
+    error = Caller(source).until_send().error
+    assert f"(remembered since {since:%Y-%m-%dT%H:%M:%SZ}; no token call before " in str(error)
+    assert str(error).endswith(", in 4 s)")
+    assert source.status().failures == 1
+    hands.advance(1.5)
+    hold(hands, source)
+
+
+def test_the_next_try_after_abandoned_cold_starts_is_known(hands: Hands, source: Source) -> None:
+    for _ in range(2):
         caller = Caller(source)
-        if caller.wants == "failed":
-            assert isinstance(caller.error, InvalidCredentialsError)
-            hands.advance(5.0)
+        assert caller.wants == "mint"
+        caller.close()
+    next_try = source.status().next_try
+    assert next_try is not None
+    assert (next_try - hands.date()).total_seconds() == 2
 
 
 def test_a_success_ends_what_is_remembered_of_these_credentials(
@@ -451,7 +486,7 @@ def test_a_success_ends_what_is_remembered_of_these_credentials(
         Caller(source).resume(error_reply(401))
         hands.advance(60)
     remembered = source._state.refusals.credentials._entries
-    assert [delay for _, delay, _ in remembered.values()] == [10.0]
+    assert [each.until - each.since for each in remembered.values()] == [10.0]
     assert Caller(source).resume(pair_reply(hands, 1)).token == "access-1"
     assert not remembered
 
@@ -460,10 +495,9 @@ def test_sixteen_refused_credentials_are_remembered() -> None:
     refused, error = RefusedCredentials(), InvalidCredentialsError("no")
     for number in range(17):
         refused.add(str(number), error, 0.0)
-    refused.check("0", 0.0, 0.0)
+    assert refused.find("0", 0.0) is None
     for number in range(1, 17):
-        with pytest.raises(InvalidCredentialsError):
-            refused.check(str(number), 0.0, 0.0)
+        assert refused.find(str(number), 0.0) is not None
 
 
 def test_wrong_credentials_asked_a_thousand_times_in_five_seconds_cost_one_call(

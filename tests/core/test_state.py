@@ -15,6 +15,7 @@ from monta_auth._core.flight import Flight
 from monta_auth._core.held_pair import HeldPair, Phase, hold_old
 from monta_auth._core.policy import LEADER_LEASE
 from monta_auth._core.state import State
+from monta_auth._core.status import _next_try
 
 from ..simulation.flows import Hands, no_answer, pair
 
@@ -248,11 +249,11 @@ def test_an_installed_pair_has_not_spent_its_predecessors_token(hands: Hands) ->
 
 def test_next_try_is_after_the_pause_or_the_failures_memory(hands: Hands) -> None:
     state = state_in(hands, "advisory")
-    assert state.next_try(hands.now) <= hands.now
+    assert _next_try(state, hands.now) <= hands.now
     state.fail(fly(state, hands), no_answer(), state.held)
-    assert state.next_try(hands.now) == hands.now + 10
+    assert _next_try(state, hands.now) == hands.now + 10
     state.refuse("Bearer access-1")
-    assert state.next_try(hands.now) == hands.now + 0.5
+    assert _next_try(state, hands.now) == hands.now + 0.5
 
 
 def test_a_failure_with_a_short_hint_keeps_the_doubling(hands: Hands) -> None:
@@ -261,7 +262,7 @@ def test_a_failure_with_a_short_hint_keeps_the_doubling(hands: Hands) -> None:
     for hint, expected in [(None, 0.5), (0.1, 1.0), (3.0, 3.0), (99.0, 60.0)]:
         failure.retry_after = hint
         state.fail(fly(state, hands), failure, None)
-        assert state.next_try(hands.now) == hands.now + expected
+        assert _next_try(state, hands.now) == hands.now + expected
 
 
 def test_a_child_starts_over_with_the_access_token_alone(hands: Hands) -> None:
@@ -351,7 +352,7 @@ def test_after_forget_the_first_failure_is_remembered_for_the_shortest_time(hand
         state.fail(fly(state, hands), no_answer(), None)
     state.forget()
     state.fail(fly(state, hands), no_answer(), None)
-    assert state.next_try(hands.now) == hands.now + 0.5
+    assert _next_try(state, hands.now) == hands.now + 0.5
 
 
 def test_a_child_can_go_on_and_knows_nothing_of_its_parents_refresh_token(hands: Hands) -> None:

@@ -25,7 +25,7 @@ from monta_auth._core.effects import Call, Send
 from monta_auth._core.errors import TransportFailure
 from monta_auth._core.sealing import Seal
 from monta_auth._core.source import Source, _after_fork_in_child
-from monta_auth._core.store_changes import forgetting
+from monta_auth._core.store_changes import forgetting, invalidating
 from monta_auth.stores import MemoryStore
 
 from ..simulation import flows
@@ -1170,3 +1170,47 @@ def test_invalidate_of_an_empty_store_is_harmless(
     make_source(hands, store=store).invalidate()
     assert stored(store) is None
     assert not caplog.records
+
+
+@pytest.mark.parametrize("verb", [forgetting, invalidating])
+def test_a_verb_whose_caller_is_cancelled_gives_the_lease_back(
+    hands: Hands, store: MemoryStore, verb: Callable[..., Any]
+) -> None:
+    """Else the next request would wait until the lease expires."""
+    given_back = threading.Event()
+
+    class Watched(MemoryStore):
+        def try_lock(self, name: str, seconds: float) -> Any:
+            lease: Any = super().try_lock(name, seconds)
+            release = lease.release
+
+            def watched() -> None:
+                release()
+                given_back.set()
+
+            lease.release = watched
+            return lease
+
+    watched = Watched(monotonic=lambda: hands.now)
+    put_into(watched, pair(hands, 5))
+    source = make_source(hands, store=watched)
+    caller = Caller(source, flow=verb(source._state, source._terms))
+    while caller.wants != "call try_lock":
+        caller.call()
+    caller.call().close()
+    assert given_back.wait(5)
+    assert lock(watched, 1.0)
+
+
+@pytest.mark.parametrize("verb", [forgetting, invalidating])
+def test_the_status_knows_whether_the_store_worked_for_a_verb(
+    hands: Hands, store: MemoryStore, verb: Callable[..., Any]
+) -> None:
+    faulty = Faulty(store, "load")
+    put(store, pair(hands, 5))
+    source = make_source(hands, store=faulty)
+    play(Caller(source, flow=verb(source._state, source._terms)), hands)
+    assert "load() raised OSError (ENOSPC)" in str(source.status().store_failure)
+    faulty.failing.clear()
+    play(Caller(source, flow=verb(source._state, source._terms)), hands)
+    assert source.status().store_failure is None

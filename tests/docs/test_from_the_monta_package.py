@@ -127,7 +127,7 @@ def test_the_ported_wrapper_heals_a_401_and_sends_a_body_again(
             "/charges",
             "MontaRateLimitError",
             41,
-            id="429 of the Partner API",
+            id="429 of the Public API",
         ),
         pytest.param(Fault(status=404), "/charges", "MontaError", None, id="404"),
         pytest.param(
