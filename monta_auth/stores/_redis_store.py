@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 #: What to do about an error: by its kind, or by the word of a Redis server. The first that fits.
 _ADVICE = {
+    "max number of clients": "All connections are in use: see the server's maxclients",
+    "BusyLoadingError": "Wait until the server has loaded its data",
+    "InvalidResponse": "Check the port: what answers there does not speak the protocol of Redis",
     "WRONG_VERSION_NUMBER": "Does the server speak TLS? Compare rediss:// and redis://",
     "SSLCertVerificationError": "Check the host name, and the CA in ssl_ca_certs",
     "AuthenticationError": "Check user and password",
@@ -30,6 +33,8 @@ _ADVICE = {
     "ReadOnlyError": "Connect to the primary, not to a replica",
     "OutOfMemoryError": "The server is full: see its maxmemory",
     "OOM": "The server is full: see its maxmemory",
+    "DENIED": "The server is in protected mode: give it a password (requirepass)",
+    "MISCONF": "The server cannot save its data to disk: see its log",
     "ResponseError": "Check the database number, and the permissions in SECURITY.md",
     "ConnectionError": "Check the address, and that the server runs",
     "TimeoutError": "Check the address, whether the server speaks TLS, and that it has time",
@@ -202,6 +207,9 @@ def _advised(error: TokenStoreError) -> TokenStoreError:
     """Return the error of a check, with what to do about it."""
     words = {kind.__name__ for cause in causes(error) for kind in type(cause).__mro__}
     words.update(re.findall(r"\w+", str(error)))
+    # Only the server's text distinguishes this from a server that is down.
+    limit = "max number of clients"
+    words.update(limit for cause in causes(error) if limit in str(cause))
     advice = next((text for word, text in _ADVICE.items() if word in words), None)
     return error if advice is None else TokenStoreError(f"{error}. {advice}")
 

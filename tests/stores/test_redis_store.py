@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -1025,6 +1025,74 @@ def test_a_replica_is_named(engine: str, engines: Callable[[str], RedisServer]) 
         assert store.load(NAME) is None
         with pytest.raises(TokenStoreError, match=r"(?i)read_?only.* Connect to the primary"):
             store.check()
+
+
+@contextmanager
+def answering(answer: bytes) -> Generator[int, None, None]:
+    """A server that says the same to everything; the port of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):  # the end of the test
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.settimeout(1.0)
+                        while connection.recv(4096):
+                            connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "advice"),
+    [
+        pytest.param(
+            b"-LOADING Redis is loading the dataset in memory\r\n",
+            "BusyLoadingError",
+            "Wait until the server has loaded its data",
+            id="loading",
+        ),
+        pytest.param(
+            b"-ERR max number of clients reached\r\n",
+            "ConnectionError",
+            "All connections are in use: see the server's maxclients",
+            id="too many clients",
+        ),
+        pytest.param(
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "InvalidResponse",
+            "Check the port: what answers there does not speak the protocol of Redis",
+            id="HTTP",
+        ),
+        pytest.param(
+            b"-DENIED Redis is running in protected mode\r\n",
+            "ResponseError (DENIED)",
+            "The server is in protected mode: give it a password (requirepass)",
+            id="protected mode",
+        ),
+        pytest.param(
+            b"-MISCONF Redis is configured to save RDB snapshots\r\n",
+            "ResponseError (MISCONF)",
+            "The server cannot save its data to disk: see its log",
+            id="disk of the server",
+        ),
+    ],
+)
+def test_a_server_that_runs_but_does_not_serve_gets_fitting_advice(
+    answer: bytes, error: str, advice: str
+) -> None:
+    with answering(answer) as port:
+        store = RedisStore(f"redis://127.0.0.1:{port}/0")
+        with pytest.raises(TokenStoreError) as caught:
+            store.check()
+    assert str(caught.value) == f"try_lock failed: {error} at 127.0.0.1:{port}/0. {advice}"
 
 
 def test_a_key_of_another_kind_is_named(store: Any, client: redis.Redis) -> None:
