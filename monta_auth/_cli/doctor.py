@@ -33,7 +33,7 @@ from .._core.replies import http_date
 from ..stores import FileStore, RedisStore
 from .account import Account, find_account
 from .calls import TIMEOUT, Session, leave
-from .failures import as_failure
+from .failures import as_failure, at_a_shell
 from .live import LONGEST_WAIT, Live, Report, examine, pause
 from .output import duration, echo, show_json, sign, wrapped
 
@@ -56,12 +56,13 @@ class Case:
     """What is examined, and what the checks so far have found of it.
 
     Args:
-        profile, base_url, redis, wait: the options of the command.
+        profile, base_url, redis, allow_plaintext, wait: the options of the command.
     """
 
     profile: str | None
     base_url: str | None
     redis: str | None = None
+    allow_plaintext: bool = False
     wait: bool = False
     session: Session = field(default_factory=Session)
     address: str = ""
@@ -132,20 +133,26 @@ def _environment(case: Case) -> Result:
 
 def _store(case: Case) -> Result:
     assert case.account is not None
-    FileStore().check()
-    stored = "no token" if case.account.stored_pair() is None else "a token"
-    return Result("ok", f"{FileStore()._directory} holds {stored}")
+    try:
+        FileStore().check()
+        stored = "no token" if case.account.stored_pair() is None else "a token"
+    except TokenStoreError as error:
+        # The operation, what is wrong, and last what to do about it.
+        operation, failed, rest = at_a_shell(str(error)).rpartition(" failed: ")
+        what, _, advice = rest.rpartition(": ")
+        return Result("failed", operation + failed + (what or advice), advice if what else "")
+    return Result("ok", f"{case.account.store_path} holds {stored}")
 
 
 def _redis(case: Case) -> Result:
     assert case.redis is not None
     try:
-        store = RedisStore(case.redis)
+        store = RedisStore(case.redis, allow_plaintext=case.allow_plaintext)
         store.check()
     except ImportError:
         return Result("failed", "redis-py is not installed", "pip install 'monta-auth[redis]'")
     except (ConfigurationError, TokenStoreError) as error:
-        text, _, advice = str(error).partition(". ")
+        text, _, advice = at_a_shell(str(error)).partition(". ")
         return Result("failed", text, advice)
     return Result("ok", f"{store._place} keeps records and grants leases")
 

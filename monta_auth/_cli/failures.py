@@ -13,8 +13,21 @@ from .. import (
 )
 from .._adapters.reasons import certificate_reason
 from .._core.errors import TransportFailure
+from ..stores._files import EXAMPLE
 
 FAILED, USAGE, CREDENTIALS, RATE_LIMIT, NETWORK = 1, 2, 3, 4, 5
+
+#: Python code that the library advises, and what does the same at a shell.
+_AT_A_SHELL = {
+    f" (is HOME set?): name the directory, {EXAMPLE}": ": set HOME or XDG_STATE_HOME",
+    f", {EXAMPLE}": " with XDG_STATE_HOME",
+    "rediss:// (ssl=True), or allow_plaintext=True": "rediss://, or --allow-plaintext",
+    "Use ssl_cert_reqs='required' and ssl_check_hostname=True, or allow_plaintext=True": (
+        "Leave ssl_cert_reqs and ssl_check_hostname out of the URL, or use --allow-plaintext"
+    ),
+}
+#: Where such code begins that a shell has no use for.
+_FOR_PYTHON = ("; MontaAuth(", ", or give a client these: ")
 
 
 class Failed(Exception):
@@ -31,6 +44,15 @@ class Failed(Exception):
         self.text = text
         self.advice = advice
         self.exit_code = exit_code
+
+
+def at_a_shell(text: str) -> str:
+    """Return a text of the library with advice for a shell in place of Python code."""
+    for python, shell in _AT_A_SHELL.items():
+        text = text.replace(python, shell)
+    for end in _FOR_PYTHON:
+        text = text.partition(end)[0]
+    return text
 
 
 def as_failure(error: Exception) -> Failed | None:
@@ -51,7 +73,7 @@ def as_failure(error: Exception) -> Failed | None:
 
 
 def _ours(error: MontaAuthError) -> Failed:
-    text = str(error)
+    text = at_a_shell(str(error))
     if isinstance(error, InvalidCredentialsError):
         advice = "compare them with Monta's portal, and the base URL with where they were made"
         return Failed(text, advice, CREDENTIALS)
@@ -69,7 +91,7 @@ def _of_the_network(kind: type[Exception], words: str) -> Failed:
     """What requests says is for programmers; only the class is used, and our own words."""
     from requests import exceptions
 
-    words = words.removeprefix("the token call failed: ").partition("; MontaAuth(")[0]
+    words = at_a_shell(words.removeprefix("the token call failed: "))
     if issubclass(kind, exceptions.ProxyError):
         text = "the proxy cannot be reached, or refuses"
         advice = "correct HTTPS_PROXY, or name the API's host in NO_PROXY"

@@ -17,7 +17,7 @@ from .._core.origins import clean_base_url
 from .._core.secret import hidden
 from . import keyring, plain
 from .account import DEFAULT, Account, find_account
-from .failures import NETWORK, as_failure
+from .failures import NETWORK, as_failure, at_a_shell
 from .output import duration, echo, show, show_json
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,7 +51,7 @@ class _Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         # A renewal that failed is told by the error that ends the command.
         if not record.msg.startswith("renewal "):
-            echo(f"monta-auth: {record.getMessage()}", err=True)
+            echo(f"monta-auth: {at_a_shell(record.getMessage())}", err=True)
 
 
 @click.group(
@@ -263,6 +263,11 @@ def logout(profile: str) -> None:
     help="Also check the Redis of a RedisStore. With - as the URL it is read from standard input: "
     "others can see arguments, and the password in them.",
 )
+@click.option(
+    "--allow-plaintext",
+    is_flag=True,
+    help="With --redis: accept a server without TLS, or with TLS that verifies nothing.",
+)
 @click.option("--live", is_flag=True, help="Also find out what Monta has not published.")
 @click.option("--wait", is_flag=True, help="With --live: wait where the rate limit is met.")
 @click.option("--spend-quota", is_flag=True, help="With --live: call until the rate limit is met.")
@@ -271,6 +276,7 @@ def doctor(
     base_url: str | None,
     as_json: bool,
     redis: str | None,
+    allow_plaintext: bool,
     live: bool,
     wait: bool,
     spend_quota: bool,
@@ -285,12 +291,14 @@ def doctor(
     """
     if (wait or spend_quota) and not live:
         raise click.UsageError("--wait and --spend-quota belong to --live")
+    if allow_plaintext and redis is None:
+        raise click.UsageError("--allow-plaintext belongs to --redis")
     from .doctor import Case, run
     from .live import Live
 
     redis = hidden(sys.stdin.readline().strip() if redis == "-" else redis)
     good = run(
-        Case(profile, base_url, redis, wait),
+        Case(profile, base_url, redis, allow_plaintext, wait),
         as_json=as_json,
         live=Live(wait=wait, spend_quota=spend_quota) if live else None,
     )

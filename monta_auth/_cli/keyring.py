@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from types import ModuleType
@@ -135,6 +136,10 @@ def _keyring(
     except NoKeyringError:
         raise Failed(missing, advice, CREDENTIALS) from None
     except Exception as error:  # of keyring's own, or whatever the backend is built on
+        homeless = os.path.expanduser("~") == "~"  # noqa: PTH111 - Path would raise
+        if homeless and isinstance(error, RuntimeError):
+            nowhere = "there is no home directory, where the keyring has its settings"
+            raise Failed(nowhere, "set HOME", CREDENTIALS) from None
         raise Failed(
             f"the system keyring refuses ({type(error).__name__})",
             f"unlock it, or {_INSTEAD}",

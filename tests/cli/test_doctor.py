@@ -427,12 +427,11 @@ def test_a_store_that_others_can_write_to(examine: Examine, state_home: Path) ->
     found = examine()
     assert found["store"] == (
         "failed",
+        (f"try_lock failed: other users can write: {state_home / 'monta-auth'} has mode 0777"),
         (
-            f"try_lock failed: other users can write: {state_home / 'monta-auth'} has mode 0777: "
             "chmod 700 it; if the mode stays as it is (a mounted volume can prescribe it), name "
-            "another directory, as in FileStore('/var/lib/my-app/monta')"
+            "another directory with XDG_STATE_HOME"
         ),
-        "",
     )
     assert states(found, "skipped") == []
     assert found["credentials"][0] == "ok"

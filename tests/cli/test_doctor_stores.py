@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from monta_auth._cli import doctor
+from monta_auth.stores import _redis_servers
 
 from ..stores.fleet import RedisServer
 from .harness import Done
@@ -64,19 +65,22 @@ def _file_size(limit: int) -> Generator[None, None, None]:
 
 def test_a_limit_on_files_is_found(found: Callable[..., Found], state_home: Path) -> None:
     with _file_size(10):
-        state, text, _ = found("store")
-    assert state == "failed"
-    assert text == (
-        f"try_lock failed: OSError (EFBIG) in {state_home / 'monta-auth'}: a limit on the size of "
-        "files is reached: raise it (ulimit -f)"
-    )
+        assert found("store") == (
+            "failed",
+            (
+                f"try_lock failed: OSError (EFBIG) in {state_home / 'monta-auth'}: a limit on the "
+                "size of files is reached"
+            ),
+            "raise it (ulimit -f)",
+        )
 
 
 @pytest.mark.parametrize(
-    ("number", "advice"),
+    ("number", "reason", "advice"),
     [
-        (errno.ENOSPC, "the disk is full: free some space"),
-        (errno.EROFS, "the disk is read-only: name another directory"),
+        (errno.ENOSPC, ": the disk is full", "free some space"),
+        (errno.EROFS, ": the disk is read-only", "name another directory with XDG_STATE_HOME"),
+        (errno.ENXIO, "", ""),
     ],
 )
 def test_a_disk_that_takes_nothing_is_found(
@@ -84,6 +88,7 @@ def test_a_disk_that_takes_nothing_is_found(
     state_home: Path,
     monkeypatch: pytest.MonkeyPatch,
     number: int,
+    reason: str,
     advice: str,
 ) -> None:
     """The disk itself is not to be had everywhere; the next test has one where it may."""
@@ -95,10 +100,9 @@ def test_a_disk_that_takes_nothing_is_found(
         real(path, *args, **more)
 
     monkeypatch.setattr(os, "mkdir", refuses)
-    state, text, _ = found("store")
-    assert state == "failed"
-    assert f"OSError ({errno.errorcode[number]}) in {state_home}" in text
-    assert advice in text
+    place = state_home / "monta-auth"
+    text = f"try_lock failed: OSError ({errno.errorcode[number]}) in {place}"
+    assert found("store") == ("failed", f"{text}{reason}", advice)
 
 
 def test_a_disk_that_is_really_full_or_read_only_is_found(
@@ -116,6 +120,52 @@ def test_a_disk_that_is_really_full_or_read_only_is_found(
         assert "OSError (EROFS)" in found("store")[1]
     finally:
         subprocess.run(unmount, check=True)
+
+
+@pytest.fixture
+def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a user that the system does not know, in a container."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+
+@pytest.mark.usefixtures("no_home")
+def test_without_a_home_the_variables_are_named(found: Callable[..., Found], run: Run) -> None:
+    text = "FileStore finds no home directory"
+    assert found("store") == ("failed", text, "set HOME or XDG_STATE_HOME")
+    for command in ("me", "token", "status"):
+        assert run(command) == (1, "", f"monta-auth: {text}: set HOME or XDG_STATE_HOME\n")
+
+
+@pytest.mark.usefixtures("no_home")
+def test_without_a_home_a_keyring_is_not_said_to_be_locked(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """keyring looks for its settings there when it is used first."""
+    monkeypatch.setattr("keyring.core._keyring_backend", None)
+    monkeypatch.delenv("PYTHON_KEYRING_BACKEND")
+    for command in ("login", "logout"):
+        assert run(command) == (
+            3,
+            "",
+            (
+                "monta-auth: there is no home directory, where the keyring has its settings: set "
+                "HOME\n"
+            ),
+        )
+
+
+def test_a_warning_of_the_library_advises_for_a_shell(run: Run, state_home: Path) -> None:
+    (state_home / "monta-auth").mkdir(parents=True)
+    (state_home / "monta-auth").chmod(0o777)
+    done = run("token", shows_token=True)
+    assert "name another directory with XDG_STATE_HOME. Until" in done.err
+    assert "FileStore(" not in done.err
 
 
 # --- Redis
@@ -246,8 +296,52 @@ def test_plain_text_over_the_network_is_refused_without_a_connection(
     assert found("Redis", "--redis", url) == (
         "failed",
         "RedisStore: without TLS the tokens could be read on their way to redis.example:6379/0",
-        ("Use rediss:// (ssl=True), or allow_plaintext=True if nobody else is on that network"),
+        "Use rediss://, or --allow-plaintext if nobody else is on that network",
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "text", "advice"),
+    [
+        pytest.param(
+            "rediss://:redis-password@redis.example/0?ssl_cert_reqs=none",
+            (
+                "RedisStore: TLS to redis.example:6379/0 does not verify the certificate and its "
+                "host name, so another server could take its place"
+            ),
+            (
+                "Leave ssl_cert_reqs and ssl_check_hostname out of the URL, or use "
+                "--allow-plaintext if nobody else is on that network"
+            ),
+            id="TLS without verification",
+        ),
+        pytest.param(
+            "redis://:redis-password@127.0.0.1/0?socket_timeout=60",
+            "RedisStore: a request would wait too long",
+            "Leave limits out of a URL",
+            id="time limit",
+        ),
+    ],
+)
+def test_the_advice_on_a_url_is_for_a_shell(
+    found: Callable[..., Found], url: str, text: str, advice: str
+) -> None:
+    assert found("Redis", "--redis", url) == ("failed", text, advice)
+
+
+def test_plain_text_is_checked_where_it_is_allowed(
+    found: Callable[..., Found], redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As to a Redis in the network of its containers."""
+    monkeypatch.setattr(_redis_servers, "_is_loopback", lambda host: False)
+    assert found("Redis", "--redis", redis.url)[2].startswith("Use rediss://, or --allow-plaintext")
+    assert found("Redis", "--allow-plaintext", "--redis", redis.url)[0] == "ok"
+
+
+def test_plain_text_is_allowed_to_a_redis_only(run: Run) -> None:
+    done = run("doctor", "--allow-plaintext")
+    assert done.code == 2
+    assert "--allow-plaintext belongs to --redis" in done.err
 
 
 def test_what_is_no_url_of_redis_is_not_quoted(found: Callable[..., Found]) -> None:
