@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from .. import (
     ConfigurationError,
     InvalidCredentialsError,
@@ -78,12 +76,13 @@ def _ours(error: MontaAuthError) -> Failed:
         advice = "compare them with Monta's portal, and the base URL with where they were made"
         return Failed(text, advice, CREDENTIALS)
     if isinstance(error, RateLimitError):
-        wait = "a minute" if error.retry_after is None else f"{math.ceil(error.retry_after)} s"
-        return Failed(text, f"try again in {wait}", RATE_LIMIT)
+        return Failed(text, "" if error.retry_after else "try again in a minute", RATE_LIMIT)
     if isinstance(error, ConfigurationError):
         return Failed(text, exit_code=USAGE)
     if isinstance(error, TokenStoreError):
         return Failed(text)
+    if error.retry_after:
+        return Failed(text)  # It says how many seconds to wait.
     return Failed(text, "try again later" if error.retryable else "check the base URL")
 
 

@@ -230,12 +230,22 @@ def test_the_rate_limit_is_status_4(monta: Emulator, run: Run) -> None:
     done = run("me")
     assert (done.code, done.out) == (4, "")
     assert done.err.startswith("monta-auth: the rate limit of these credentials is used up")
-    assert "try again in 60 s\n" in done.err
+    assert "; wait 60 s before the next try (HTTP 429, " in done.err
+    assert "try again" not in done.err
 
 
 def test_a_rate_limit_without_a_hint(monta: Emulator, run: Run) -> None:
     monta.inject(Fault(status=429), path="/auth/me")
     assert run("me").err.endswith("try again in a minute\n")
+
+
+def test_an_outage_with_a_hint_says_the_seconds_once(monta: Emulator, run: Run) -> None:
+    fault = Fault(status=503, headers={"Retry-After": "30"})
+    monta.inject(fault, path="/auth/me")
+    done = run("me")
+    assert done.code == 1
+    assert "; wait 30 s before the next try (HTTP 503" in done.err
+    assert "try again" not in done.err
 
 
 def test_no_connection_is_status_5(monta: Emulator, run: Run, no_sleep: None) -> None:

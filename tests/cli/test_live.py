@@ -305,7 +305,7 @@ def test_the_checks_do_not_wait_for_ever(
     done = run("doctor", "--live", "--wait")
     assert done.code == 1
     assert done.err == ("Waiting 400 s for the rate limit.\n" if seconds == 400 else "")
-    assert f"try again in {seconds} s.\n" in done.out
+    assert f"; wait {seconds} s before the next try (" in done.out
 
 
 @pytest.mark.parametrize("headers", [None, {"Retry-After": "86400"}], ids=["none", "a day"])
