@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .. import (
     ConfigurationError,
     InvalidCredentialsError,
@@ -91,11 +93,15 @@ def _of_the_network(kind: type[Exception], words: str) -> Failed:
     from requests import exceptions
 
     words = at_a_shell(words.removeprefix("the token call failed: "))
-    if issubclass(kind, exceptions.ProxyError):
+    is_proxy = issubclass(kind, exceptions.ProxyError)
+    if words.startswith("the certificate ") and (is_proxy or issubclass(kind, exceptions.SSLError)):
+        text, _, advice = words.removesuffix(" or session.verify").partition(": ")
+        if is_proxy:  # Its certificate is refused, before there is one of the API.
+            text = re.sub("of (?!the proxy).+?(?= )|that was shown", "of the proxy", text, count=1)
+            advice = advice.replace("the base URL", "HTTPS_PROXY")
+    elif is_proxy:
         text = "the proxy cannot be reached, or refuses"
         advice = "correct HTTPS_PROXY, or name the API's host in NO_PROXY"
-    elif issubclass(kind, exceptions.SSLError) and words.startswith("the certificate "):
-        text, _, advice = words.removesuffix(" or session.verify").partition(": ")
     elif issubclass(kind, exceptions.SSLError):
         text = "something that does not speak TLS answers in place of the API"
         advice = "check the host and the port of the base URL, and the proxy"

@@ -283,6 +283,57 @@ def test_a_certificate_that_is_not_accepted(
     assert (state, told, advised) == ("failed", text, advice)
 
 
+@pytest.mark.parametrize(
+    ("problem", "text", "advice"),
+    [
+        (
+            "expired",
+            "the certificate of the proxy has expired by the clock of this machine (NOW)",
+            "check the clock; if it is right, the server needs a new certificate",
+        ),
+        (
+            "other host",
+            "the certificate of the proxy is not for 127.0.0.1, but for another host",
+            (
+                "check the host of HTTPS_PROXY, and whether a proxy or a login page of the network "
+                "answers in its place"
+            ),
+        ),
+        (
+            "unknown issuer",
+            "the certificate of the proxy has an issuer that is unknown here",
+            (
+                "if a proxy opens TLS, or the server uses your company's CA, name the file of that "
+                "CA in REQUESTS_CA_BUNDLE"
+            ),
+        ),
+    ],
+)
+@pytest.mark.usefixtures("no_sleep")
+def test_a_certificate_of_a_proxy_that_is_not_accepted(
+    examine: Examine,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: str,
+    text: str,
+    advice: str,
+) -> None:
+    """The proxy is there, and the API's certificate was never seen."""
+    with tls_server(tmp_path, problem) as (base_url, ca):
+        monkeypatch.setenv("HTTPS_PROXY", base_url.removesuffix("/api/v1"))
+        monkeypatch.setenv("MONTA_BASE_URL", PUBLIC_API)
+        if problem != "unknown issuer":
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca)
+        found, done = examine(), run("token")
+    state, told, advised = found["connection"]
+    now = r"\(20\d\d-\d\d-\d\d \d\d:\d\d UTC\)"
+    assert (state, re.sub(now, "(NOW)", told), advised) == ("failed", text, advice)
+    assert re.sub(now, "(NOW)", done.err) == (
+        f"monta-auth: {text}: {advice}; `monta-auth doctor` finds out more\n"
+    )
+
+
 def test_a_certificate_is_a_sentence_for_the_other_commands(
     run: Run, tmp_path: Path, no_sleep: None
 ) -> None:
