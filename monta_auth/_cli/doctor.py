@@ -24,6 +24,7 @@ from .. import (
     Application,
     ConfigurationError,
     MontaAuthError,
+    RateLimitError,
     TokenStoreError,
     __version__,
 )
@@ -34,7 +35,7 @@ from ..stores import FileStore, RedisStore
 from .account import Account, find_account
 from .calls import TIMEOUT, Session, leave
 from .failures import as_failure, at_a_shell
-from .live import LONGEST_WAIT, Live, Report, examine, pause
+from .live import Live, Patience, Report, examine
 from .output import duration, echo, show_json, sign, wrapped
 
 _INDENT = 15
@@ -56,14 +57,15 @@ class Case:
     """What is examined, and what the checks so far have found of it.
 
     Args:
-        profile, base_url, redis, allow_plaintext, wait: the options of the command.
+        profile, base_url, redis, allow_plaintext: the options of the command.
+        patience: for waiting where the API asks for it.
     """
 
     profile: str | None
     base_url: str | None
     redis: str | None = None
     allow_plaintext: bool = False
-    wait: bool = False
+    patience: Patience | None = None
     session: Session = field(default_factory=Session)
     address: str = ""
     account: Account | None = None
@@ -309,17 +311,15 @@ def results(case: Case) -> Generator[tuple[str, Result], None, None]:
 
 
 def _tried(check: Check, case: Case) -> Result:
-    patience = LONGEST_WAIT if case.wait else 0.0
     while True:
         try:
             return check.run(case)
         except Exception as error:
-            if not isinstance(error, MontaAuthError):
-                return _failed(error)
-            seconds, status = error.retry_after, error.status
-            if seconds is None or seconds > patience:
-                return _failed(error)
-        patience -= pause(seconds, "for the rate limit" if status == 429 else "as the API asks")
+            hint = error.retry_after if isinstance(error, MontaAuthError) else None
+            is_limit, failed = isinstance(error, RateLimitError), _failed(error)
+        why = "for the rate limit" if is_limit else "as the API asks"
+        if hint is None or case.patience is None or not case.patience.pause(hint, why):
+            return failed
 
 
 def _failed(error: Exception) -> Result:

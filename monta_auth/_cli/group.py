@@ -269,7 +269,7 @@ def logout(profile: str) -> None:
     help="With --redis: accept a server without TLS, or with TLS that verifies nothing.",
 )
 @click.option("--live", is_flag=True, help="Also find out what Monta has not published.")
-@click.option("--wait", is_flag=True, help="With --live: wait where the rate limit is met.")
+@click.option("--wait", is_flag=True, help="With --live: wait where the API asks for it.")
 @click.option("--spend-quota", is_flag=True, help="With --live: call until the rate limit is met.")
 def doctor(
     profile: str | None,
@@ -294,13 +294,14 @@ def doctor(
     if allow_plaintext and redis is None:
         raise click.UsageError("--allow-plaintext belongs to --redis")
     from .doctor import Case, run
-    from .live import Live
+    from .live import Live, Patience
 
     redis = hidden(sys.stdin.readline().strip() if redis == "-" else redis)
+    patience = Patience() if wait else None
     good = run(
-        Case(profile, base_url, redis, allow_plaintext, wait),
+        Case(profile, base_url, redis, allow_plaintext, patience),
         as_json=as_json,
-        live=Live(wait=wait, spend_quota=spend_quota) if live else None,
+        live=Live(patience, spend_quota) if live else None,
     )
     click.get_current_context().exit(0 if good else 1)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 #: What the experiments take at most, and how many calls more may be spent on the quota.
 CALLS, SPENDING = 7, 12
-#: The longest that `--wait` waits at once, in seconds: a whole window of the Partner API.
+#: The longest that `--wait` waits in all, in seconds: a whole window of the Partner API.
 LONGEST_WAIT = 600.0
 _OPEN = "not settled"
 
@@ -50,16 +50,41 @@ HEADERS = "rate limit headers"
 LIMIT = "too many calls answer"
 
 
+class Patience:
+    """How long `--wait` may wait: `LONGEST_WAIT` in all, counted from the first pause."""
+
+    def __init__(self) -> None:
+        self._end: float | None = None
+        self._shortest = 1
+
+    def pause(self, hint: float, why: str) -> bool:
+        """Wait for this many whole seconds, and say so; return False if that would be too long.
+
+        The first pause is at least 1 s, the next 2 s, then 4 s and so on. A server that always
+        asks for 0 s gets a few calls within `LONGEST_WAIT`, not hundreds.
+        """
+        now = time.monotonic()
+        if self._end is None:
+            self._end = now + LONGEST_WAIT
+        seconds = max(self._shortest, math.ceil(hint))
+        if now + seconds > self._end:
+            return False
+        self._shortest *= 2
+        echo(f"Waiting {seconds} s {why}.", err=True)
+        time.sleep(seconds)
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """How far to go.
 
     Args:
-        wait: wait where the rate limit is met, and go on.
+        patience: for waiting where the rate limit is met; without it, the experiments stop there.
         spend_quota: call until the rate limit is met.
     """
 
-    wait: bool = False
+    patience: Patience | None = None
     spend_quota: bool = False
 
 
@@ -185,20 +210,13 @@ class _Experiments:
 
     def _wait(self, reply: Reply) -> None:
         hint = wait_hint(reply, time.time())
-        if hint is None or hint > LONGEST_WAIT:
-            raise Failed("the rate limit was met, and the API names no end that is near")
-        if not self._live.wait:
-            seconds = math.ceil(hint)
-            raise Failed(f"the rate limit was met: try again in {seconds} s, or --wait")
-        pause(hint, "for the rate limit")
-
-
-def pause(hint: float, why: str) -> int:
-    """Say that it waits, and wait for so many whole seconds, at least one; return how many."""
-    seconds = max(1, math.ceil(hint))
-    echo(f"Waiting {seconds} s {why}.", err=True)
-    time.sleep(seconds)
-    return seconds
+        if hint is None:
+            raise Failed("the rate limit is met, and the API does not say how long to wait")
+        patience = self._live.patience
+        if patience is None or not patience.pause(hint, "for the rate limit"):
+            most = f"; --wait waits for {duration(LONGEST_WAIT)} at most"
+            advice = f"try again in {max(1, math.ceil(hint))} s"
+            raise Failed("the rate limit is met", advice + (most if patience else ", or --wait"))
 
 
 def _words(reply: Reply, request: TokenRequest) -> str:

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,6 +37,29 @@ def settle(run: Run) -> Callable[..., dict[str, str]]:
 
 
 Settle = Callable[..., dict[str, str]]
+
+
+class FakeTime:
+    """Nobody sleeps here: the clock of doctor is put forward."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def time(self) -> float:
+        return time.time() + sum(self.slept)
+
+    def monotonic(self) -> float:
+        return sum(self.slept)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    clock = FakeTime()
+    monkeypatch.setattr(live, "time", clock)
+    return clock
 
 
 def paths(monta: Emulator) -> list[str]:
@@ -208,35 +230,26 @@ def test_it_says_how_many_calls_it_spends(run: Run) -> None:
 def test_it_stops_at_the_rate_limit(monta: Emulator, settle: Settle, quota: int) -> None:
     monta.quota = quota
     answers = settle()
-    assert answers["stopped"] == "the rate limit was met: try again in 60 s, or --wait"
+    assert answers["stopped"] == "the rate limit is met: try again in 60 s, or --wait"
     assert answers[live.ONCE] == "not settled"
     assert monta.count() == 1 + quota + 1
 
 
-def test_it_waits_where_it_is_told_to(
-    monta: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody sleeps here: the emulator's clock is put forward."""
-    slept: list[float] = []
-    monta.time = lambda: time.time() + sum(slept)
+def test_it_waits_where_it_is_told_to(monta: Emulator, run: Run, clock: FakeTime) -> None:
+    monta.time = clock.time
     monta.quota = 4
-    monkeypatch.setattr(live, "time", SimpleNamespace(time=time.time, sleep=slept.append))
     done = run("doctor", "--live", "--wait")
     assert done.err.endswith("Waiting 60 s for the rate limit.\n")
-    assert slept == [60]
+    assert clock.slept == [60]
     assert "refresh token works once        yes\n" in done.out
     assert "stopped" not in done.out
 
 
-def test_it_waits_for_an_api_call_as_well(
-    monta: Emulator, settle: Settle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr(live, "time", SimpleNamespace(time=time.time, sleep=slept.append))
+def test_it_waits_for_an_api_call_as_well(monta: Emulator, settle: Settle, clock: FakeTime) -> None:
     monta.inject(Fault(), times=2, path="/auth/me")
     monta.inject(Fault(status=429, headers={"Retry-After": "7"}), path="/auth/me")
     answers = settle("--wait")
-    assert slept == [7]
+    assert clock.slept == [7]
     assert answers[live.MINT] == "works (HTTP 200)"
     assert answers[live.LIMIT] == "HTTP 429; how long to wait stands in: retry-after"
     assert answers[live.HEADERS] == "retry-after"
@@ -268,13 +281,12 @@ def test_it_waits_for_an_api_call_as_well(
 def test_the_checks_before_wait_as_well(
     monta: Emulator,
     run: Run,
-    monkeypatch: pytest.MonkeyPatch,
+    clock: FakeTime,
     fault: Fault,
     path: str,
     told: str,
     no_sleep: None,
 ) -> None:
-    monkeypatch.setattr(live, "time", SimpleNamespace(time=time.time, sleep=lambda seconds: None))
     monta.inject(fault, times=3 if "1 s" in told else 1, path=path)
     done = run("doctor", "--live", "--wait")
     assert done.code == 0
@@ -283,23 +295,19 @@ def test_the_checks_before_wait_as_well(
 
 
 def test_a_check_that_meets_the_limit_after_its_token_waits_too(
-    monta: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch
+    monta: Emulator, run: Run, clock: FakeTime
 ) -> None:
-    slept: list[float] = []
-    monta.time = lambda: time.time() + sum(slept)
+    monta.time = clock.time
     monta.quota = 1
-    monkeypatch.setattr(live, "time", SimpleNamespace(time=time.time, sleep=slept.append))
     done = run("doctor", "--live", "--wait")
-    assert slept[0] == 60
+    assert clock.slept[0] == 60
     assert "✓  scopes         all\n" in done.out
     assert "stopped" not in done.out
 
 
 @pytest.mark.parametrize("seconds", [86400, 400], ids=["a day", "twice"])
-def test_the_checks_do_not_wait_for_ever(
-    monta: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch, seconds: int
-) -> None:
-    monkeypatch.setattr(live, "time", SimpleNamespace(time=time.time, sleep=lambda seconds: None))
+@pytest.mark.usefixtures("clock")
+def test_the_checks_do_not_wait_for_ever(monta: Emulator, run: Run, seconds: int) -> None:
     headers = {"Retry-After": str(seconds)}
     monta.inject(Fault(status=429, headers=headers), times=9, path="/auth/token")
     done = run("doctor", "--live", "--wait")
@@ -308,13 +316,63 @@ def test_the_checks_do_not_wait_for_ever(
     assert f"; wait {seconds} s before the next try (" in done.out
 
 
-@pytest.mark.parametrize("headers", [None, {"Retry-After": "86400"}], ids=["none", "a day"])
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.usefixtures("no_sleep")
+def test_a_server_that_names_no_time_is_not_called_without_end(
+    monta: Emulator, run: Run, clock: FakeTime, status: int
+) -> None:
+    """The checks, which never get a token."""
+    monta.inject(Fault(status=status, headers={"Retry-After": "0"}), times=999)
+    done = run("doctor", "--live", "--wait")
+    assert done.code == 1
+    assert clock.slept == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    assert sum(clock.slept) <= live.LONGEST_WAIT
+
+
+@pytest.mark.parametrize("path", ["/auth/refresh", "/auth/me"])
+def test_the_experiments_end_as_well(
+    monta: Emulator, settle: Settle, clock: FakeTime, path: str
+) -> None:
+    if path == "/auth/me":
+        monta.inject(Fault(), times=2, path=path)  # of the checks
+    monta.inject(Fault(status=429, headers={"Retry-After": "0"}), times=999, path=path)
+    answers = settle("--wait")
+    assert sum(clock.slept) <= live.LONGEST_WAIT
+    assert monta.count() <= 20
+    assert answers["stopped"] == (
+        "the rate limit is met: try again in 1 s; --wait waits for 10 minutes at most"
+    )
+
+
+def test_the_checks_and_the_experiments_share_the_longest_wait(
+    monta: Emulator, settle: Settle, clock: FakeTime
+) -> None:
+    fault = Fault(status=429, headers={"Retry-After": "400"})
+    monta.inject(fault, path="/auth/token")
+    monta.inject(fault, path="/auth/refresh")
+    answers = settle("--wait")
+    assert clock.slept == [400]
+    assert answers["stopped"] == (
+        "the rate limit is met: try again in 400 s; --wait waits for 10 minutes at most"
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "stopped"),
+    [
+        (None, "the rate limit is met, and the API does not say how long to wait"),
+        (
+            {"Retry-After": "86400"},
+            "the rate limit is met: try again in 86400 s; --wait waits for 10 minutes at most",
+        ),
+    ],
+    ids=["none", "a day"],
+)
 def test_it_does_not_wait_for_ever(
-    monta: Emulator, settle: Settle, headers: dict[str, str] | None
+    monta: Emulator, settle: Settle, headers: dict[str, str] | None, stopped: str
 ) -> None:
     monta.inject(Fault(status=429, headers=headers), path="/auth/refresh")
-    answers = settle("--wait")
-    assert answers["stopped"] == "the rate limit was met, and the API names no end that is near"
+    assert settle("--wait")["stopped"] == stopped
 
 
 @pytest.mark.parametrize(
