@@ -1,7 +1,7 @@
-"""The command ``monta-auth``. Nothing but ``main`` and `plain` works without the extra ``cli``.
+"""The command ``monta-auth``. Without the extra ``cli``, only `main` and `plain` work.
 
-An entry point: it may use anything, and nothing uses it. The commands are in `group`, what each of
-them does in a module of its own; what it knows of tokens is the library's.
+This is an entry point: it may import anything, and only entry points import it. `group` has the
+commands and their options; the larger ones have modules of their own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .plain import missing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command with these arguments (``sys.argv`` unless given).
+    """Run a command with these arguments (default: those of ``sys.argv``).
 
     Returns 1, with a sentence on standard error, if click is not installed.
 

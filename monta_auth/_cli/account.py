@@ -28,7 +28,7 @@ class Account:
     """Credentials, what they are for, and where they came from.
 
     Args:
-        profile: their name in the keyring; None: they are the environment's.
+        profile: their name in the keyring, or None if they come from the environment.
     """
 
     credentials: Credentials
@@ -57,7 +57,7 @@ class Account:
         )
 
     def fresh_auth(self, session: requests.Session | None = None) -> MontaAuth:
-        """Return an auth object that knows no token yet and stores none."""
+        """Return an auth object that has no token yet and stores none."""
         from requests_monta import MontaAuth
 
         from .. import TokenSource
@@ -71,16 +71,16 @@ class Account:
         from ..stores import FileStore
 
         credentials = self.credentials
-        assert isinstance(credentials.secret, str)  # of the environment or a keyring
+        assert isinstance(credentials.secret, str)  # It comes from the environment or a keyring.
         seal = Seal(self.base_url, credentials.client_id, credentials.secret)
         return seal.open(FileStore().load(seal.name))
 
 
 def find_account(profile: str | None, base_url: str | None) -> Account:
-    """Find credentials: a profile that is named, else the environment, else the default profile.
+    """Find the credentials of a named profile, else of the environment or the default profile.
 
     Args:
-        base_url: in place of that of the environment or of the profile.
+        base_url: replaces that of the environment or the profile.
 
     Raises:
         Failed: there are none.

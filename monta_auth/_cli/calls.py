@@ -1,4 +1,4 @@
-"""The calls that `doctor` makes, and what their replies say of the rate limit."""
+"""The calls that `doctor` makes, and what their replies say about the rate limit."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Call:
     """One call that was answered.
 
     Args:
-        at: when, in seconds since 1970.
-        is_auth: whether it went to an auth endpoint.
-        reply: holds tokens; it is looked at here and shown nowhere.
+        at: when the reply came, as a Unix time.
+        is_auth: whether it was a token call.
+        reply: it may contain tokens, so it is never shown.
     """
 
     at: float
@@ -31,18 +31,18 @@ class Call:
 
     @property
     def remaining(self) -> int | None:
-        """How many calls the headers say are left; only the Partner API tells."""
+        """How many calls are left; only the Partner API says so, in its headers."""
         value = self.reply.headers.get("ratelimit-remaining", "")
         return int(value) if value.isdecimal() else None
 
     @property
     def limit(self) -> dict[str, Any]:
-        """What a 429 says of the limit."""
+        """What a 429 says about the limit."""
         return rate_limit(self.reply)
 
 
 class Session(requests.Session):
-    """A session that remembers the calls that count: all but those without a token."""
+    """A session that remembers token calls, and calls with a token: these may count."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         super().__init__()
@@ -60,5 +60,5 @@ class Session(requests.Session):
 
 
 def leave(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """An auth that keeps a password of ``.netrc`` out."""
+    """Use this as ``auth=``, so that requests adds no password from ``.netrc``."""
     return request

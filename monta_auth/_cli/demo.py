@@ -1,7 +1,7 @@
 """``python -m monta_auth demo``: real clients against a local Monta, step by step, at a terminal.
 
-Each step runs the line of code that it shows and is judged by two things that it cannot make up:
-the calls that the emulator counted, and what the caller got. No token is ever printed.
+Each step runs the line of code that it shows. It passes if the emulator counted the expected calls,
+and the caller got the expected results. No token is ever printed.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ import requests_monta
 from .. import Clock, RateLimitError, RefreshPolicy, TokenSource, __version__
 from ..emulator import Emulator, Fault
 
-#: Seconds that a token lives in the one step that waits for its end, and how long before that
-#: end the next request is made: inside the last fifth, in which the default policy renews.
+#: How long a token lives in the step that waits for its expiry, and how long before that the next
+#: request is made, in seconds. That is in its last fifth, when the default policy renews.
 _SHORT_LIFE = 3.0
 _BEFORE_END = 0.5
 _WIDTH = 78
-#: Went well, went wrong, between two calls, and so many times.
-_SIGNS = ("✓", "✗", " · ", "×")  # noqa: RUF001 - the sign is meant
+#: The signs for passed, failed, the space between two calls, and "times".
+_SIGNS = ("✓", "✗", " · ", "×")  # noqa: RUF001 - this sign is intended
 _ASCII_SIGNS = ("ok", "XX", ", ", "x")
 
 _STATUS_OK = "200"
@@ -50,15 +50,15 @@ class _Settings(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to see.
+    """One step of the demo.
 
     Args:
         title: what it shows.
-        line: the line of user code that does it.
-        run: does it; returns what the caller got, one word for each request.
-        sent: what has to travel, as `summary` puts it.
-        got: what the caller has to get, likewise.
-        before: sets the scene; what travels in it does not count.
+        line: the line of user code.
+        run: runs that line; returns what the caller got, one word per request.
+        sent: the calls to expect, as `summary` returns them.
+        got: what the caller has to get, in the same form.
+        before: prepares the step; its calls do not count.
     """
 
     title: str
@@ -74,7 +74,7 @@ class Demo:
 
     Args:
         monta: a running emulator.
-        policy: of every client; the defaults unless given.
+        policy: for every client; default: that of the library.
     """
 
     def __init__(self, monta: Emulator, policy: RefreshPolicy | None = None) -> None:
@@ -94,7 +94,7 @@ class Demo:
         self._patient.close()
 
     def requests_auth(self, client_id: str) -> requests_monta.MontaAuth:
-        """What a user writes as ``MontaAuth(client_id, client_secret)``."""
+        """Return what a user gets with ``MontaAuth(client_id, client_secret)``."""
         return requests_monta.MontaAuth(
             client_id, self._secret(client_id), base_url=self.monta.base_url, policy=self.policy
         )
@@ -108,7 +108,7 @@ class Demo:
         get = "session.get(url)"
         return [
             Step(
-                "The first request fetches a token on its way",
+                "The first request fetches a token",
                 "session.auth = MontaAuth(client_id, client_secret)",
                 lambda: self._get(),
                 ["POST /auth/token 200", _GET],
@@ -122,7 +122,7 @@ class Demo:
                 [f"{_STATUS_OK} x100"],
             ),
             Step(
-                f"It is renewed before it expires, by the refresh token (life: {_SHORT_LIFE:g} s)",
+                f"The token is refreshed before it expires (it lives for {_SHORT_LIFE:g} s)",
                 f"{get}  # {_BEFORE_END:g} s before the token expires",
                 self._near_expiry,
                 ["POST /auth/refresh 200", _GET],
@@ -130,7 +130,7 @@ class Demo:
                 before=self._short_life,
             ),
             Step(
-                "Monta revokes the access token: renewed, and the request sent once more",
+                "Monta revokes the access token: it is refreshed, the request is retried once",
                 get,
                 lambda: self._get(),
                 ["GET /charge-points 401", "POST /auth/refresh 200", _GET],
@@ -138,7 +138,7 @@ class Demo:
                 before=self.monta.revoke_access_tokens,
             ),
             Step(
-                "Monta revokes the refresh token as well: the credentials help",
+                "Monta revokes the refresh token, too: a new token is fetched",
                 get,
                 lambda: self._get(),
                 ["GET /charge-points 401", "POST /auth/refresh 401", "POST /auth/token 200", _GET],
@@ -161,7 +161,7 @@ class Demo:
                 before=self.auth.invalidate,
             ),
             Step(
-                "Token calls fail, the token is alive (clock put forward): nobody notices",
+                "Token calls fail, the token is valid: no request fails (clock put forward)",
                 get + "  # 20 times",
                 lambda: self._get(20, self._patient),
                 ["POST /auth/refresh closed", "POST /auth/token closed x3", f"{_GET} x20"],
@@ -169,14 +169,14 @@ class Demo:
                 before=self._outage,
             ),
             Step(
-                "They work again: the renewal is made up for (clock put forward)",
+                "Token calls work again: the token is renewed (clock put forward)",
                 get,
                 self._after_outage,
                 ["POST /auth/token 200", _GET],
                 [_STATUS_OK],
             ),
             Step(
-                "The quota is used up: your own 429 is yours, a token call's is an error",
+                "At the rate limit you get your request's 429; a token call's is an error",
                 "except RateLimitError as error: ...  # wait error.retry_after seconds",
                 self._rate_limit,
                 [_GET, "GET /charge-points 429", "POST /auth/refresh 429"],
@@ -216,7 +216,7 @@ class Demo:
         ]
 
     async def _crowd(self) -> list[str]:
-        # The renewal takes a while, so that all of them want a token before there is one.
+        # The renewal takes a while, so that all requests need a token before it ends.
         self.monta.inject(Fault(delay=0.3), path="/auth/refresh")
         monta, secret = self.monta, self.monta.client_secret
         settings: _Settings = {"base_url": monta.base_url, "policy": self.policy}
@@ -277,7 +277,7 @@ class Demo:
 
 
 class Screen:
-    """Prints for a person: in colour at a terminal, in ASCII where stdout knows nothing else."""
+    """Prints for people: in color at a terminal, in ASCII if stdout cannot encode more."""
 
     def __init__(self) -> None:
         self._is_plain = (
@@ -296,14 +296,14 @@ class Screen:
         print(f"    {step.line}", flush=True)
 
     def end(self, step: Step, sent: list[str], got: list[str], remark: str) -> bool:
-        """Print what came of a step; return whether that is what had to come."""
+        """Print the result of a step; return whether it is the expected one."""
         good = (sent, got) == (step.sent, step.got)
-        mark, colour = (self._tick, "32") if good else (self._cross, "31")
-        self._list(f"{mark:>3} sent", sent, colour)
+        mark, color = (self._tick, "32") if good else (self._cross, "31")
+        self._list(f"{mark:>3} sent", sent, color)
         self._list("    got ", got)
         if not good:
-            self.text(f"expected: {self._joined(step.sent)}")
-            self.text(f"to get: {self._joined(step.got)}")
+            self.text(f"expected calls: {self._joined(step.sent)}")
+            self.text(f"expected results: {self._joined(step.got)}")
         if remark:
             self.text(remark)
         print(flush=True)
@@ -318,10 +318,10 @@ class Screen:
         print(self._in("32" if good else "31", text))
 
     def _joined(self, items: list[str]) -> str:
-        # The x of "x100" behind a space is ours; no path has one.
+        # Only our own counts, such as "x100", have an x after a space. No path has one.
         return self._dot.join(items).replace(" x", f" {self._times}") or "nothing"
 
-    def _list(self, head: str, items: list[str], colour: str = "") -> None:
+    def _list(self, head: str, items: list[str], color: str = "") -> None:
         lines = [head]
         for number, item in enumerate(self._joined([item]) for item in items or [""]):
             if number:
@@ -330,20 +330,20 @@ class Screen:
                 lines.append(" " * 8)
             lines[-1] += " " + item
         mark = head[:3]
-        print("\n".join(lines).replace(mark, self._in(colour, mark), 1))
+        print("\n".join(lines).replace(mark, self._in(color, mark), 1))
 
-    def _in(self, colour: str, text: str) -> str:
-        return text if self._is_plain or not colour else f"\x1b[{colour}m{text}\x1b[0m"
+    def _in(self, color: str, text: str) -> str:
+        return text if self._is_plain or not color else f"\x1b[{color}m{text}\x1b[0m"
 
 
 def summary(words: Sequence[str]) -> list[str]:
-    """The words, with equal ones in a row counted: ``["a", "a"]`` gives ``["a x2"]``."""
+    """Return the words, with equal neighbors counted: ``["a", "a"]`` gives ``["a x2"]``."""
     runs = [(word, len(list(run))) for word, run in groupby(words)]
     return [word if count == 1 else f"{word} x{count}" for word, count in runs]
 
 
 def run(monta: Emulator, policy: RefreshPolicy | None = None) -> bool:
-    """Show all steps against a running emulator; return whether each went as it should."""
+    """Run all steps against a running emulator; return whether all of them passed."""
     with closing(Demo(monta, policy)) as demo:
         return _show(demo, Screen())
 
@@ -351,7 +351,7 @@ def run(monta: Emulator, policy: RefreshPolicy | None = None) -> bool:
 def _show(demo: Demo, screen: Screen) -> bool:
     monta, bad = demo.monta, 0
     print(f"monta-auth {__version__}, against a local Monta at {monta.base_url}")
-    print("Each step: the code, what travelled, what the caller got. No secret is shown.\n")
+    print("Each step: the code, the calls sent, what the caller got. No secret is shown.\n")
     steps = demo.steps()
     for number, step in enumerate(steps, 1):
         screen.begin(number, step)
@@ -368,9 +368,9 @@ def _show(demo: Demo, screen: Screen) -> bool:
         bad += not screen.end(step, summary(sent), summary(got), demo.remark)
         monta.clear()
     if bad:
-        screen.last(f"{bad} of {len(steps)} steps went wrong.", good=False)
+        screen.last(f"{bad} of {len(steps)} steps failed.", good=False)
     else:
-        screen.last(f"All {len(steps)} steps went as they should.", good=True)
+        screen.last(f"All {len(steps)} steps passed.", good=True)
     return not bad
 
 
@@ -378,8 +378,8 @@ def main(monta: Emulator | None = None, policy: RefreshPolicy | None = None) -> 
     """Run the demo; return the exit status: 0, or 1 if a step went wrong.
 
     Args:
-        monta: the emulator to start; a new one unless given.
-        policy: of every client; the defaults unless given.
+        monta: the emulator to start; default: a new one.
+        policy: for every client; default: that of the library.
     """
     with _undisturbed(), monta if monta is not None else Emulator() as running:
         good = run(running, policy)
@@ -391,7 +391,7 @@ def main(monta: Emulator | None = None, policy: RefreshPolicy | None = None) -> 
 
 @contextmanager
 def _undisturbed() -> Generator[None, None, None]:
-    """No proxy of the environment between us and the emulator, no log lines between the steps."""
+    """Keep the environment's proxies, and log lines between the steps, out of the demo."""
     logger, silent = logging.getLogger("monta_auth"), logging.NullHandler()
     before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
     os.environ.update(dict.fromkeys(before, "*"))

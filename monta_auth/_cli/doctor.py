@@ -1,7 +1,7 @@
-"""`monta-auth doctor`: small checks in the order in which things depend on each other.
+"""`monta-auth doctor`: small checks, each after those that it depends on.
 
-A check returns what it found or raises; either way the others go on, and those that depend on one
-that went wrong are skipped.
+A check returns a result or raises. If it fails, those that depend on it are skipped, and the others
+still run.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .live import Live, Patience, Report, examine
 from .output import duration, echo, show_json, sign, wrapped
 
 _INDENT = 15
-#: A clock that is further off than this, in seconds, is worth a word.
+#: A clock that is more than this wrong gets a warning, in seconds.
 _CLOCK_LIMIT = 30.0
 _LIBRARIES = ("requests", "httpx", "httpx2", "aiohttp", "keyring", "filelock", "click")
 
@@ -54,7 +54,7 @@ class Result(NamedTuple):
 
 @dataclass
 class Case:
-    """What is examined, and what the checks so far have found of it.
+    """What is checked, and what the earlier checks have found.
 
     Args:
         profile, base_url, redis, allow_plaintext: the options of the command.
@@ -80,7 +80,7 @@ class Case:
 
 
 class Check(NamedTuple):
-    """A check, and the names of those that it makes no sense without."""
+    """A check, and the names of those that it depends on."""
 
     name: str
     run: Callable[[Case], Result]
@@ -88,7 +88,7 @@ class Check(NamedTuple):
 
 
 def _versions(case: Case) -> Result:
-    """Extras say which releases work; a library that was installed without them can be older."""
+    """Compare with the extras; a library that was installed without them can be older."""
     found = {"monta-auth": __version__, "Python": platform.python_version()}
     old: list[str] = []
     lowest = _lowest()
@@ -111,7 +111,7 @@ def _lowest() -> dict[str, str]:
     try:
         lines = metadata.requires("monta-auth") or []
     except metadata.PackageNotFoundError:
-        return {}  # run from a folder
+        return {}  # It runs from a folder, without being installed.
     return {m[1]: m[2] for line in lines if (m := re.match(r"([\w-]+)>=([\d.]+)", line))}
 
 
@@ -139,7 +139,7 @@ def _store(case: Case) -> Result:
         FileStore().check()
         stored = "no token" if case.account.stored_pair() is None else "a token"
     except TokenStoreError as error:
-        # The operation, what is wrong, and last what to do about it.
+        # Its parts: the operation, what is wrong, what to do about it.
         operation, failed, rest = at_a_shell(str(error)).rpartition(" failed: ")
         what, _, advice = rest.rpartition(": ")
         return Result("failed", operation + failed + (what or advice), advice if what else "")
@@ -182,7 +182,7 @@ def _proxy(case: Case) -> Result:
             f"the proxy {name} would carry calls to this machine, and could read the client secret",
             f"name {case.host} in NO_PROXY",
         )
-    return Result("ok", f"{name} takes connections")
+    return Result("ok", f"{name} accepts connections")
 
 
 def _name(case: Case) -> Result:
@@ -205,30 +205,33 @@ def _reason(error: OSError) -> str:
 
 
 def _connection(case: Case) -> Result:
-    """One call without a token: whatever it meets on the way, the API has to answer 401."""
+    """Make a call without a token: the API itself answers it with 401."""
     began = time.time()
     url = application_urls(case.address)[0]
     answer = case.session.get(url, auth=leave, timeout=TIMEOUT, allow_redirects=False)
     middle = (began + time.time()) / 2
     date = http_date(answer.headers.get("Date"))
     if date is not None:
-        case.ahead = date.timestamp() + 0.5 - middle  # it tells whole seconds
+        case.ahead = date.timestamp() + 0.5 - middle  # it has whole seconds
     status = answer.status_code
     if status in (401, 403, 429):
         tls = ", its certificate is trusted" if case.address.startswith("https:") else ""
         return Result("ok", f"{case.host} answers{tls}")
     what = f"{case.host} answers HTTP {status} to a call without a token, where 401 is expected"
     if status >= 500:
-        return Result("failed", what, "this is the API's own trouble: try again later")
+        return Result("failed", what, "the problem is in the API: try again later")
     if status == 404:
         return Result("failed", what, "is /api/v1 missing at the end of the base URL?")
-    advice = "is the base URL the API, or does a login page of the network stand in between?"
+    advice = (
+        "check that the base URL is that of the API, and that no login page of the network answers "
+        "instead"
+    )
     return Result("failed", what, advice)
 
 
 def _clock(case: Case) -> Result:
     if case.ahead is None:
-        return Result("ok", "the API does not tell its time")
+        return Result("ok", "the API sends no date")
     off = abs(case.ahead)
     if off < _CLOCK_LIMIT:
         return Result("ok", "this machine and the API agree")
@@ -236,7 +239,7 @@ def _clock(case: Case) -> Result:
     return Result(
         "warning",
         f"the clock of this machine is {duration(off)} {direction} that of the API",
-        "set it by NTP; tokens work all the same, but certificates and logs may not",
+        "set it with NTP; tokens work anyway, but certificates and logs may not",
     )
 
 
@@ -263,17 +266,17 @@ def _quota(case: Case) -> Result:
     limit, interval = case.application.rate_limit, case.application.rate_limit_interval
     left = case.session.calls[-1].remaining
     if limit is None or interval is None:
-        return Result("ok", "the API does not tell; users of the Public API report 10 in 60 s")
+        return Result("ok", "the API does not say; users of the Public API report 10 calls in 60 s")
     text = f"{limit} calls in {interval} s"
     if left is None:
         return Result("ok", text)
     if left < limit / 10:
         return Result(
             "warning",
-            f"{text}, {left} left just now",
+            f"{text}, {left} of them left",
             "let all processes share a token (store=), and call less often",
         )
-    return Result("ok", f"{text}, {left} left just now")
+    return Result("ok", f"{text}, {left} of them left")
 
 
 CHECKS = (
@@ -289,12 +292,12 @@ CHECKS = (
     Check("scopes", _scopes, ("credentials",)),
     Check("rate limit", _quota, ("scopes",)),
 )
-#: Made after the store, if there is a URL.
+#: Runs after the check of the store, if there is a URL.
 REDIS = Check("Redis", _redis)
 
 
 def results(case: Case) -> Generator[tuple[str, Result], None, None]:
-    """Run the checks, each when it is asked for."""
+    """Run the checks one by one, as the caller iterates."""
     without: set[str] = set()
     checks = [*CHECKS]
     if case.redis is not None:
@@ -331,7 +334,7 @@ def _failed(error: Exception) -> Result:
 
 
 def run(case: Case, *, as_json: bool, live: Live | None) -> bool:
-    """Print what the checks find; return whether nothing is wrong."""
+    """Print what the checks find; return whether no check failed."""
     found: dict[str, Result] = {}
     for name, result in results(case):
         found[name] = result
@@ -365,5 +368,5 @@ def _print(name: str, result: Result) -> None:
     lines = wrapped(result.text, _INDENT + 3)
     if result.advice:
         lines += wrapped(f"{result.advice}.", _INDENT + 3)
-    wanted, plain, colour = _SIGNS[result.state]
-    echo(f"{sign(wanted, plain)} {name:<{_INDENT}}{between.join(lines)}", style=colour)
+    wanted, plain, color = _SIGNS[result.state]
+    echo(f"{sign(wanted, plain)} {name:<{_INDENT}}{between.join(lines)}", style=color)

@@ -17,7 +17,7 @@ from ..stores._files import EXAMPLE
 
 FAILED, USAGE, CREDENTIALS, RATE_LIMIT, NETWORK = 1, 2, 3, 4, 5
 
-#: Python code that the library advises, and what does the same at a shell.
+#: Advice of the library with Python code, and the same advice for a shell.
 _AT_A_SHELL = {
     f" (is HOME set?): name the directory, {EXAMPLE}": ": set HOME or XDG_STATE_HOME",
     f", {EXAMPLE}": " with XDG_STATE_HOME",
@@ -26,7 +26,7 @@ _AT_A_SHELL = {
         "Leave ssl_cert_reqs and ssl_check_hostname out of the URL, or use --allow-plaintext"
     ),
 }
-#: Where such code begins that a shell has no use for.
+#: Where advice begins that is for Python only.
 _FOR_PYTHON = ("; MontaAuth(", ", or give a client these: ")
 
 
@@ -47,7 +47,7 @@ class Failed(Exception):
 
 
 def at_a_shell(text: str) -> str:
-    """Return a text of the library with advice for a shell in place of Python code."""
+    """Return a text of the library, with its Python code replaced by advice for a shell."""
     for python, shell in _AT_A_SHELL.items():
         text = text.replace(python, shell)
     for end in _FOR_PYTHON:
@@ -56,7 +56,7 @@ def at_a_shell(text: str) -> str:
 
 
 def as_failure(error: Exception) -> Failed | None:
-    """Return what a user is told of this error; None if it is none that we know."""
+    """Return what to show for this error, or None if it is unknown."""
     if isinstance(error, Failed):
         return error
     if isinstance(error, MontaAuthError):
@@ -75,7 +75,7 @@ def as_failure(error: Exception) -> Failed | None:
 def _ours(error: MontaAuthError) -> Failed:
     text = at_a_shell(str(error))
     if isinstance(error, InvalidCredentialsError):
-        advice = "compare them with Monta's portal, and the base URL with where they were made"
+        advice = "compare them with Monta's portal, and check that the base URL is for the same API"
         return Failed(text, advice, CREDENTIALS)
     if isinstance(error, RateLimitError):
         return Failed(text, "" if error.retry_after else "try again in a minute", RATE_LIMIT)
@@ -89,7 +89,7 @@ def _ours(error: MontaAuthError) -> Failed:
 
 
 def _of_the_network(kind: type[Exception], words: str) -> Failed:
-    """What requests says is for programmers; only the class is used, and our own words."""
+    """Choose our own words by the class of the error: those of requests are for programmers."""
     from requests import exceptions
 
     words = at_a_shell(words.removeprefix("the token call failed: "))
@@ -100,7 +100,7 @@ def _of_the_network(kind: type[Exception], words: str) -> Failed:
             text = re.sub("of (?!the proxy).+?(?= )|that was shown", "of the proxy", text, count=1)
             advice = advice.replace("the base URL", "HTTPS_PROXY")
     elif is_proxy:
-        text = "the proxy cannot be reached, or refuses"
+        text = "the proxy cannot be reached, or refuses the connection"
         advice = "correct HTTPS_PROXY, or name the API's host in NO_PROXY"
     elif issubclass(kind, exceptions.SSLError):
         text = "something that does not speak TLS answers in place of the API"

@@ -1,4 +1,4 @@
-"""The commands and their options. What they do is imported when they do it: `token` is quick."""
+"""The commands and their options. They import what they need when they run: `token` starts fast."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ class _Group(click.Group):
 
 
 class _Warnings(logging.Handler):
-    """What the library warns of, on standard error: for instance that the store does not work."""
+    """Shows the library's warnings on standard error, such as one about the store."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
-        # A renewal that failed is told by the error that ends the command.
+        # The error that ends the command reports a failed renewal.
         if not record.msg.startswith("renewal "):
             echo(f"monta-auth: {at_a_shell(record.getMessage())}", err=True)
 
 
 @click.group(
     cls=_Group,
-    context_settings={"help_option_names": ["-h", "--help"]},  # of each command, too
+    context_settings={"help_option_names": ["-h", "--help"]},  # for each command, too
     epilog="Exit status: 0 done, 1 failed, 2 wrong usage or settings, 3 no credentials or refused "
     "ones, 4 rate limit, 5 network.",
 )
@@ -73,7 +73,7 @@ def _account_options(command: F) -> F:
     profile = click.option(
         "--profile",
         metavar="NAME",
-        help="Use the credentials of this login, whatever the environment says.",
+        help="Use this login, even if the environment has credentials.",
     )
     return profile(_base_url_option(command))
 
@@ -82,7 +82,8 @@ def _base_url_option(command: F) -> F:
     return click.option(
         "--base-url",
         metavar="URL",
-        help="Of the API, with /api/v1; else that of the login, MONTA_BASE_URL or the Public API.",
+        help="URL of the API, with /api/v1. Default: that of the login, else MONTA_BASE_URL, else "
+        "the Public API.",
     )(command)
 
 
@@ -93,7 +94,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
 @_account_options
 @_json_option
 def me(profile: str | None, base_url: str | None, as_json: bool) -> None:
-    """Show who the API takes you for: application, scopes, rate limit, and the token used.
+    """Show whose credentials these are: application, scopes, rate limit, and the token used.
 
     The token itself is not shown.
     """
@@ -134,7 +135,7 @@ def _described(application: Application, account: Account) -> list[tuple[str, st
         "client id": application.client_id,
         "scopes": ", ".join(application.scopes) or "none",
         "rate limit": (
-            f"{limit} calls in {interval} s" if limit and interval else "the API does not tell"
+            f"{limit} calls in {interval} s" if limit and interval else "the API does not say"
         ),
         "base URL": account.base_url,
     }
@@ -149,9 +150,9 @@ def _described(application: Application, account: Account) -> list[tuple[str, st
 def token(profile: str | None, base_url: str | None, header: bool) -> None:
     """Print a usable access token, and nothing else.
 
-    It is kept in a file that only you can read, so that a loop costs one token call an hour.
+    It is stored in a file that only you can read, so that a loop makes one token call per hour.
 
-    As a header it does not show in the list of processes:
+    As a header, it does not appear in the list of processes:
 
         monta-auth token --header | curl -H @- URL
     """
@@ -163,7 +164,7 @@ def token(profile: str | None, base_url: str | None, header: bool) -> None:
 @_account_options
 @_json_option
 def status(profile: str | None, base_url: str | None, as_json: bool) -> None:
-    """Tell what is used and stored, and when it expires.
+    """Show which credentials are used, what is stored, and when it expires.
 
     Makes no call, and shows no secret and no token.
     """
@@ -194,7 +195,7 @@ def _lives(pair: TokenSet | None, now: float) -> list[tuple[str, str]]:
 
 def _expiry(date: datetime | None, now: float) -> str:
     if date is None:
-        return "expires nobody knows when"
+        return "its expiry is unknown"
     if date.timestamp() <= 0:
         return "refused by the API; the next command renews it"
     left = date.timestamp() - now
@@ -203,10 +204,10 @@ def _expiry(date: datetime | None, now: float) -> str:
 
 @cli.command()
 @click.option("--profile", metavar="NAME", default=DEFAULT, show_default=True)
-@click.option("--client-id", metavar="ID", help="Asked for unless given.")
+@click.option("--client-id", metavar="ID", help="Asked for if missing.")
 @_base_url_option
-@click.option("--no-check", is_flag=True, help="Store them without asking the API.")
-@click.option("--allow-plaintext", is_flag=True, help="Use a keyring that does not encrypt, too.")
+@click.option("--no-check", is_flag=True, help="Do not ask the API whether it accepts them.")
+@click.option("--allow-plaintext", is_flag=True, help="Also use a keyring that does not encrypt.")
 def login(
     profile: str,
     client_id: str | None,
@@ -214,11 +215,11 @@ def login(
     no_check: bool,
     allow_plaintext: bool,
 ) -> None:
-    """Put credentials into the system keyring.
+    """Store credentials in the system keyring.
 
-    The API is asked first whether it accepts them, which costs one call. The secret is typed
-    without echo, or read from standard input if that is no terminal. It is never an argument,
-    which others could see in the list of processes.
+    First asks the API whether it accepts them, which costs one call. Type the secret, which is not
+    shown, or pipe it to standard input. It is never an argument: others could see it in the list of
+    processes.
 
     A keyring that stores plain text is refused, unless you allow it.
     """
@@ -230,7 +231,7 @@ def login(
         secret = click.prompt("Client secret (is not shown)", hide_input=True, err=True)
     else:
         if client_id is None:
-            raise click.UsageError("--client-id is needed where the secret comes from a pipe")
+            raise click.UsageError("--client-id is needed if the secret comes from a pipe")
         secret = sys.stdin.read().rstrip("\r\n")
     account = Account(Credentials(client_id, secret), url, profile)
     if not no_check:
@@ -243,10 +244,9 @@ def login(
 @cli.command()
 @click.option("--profile", metavar="NAME", default=DEFAULT, show_default=True)
 def logout(profile: str) -> None:
-    """Take credentials out of the system keyring.
+    """Delete credentials from the system keyring, and their token from the store.
 
-    Their stored token is deleted, too. Monta has no call that revokes a token: one that somebody
-    copied works until it expires.
+    Monta has no call that revokes a token: a copy of it works until it expires.
     """
     keyring.backends(profile, allow_plaintext=True)
     find_account(profile, None).auth().forget()
@@ -260,8 +260,8 @@ def logout(profile: str) -> None:
 @click.option(
     "--redis",
     metavar="URL",
-    help="Also check the Redis of a RedisStore. With - as the URL it is read from standard input: "
-    "others can see arguments, and the password in them.",
+    help="Also check the Redis of a RedisStore. With - the URL is read from standard input: others "
+    "can see arguments, and the password in them.",
 )
 @click.option(
     "--allow-plaintext",
@@ -286,13 +286,13 @@ def doctor(
     Makes three calls, two of which count against the rate limit. The exit status is 1 if something
     is wrong.
 
-    --live makes some calls more with fresh tokens of its own, says beforehand how many, and
+    --live makes a few more calls, with fresh tokens. It says how many before it makes them, and
     prints a report without secrets.
     """
     if (wait or spend_quota) and not live:
-        raise click.UsageError("--wait and --spend-quota belong to --live")
+        raise click.UsageError("--wait and --spend-quota need --live")
     if allow_plaintext and redis is None:
-        raise click.UsageError("--allow-plaintext belongs to --redis")
+        raise click.UsageError("--allow-plaintext needs --redis")
     from .doctor import Case, run
     from .live import Live, Patience
 
@@ -309,7 +309,7 @@ def doctor(
 @cli.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def emulator(options: tuple[str, ...]) -> None:
-    """Serve a local Monta, and show the requests as they come."""
+    """Serve a local Monta, and show the requests as they arrive."""
     click.get_current_context().exit(plain.emulator(options))
 
 

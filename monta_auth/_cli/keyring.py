@@ -1,4 +1,4 @@
-"""Credentials in the system keyring: one entry for each profile, all of it in JSON."""
+"""Credentials in the system keyring: one entry per profile, in JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def load(profile: str, *, is_named: bool) -> dict[str, str] | None:
     """Return the `FIELDS` of a profile, or None if there is none of this name.
 
     Args:
-        is_named: whether the user named it; else it is what is left after the environment.
+        is_named: whether the user named it. If not, the environment has no credentials.
     """
     nothing = f"there are no credentials in the environment, and {_NO_KEYRING}"
     with _keyring() if is_named else _keyring(nothing, _INSTEAD) as keyring:
@@ -34,19 +34,19 @@ def load(profile: str, *, is_named: bool) -> dict[str, str] | None:
         return {name: str(data[name]) for name in FIELDS}
     except (ValueError, KeyError, TypeError):
         raise Failed(
-            f"what the keyring holds for profile {profile!r} cannot be read",
+            f"the entry of profile {profile!r} in the keyring cannot be read",
             "log in again",
             CREDENTIALS,
         ) from None
 
 
 def backends(profile: str, *, allow_plaintext: bool) -> list[Any]:
-    """Return the backends that work here and may hold a profile, the preferred one first.
+    """Return the backends that work and may be used, the preferred one first.
 
-    Each is asked for the profile, so that one that is missing or locked says so now.
+    Each is asked for the profile, so that a missing or locked one is found now.
 
     Args:
-        allow_plaintext: also those that store secrets where a copy of the disk shows them.
+        allow_plaintext: whether those that store secrets in plain text may be used.
 
     Raises:
         Failed: there are none.
@@ -60,7 +60,7 @@ def backends(profile: str, *, allow_plaintext: bool) -> list[Any]:
     if not allowed:
         raise Failed(
             f"the keyring {_name_of(chosen)} stores secrets in plain text",
-            f"install or unlock the keyring of your system, {_INSTEAD}, or --allow-plaintext",
+            f"install or unlock the keyring of your system, {_INSTEAD}, or use --allow-plaintext",
         )
     if type(chosen).__module__ == "keyring.backends.null":
         raise Failed(
@@ -84,14 +84,14 @@ def backends(profile: str, *, allow_plaintext: bool) -> list[Any]:
 def _stores_plaintext(backend: Any) -> bool:
     module = type(backend).__module__
     if module.startswith("keyrings.alt."):
-        return True  # One of them encrypts, with a password that it asks for each time.
+        return True  # One of them encrypts, but asks for a password each time.
     if module in ("keyring.backends.fail", "keyring.backends.null"):
         return False  # They store nothing.
     try:
-        # What keyring itself does not recommend.
+        # keyring itself recommends a backend from priority 1 on.
         return bool(backend.priority < 1)
     except Exception:
-        return False  # It does not work here, and says why when it is used.
+        return False  # It does not work here. When it is used, it says why.
 
 
 def _name_of(backend: Any) -> str:
@@ -101,24 +101,24 @@ def _name_of(backend: Any) -> str:
 
 
 def save(profile: str, allowed: list[Any], **fields: str) -> str:
-    """Put a profile into the keyring, in place of another of its name.
+    """Store a profile in the keyring, and replace one with the same name.
 
     Returns:
-        The name of the backend that keeps it.
+        The name of the backend that stores it.
     """
     text = json.dumps(fields)
     for backend in allowed:
-        with _keyring() as keyring, suppress(NotImplementedError):  # some can only be read
+        with _keyring() as keyring, suppress(NotImplementedError):  # Some are read-only.
             backend.set_password(SERVICE, profile, text)
-            # There is a backend that takes everything and keeps nothing.
+            # Some backends accept everything and store nothing.
             if keyring.get_password(SERVICE, profile) == text:
                 return _name_of(backend)
             break
-    raise Failed("the keyring of this system does not keep what it is given", _INSTEAD)
+    raise Failed("the keyring of this system does not store the credentials", _INSTEAD)
 
 
 def delete(profile: str) -> None:
-    """Take a profile out of the keyring."""
+    """Delete a profile from the keyring."""
     with _keyring() as keyring:
         keyring.delete_password(SERVICE, profile)
 
@@ -135,13 +135,13 @@ def _keyring(
         yield keyring
     except NoKeyringError:
         raise Failed(missing, advice, CREDENTIALS) from None
-    except Exception as error:  # of keyring's own, or whatever the backend is built on
+    except Exception as error:  # keyring's, or any of the backend's
         homeless = os.path.expanduser("~") == "~"  # noqa: PTH111 - Path would raise
         if homeless and isinstance(error, RuntimeError):
             nowhere = "there is no home directory, where the keyring has its settings"
             raise Failed(nowhere, "set HOME", CREDENTIALS) from None
         raise Failed(
-            f"the system keyring refuses ({type(error).__name__})",
+            f"the system keyring cannot be used ({type(error).__name__})",
             f"unlock it, or {_INSTEAD}",
             CREDENTIALS,
         ) from None

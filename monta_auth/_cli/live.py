@@ -1,6 +1,7 @@
-"""`monta-auth doctor --live`: a few calls with tokens of its own settle what nobody has published.
+"""`monta-auth doctor --live`: a few calls find out what Monta has not published.
 
-The report holds no secret, no token and no client id: people paste it into an issue.
+They use fresh tokens. The report has no secret, no token and no client id: people paste it into
+issues.
 """
 
 from __future__ import annotations
@@ -33,21 +34,21 @@ from .output import duration, echo, show
 if TYPE_CHECKING:
     from .account import Account
 
-#: What the experiments take at most, and how many calls more may be spent on the quota.
+#: How many calls the experiments make at most, and how many more `--spend-quota` makes.
 CALLS, SPENDING = 7, 12
 #: The longest that `--wait` waits in all, in seconds: a whole window of the Partner API.
 LONGEST_WAIT = 600.0
 _OPEN = "not settled"
 
 ONCE = "refresh token works once"
-REFUSAL = "refused refresh answers"
+REFUSAL = "reply to a refused refresh"
 ROTATION = "old access token after refresh"
 REUSE = "new one after a second refresh"
-MINT = "old access token after a mint"
-COUNTED = "auth calls count as calls"
-LIVES = "lives (access, refresh)"
+MINT = "old access token after a fetch"
+COUNTED = "token calls count as calls"
+LIVES = "lifetimes (access, refresh)"
 HEADERS = "rate limit headers"
-LIMIT = "too many calls answer"
+LIMIT = "reply to too many calls"
 
 
 class Patience:
@@ -90,7 +91,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Questions and answers."""
+    """What was found, by the names below."""
 
     answers: dict[str, str]
 
@@ -100,7 +101,7 @@ class Report:
 
 
 def examine(account: Account, session: Session, live: Live) -> Report:
-    """Say how many calls will be made, make them, and return what they tell."""
+    """Say how many calls will be made, make them, and return what they show."""
     limit = f", then at most {SPENDING} until the rate limit is met" if live.spend_quota else ""
     echo(
         f"Making at most {CALLS} calls with these credentials{limit}. Other programs that use "
@@ -121,7 +122,7 @@ def examine(account: Account, session: Session, live: Live) -> Report:
             raise
         answers["stopped"] = str(failure)
     answers |= _of_the_limit(session.calls)
-    # The API may quote it in whatever it says.
+    # The API may quote the client id in any text.
     private = (account.credentials.client_id,)
     answers = {name: safe_text(answer, private) or "" for name, answer in answers.items()}
     if answers[COUNTED] == _OPEN and not live.spend_quota:
@@ -141,7 +142,7 @@ class _Experiments:
         answers[LIVES] = _lives(first)
         second = self._mint()
         is_alive, answers[MINT] = self._try(first)
-        # If a new pair ends older ones, only the second is good for anything.
+        # If a new pair ends older ones, only the second one works.
         base = first if is_alive else second
         reply, request = self._refresh(base.refresh_token)
         if not reply.is_good:
@@ -173,7 +174,7 @@ class _Experiments:
             lambda: mint_request(self._account.base_url, credentials.client_id, secret)
         )
         if not reply.is_good:
-            raise Failed(f"no token could be had: {_words(reply, request)}")
+            raise Failed(f"no token was fetched: {_words(reply, request)}")
         return read_pair(reply, request, time.time())
 
     def _refresh(self, token: str | None) -> tuple[Reply, TokenRequest]:
@@ -182,7 +183,7 @@ class _Experiments:
         return self._send(lambda: refresh_request(self._account.base_url, token))
 
     def _send(self, make: Callable[[], TokenRequest]) -> tuple[Reply, TokenRequest]:
-        """Make a token call as the auth object does, but for what it would do about the answer."""
+        """Make a token call as the auth object does, but leave its answer to the caller."""
         while True:
             request = make()
             reply = self._auth._send(Send(request, TIMEOUT))
@@ -191,7 +192,7 @@ class _Experiments:
             self._wait(reply)
 
     def _try(self, pair: TokenSet) -> tuple[bool, str]:
-        """Return whether an access token works, and what to write down."""
+        """Return whether an access token works, and the answer for the report."""
         while True:
             reply = self._ask(pair)
             if reply.status != 429:
@@ -226,14 +227,14 @@ def _words(reply: Reply, request: TokenRequest) -> str:
 
 def _lives(pair: TokenSet) -> str:
     born = pair.issued_at
-    assert born is not None  # it comes from the wire
+    assert born is not None  # It was just received.
     dates = (pair.access_expires_at, pair.refresh_expires_at)
     lives = ("unknown" if d is None else duration((d - born).total_seconds()) for d in dates)
     return ", ".join(lives)
 
 
 def _of_the_limit(calls: Sequence[Call]) -> dict[str, str]:
-    """What all the calls together tell of the rate limit."""
+    """Return what all calls together show about the rate limit."""
     names = {name for call in calls for name in call.reply.headers}
     told = sorted(name for name in names if "ratelimit" in name or name == "retry-after")
     answers = {COUNTED: _by_headers(calls) or _by_the_limit(calls), HEADERS: ", ".join(told)}
@@ -243,12 +244,12 @@ def _of_the_limit(calls: Sequence[Call]) -> dict[str, str]:
         headers = over[-1].reply.headers
         places = ["the body"] if "resetsIn" in over[-1].limit else []
         places += [name for name in ("ratelimit-resetsin", "retry-after") if name in headers]
-        answers[LIMIT] = f"HTTP 429; how long to wait stands in: {', '.join(places) or 'nothing'}"
+        answers[LIMIT] = f"HTTP 429; how long to wait is in: {', '.join(places) or 'nothing'}"
     return answers
 
 
 def _by_headers(calls: Sequence[Call]) -> str | None:
-    """Between two other calls, what is left falls by one, or by one more for each auth call."""
+    """Compare two API calls: what is left falls by one, or by one more for each token call."""
     before: int | None = None
     auth_calls = 0
     for call in calls:
@@ -264,13 +265,13 @@ def _by_headers(calls: Sequence[Call]) -> str | None:
 
 
 def _by_the_limit(calls: Sequence[Call]) -> str:
-    """A 429 tells the quota and when its window began: were auth calls among those in it?"""
+    """A 429 says the quota and when its window began: were token calls counted in it?"""
     for over in calls:
         names = ("quota", "timeWindow", "resetsIn")
         quota, window, left = (whole_number(over.limit.get(name)) for name in names)
         if quota is None or window is None or left is None:
             continue
-        began = over.at + left - window - 1.0  # the rest is told in whole seconds
+        began = over.at + left - window - 1.0  # the rest is in whole seconds
         inside = [c for c in calls if began <= c.at <= over.at and c.reply.status != 429]
         auth_calls = [call for call in inside if call.is_auth]
         others = len(inside) - len(auth_calls)
@@ -279,5 +280,5 @@ def _by_the_limit(calls: Sequence[Call]) -> str:
             return "no"
         if good and quota in (others + good, others + len(auth_calls)):
             return "yes"
-        return f"{_OPEN}: other programs use these credentials as well, it seems"
+        return f"{_OPEN}: other programs seem to use these credentials, too"
     return _OPEN

@@ -1,4 +1,4 @@
-"""What is printed, and how: for people at any terminal, for pipes, and as JSON."""
+"""Printing: for people at a terminal, for pipes, and as JSON."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _WIDEST = 100
 
 
 def echo(text: str, *, err: bool = False, style: str = "") -> None:
-    """Print a line, in characters that are known there.
+    """Print a line. Characters that the stream cannot encode are replaced.
 
     Args:
-        style: of its first two columns, as rich names it; where colours are wanted.
+        style: for the first two columns, as rich names it. It needs a terminal with colors.
     """
     from rich.console import Console
     from rich.text import Text
@@ -33,7 +33,7 @@ def echo(text: str, *, err: bool = False, style: str = "") -> None:
 
 
 def sign(wanted: str, plain: str) -> str:
-    """Return a sign of two columns; the plain one where the other is not known."""
+    """Return a sign, two columns wide: the plain one if stdout cannot encode the other."""
     try:
         return f"{_encodable(wanted, sys.stdout):<2}"
     except UnicodeEncodeError:
@@ -55,20 +55,20 @@ def show(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def wrapped(text: str, indent: int) -> list[str]:
-    """Return the lines of a text that begins in that column: one, unless at a terminal.
+    """Return the lines of a text that begins in this column; it is wrapped only at a terminal.
 
-    What the API sent may hold anything, also what a terminal would obey.
+    Unprintable characters become spaces: a text of the API could control the terminal.
     """
     text = "".join(c if c.isprintable() else " " for c in text)
     if not sys.stdout.isatty():
         return [text]
     width = min(shutil.get_terminal_size().columns, _WIDEST) - indent - 1
-    # A long path or URL is left whole, so that it can be copied.
+    # A long path or URL stays on one line, so that it can be copied.
     return wrap(text, max(width, 20), break_on_hyphens=False, break_long_words=False) or [""]
 
 
 def show_json(data: object) -> None:
-    """Print an object for scripts; dates as in ISO 8601."""
+    """Print an object as JSON, with dates in ISO 8601."""
     click.echo(json.dumps(data, indent=2, default=_iso))
 
 
@@ -80,7 +80,7 @@ def _iso(value: object) -> str:
 def duration(seconds: float) -> str:
     """Return a length of time in words, such as ``"59 minutes"``."""
     for name, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        # From two of a kind on: "90 minutes" says more than "2 hours" or "1 hour".
+        # Two of a unit at least: "90 minutes" says more than "2 hours" or "1 hour".
         if round(seconds) >= 2 * length:
             return f"{seconds / length:.0f} {name}s"
     return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"

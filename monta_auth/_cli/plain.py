@@ -1,4 +1,4 @@
-"""The two commands that need nothing of the extra ``cli``: the demo and the emulator."""
+"""The two commands that do not need the extra ``cli``: the demo and the emulator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def demo() -> int:
     try:
         return demo.main()
     except BrokenPipeError:
-        # Whoever read has gone, as `head` does; the interpreter would complain while it exits.
+        # The reader has closed the pipe, as `head` does. The interpreter would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

@@ -64,5 +64,5 @@ def at_a_terminal(
 
 
 def plain(text: str) -> str:
-    """The text without its colours."""
+    """The text without its colors."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)

@@ -58,7 +58,7 @@ def test_me_tells_who_the_api_takes_us_for(monta: Emulator, run: Run, state_home
             "user         1\n"
             "client id    my-client\n"
             "scopes       all\n"
-            "rate limit   the API does not tell\n"
+            "rate limit   the API does not say\n"
             f"base URL     {monta.base_url}\n"
             f"token        fetched just now, stored in {state_home / 'monta-auth'}; expires in 60 "
             "minutes\n"
@@ -171,7 +171,7 @@ LONG_AGO = datetime.fromtimestamp(0, UTC)
         pytest.param(
             TokenSet("a", "r", LONG_AGO),
             "refused by the API; the next command renews it",
-            "expires nobody knows when",
+            "its expiry is unknown",
             id="refused",
         ),
         pytest.param(
@@ -219,7 +219,7 @@ def test_refused_credentials_are_status_3(
         f"monta-auth: {monta.base_url[7:-7]} does not accept this client id and secret:"
     )
     assert done.err.endswith(
-        "compare them with Monta's portal, and the base URL with where they were made\n"
+        "compare them with Monta's portal, and check that the base URL is for the same API\n"
     )
     assert len(done.err.splitlines()) == 1  # and not the library's warning
 

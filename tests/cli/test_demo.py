@@ -58,9 +58,9 @@ def test_a_quota_that_is_too_small_is_a_cross(
     assert demo.main(Emulator(quota=1)) == 1
     text = capsys.readouterr().out
     assert "✗ sent POST /auth/token 200 · GET /charge-points 429\n    got  429\n" in text
-    assert "    expected: POST /auth/token 200 · GET /charge-points 200\n" in text
+    assert "    expected calls: POST /auth/token 200 · GET /charge-points 200\n" in text
     assert "    got  RateLimitError\n" in text
-    assert "10 steps went wrong." in text.splitlines()[-1]
+    assert "10 steps failed." in text.splitlines()[-1]
     assert not [secret for secret in tokens if secret in text]
 
 
@@ -70,11 +70,11 @@ def test_a_renewal_that_does_not_happen_is_a_cross(capsys: pytest.CaptureFixture
     assert demo.main(policy=never_early) == 1
     text = capsys.readouterr().out
     assert text.count("✗") == 3
-    assert text.splitlines()[-1] == "3 of 10 steps went wrong."
+    assert text.splitlines()[-1] == "3 of 10 steps failed."
 
 
 @pytest.mark.parametrize(
-    ("is_terminal", "environment", "coloured"),
+    ("is_terminal", "environment", "colored"),
     [
         pytest.param(True, {}, True, id="terminal"),
         pytest.param(True, {"NO_COLOR": "1"}, False, id="NO_COLOR"),
@@ -83,10 +83,10 @@ def test_a_renewal_that_does_not_happen_is_a_cross(capsys: pytest.CaptureFixture
         pytest.param(False, {}, False, id="pipe"),
     ],
 )
-def test_colour_is_for_terminals_that_want_it(
+def test_color_is_for_terminals_that_want_it(
     is_terminal: bool,
     environment: dict[str, str],
-    coloured: bool,
+    colored: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Logs and pipes get plain text; https://no-color.org is respected."""
@@ -101,7 +101,7 @@ def test_colour_is_for_terminals_that_want_it(
     screen.begin(1, step)
     assert screen.end(step, step.sent, step.got, "")
     assert not screen.end(step, [], step.got, "why")
-    assert ("\x1b[" in terminal.text) is coloured
+    assert ("\x1b[" in terminal.text) is colored
     plain = terminal.text
     for code in ("\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m"):
         plain = plain.replace(code, "")

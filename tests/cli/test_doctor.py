@@ -60,7 +60,7 @@ def test_nothing_is_wrong(monta: Emulator, run: Run, state_home: Path) -> None:
         "✓  clock          this machine and the API agree",
         "✓  credentials    accepted; an access token lives for 60 minutes",
         "✓  scopes         all",
-        "✓  rate limit     the API does not tell; users of the Public API report 10 in 60 s",
+        "✓  rate limit     the API does not say; users of the Public API report 10 calls in 60 s",
     ]
     assert [call.path for call in monta.calls] == ["/auth/me", "/auth/token", "/auth/me"]
 
@@ -69,14 +69,14 @@ def test_the_partner_api_tells_its_limit(monta: Emulator, examine: Examine) -> N
     monta.partner = True
     assert examine()["rate limit"] == ("ok", "1000 calls in 600 s", "")
     monta.quota = 50
-    assert examine()["rate limit"] == ("ok", "50 calls in 60 s, 48 left just now", "")
+    assert examine()["rate limit"] == ("ok", "50 calls in 60 s, 48 of them left", "")
 
 
 def test_a_limit_that_is_nearly_met_is_a_warning(monta: Emulator, examine: Examine) -> None:
     monta.partner, monta.quota = True, 2
     assert examine()["rate limit"] == (
         "warning",
-        "2 calls in 60 s, 0 left just now",
+        "2 calls in 60 s, 0 of them left",
         "let all processes share a token (store=), and call less often",
     )
 
@@ -124,7 +124,7 @@ def test_wrong_credentials(
     assert state == "failed"
     assert text.startswith(f"127.0.0.1:{monta.port} does not accept this client id and secret")
     assert advice == (
-        "compare them with Monta's portal, and the base URL with where they were made"
+        "compare them with Monta's portal, and check that the base URL is for the same API"
     )
 
 
@@ -186,19 +186,25 @@ def test_a_server_that_is_silent(
         pytest.param(
             Fault(status=503),
             "127.0.0.1 answers HTTP 503 to a call without a token, where 401 is expected",
-            "this is the API's own trouble: try again later",
+            "the problem is in the API: try again later",
             id="broken",
         ),
         pytest.param(
             Fault(body="<html>Welcome to our hotel</html>"),
             "127.0.0.1 answers HTTP 200 to a call without a token, where 401 is expected",
-            "is the base URL the API, or does a login page of the network stand in between?",
+            (
+                "check that the base URL is that of the API, and that no login page of the network "
+                "answers instead"
+            ),
             id="hotel",
         ),
         pytest.param(
             Fault(status=302, headers={"Location": "https://login.example.com/"}),
             "127.0.0.1 answers HTTP 302 to a call without a token, where 401 is expected",
-            "is the base URL the API, or does a login page of the network stand in between?",
+            (
+                "check that the base URL is that of the API, and that no login page of the network "
+                "answers instead"
+            ),
             id="redirect",
         ),
     ],
@@ -376,14 +382,14 @@ def test_a_clock_that_is_wrong_is_a_warning(
     assert found["clock"] == (
         "warning",
         text,
-        "set it by NTP; tokens work all the same, but certificates and logs may not",
+        "set it with NTP; tokens work anyway, but certificates and logs may not",
     )
     assert states(found, "warning") == ["clock"]
 
 
 def test_a_server_without_a_clock(monta: Emulator, examine: Examine) -> None:
     monta.send_date = False
-    assert examine()["clock"] == ("ok", "the API does not tell its time", "")
+    assert examine()["clock"] == ("ok", "the API sends no date", "")
 
 
 def test_a_proxy_that_leads_nowhere(
@@ -428,7 +434,7 @@ def test_a_proxy_that_hangs_up(
         monkeypatch.setenv("HTTPS_PROXY", address)  # without a scheme
         monkeypatch.setattr(doctor, "TIMEOUT", 0.05)
         found = examine("--base-url", "https://public-api.monta.com/api/v1")
-    assert found["proxy"] == ("ok", f"{address} takes connections", "")
+    assert found["proxy"] == ("ok", f"{address} accepts connections", "")
     assert found["host name"] == ("ok", "the proxy looks it up", "")
     assert states(found, "failed") == ["connection"]
 
@@ -443,8 +449,8 @@ def test_a_proxy_is_a_sentence_for_the_other_commands(
     done = run("token")
     assert done.code == 5
     assert done.err == (
-        "monta-auth: the proxy cannot be reached, or refuses: correct HTTPS_PROXY, or name the "
-        "API's host in NO_PROXY; `monta-auth doctor` finds out more\n"
+        "monta-auth: the proxy cannot be reached, or refuses the connection: correct HTTPS_PROXY, "
+        "or name the API's host in NO_PROXY; `monta-auth doctor` finds out more\n"
     )
 
 
@@ -536,12 +542,12 @@ def test_a_life_that_is_unknown(monta: Emulator, examine: Examine) -> None:
 
 
 def test_every_line_fits_a_terminal(monta: Emulator, state_home: Path) -> None:
-    """In colour, unless NO_COLOR or a dumb terminal asks for none."""
+    """In color, unless NO_COLOR or a dumb terminal asks for none."""
     monta.inject(Fault(status=401), path="/auth/token")
-    coloured = at_a_terminal(*MONTA_AUTH, "doctor")
-    assert coloured.code == 1
-    assert "\x1b[31m✗ \x1b[0m credentials    127.0.0.1:" in coloured.out
-    lines = plain(coloured.out).splitlines()
+    colored = at_a_terminal(*MONTA_AUTH, "doctor")
+    assert colored.code == 1
+    assert "\x1b[31m✗ \x1b[0m credentials    127.0.0.1:" in colored.out
+    lines = plain(colored.out).splitlines()
     # A path is not broken, so that it can be copied.
     assert max(len(line) for line in lines if str(state_home) not in line) <= 80
     at = next(n for n, line in enumerate(lines) if line.startswith("✗"))
@@ -555,7 +561,7 @@ def test_a_wide_terminal_is_not_filled(state_home: Path) -> None:
     assert max(len(line) for line in lines if str(state_home) not in line) <= 100
 
 
-def test_a_pipe_gets_whole_lines_without_colour(start: Run) -> None:
+def test_a_pipe_gets_whole_lines_without_color(start: Run) -> None:
     """One line for each check, for grep."""
     done = start("doctor")
     assert done.code == 0
@@ -572,4 +578,4 @@ def test_options_of_live_need_live(run: Run) -> None:
     for option in ("--wait", "--spend-quota"):
         done = run("doctor", option)
         assert done.code == 2
-        assert "--wait and --spend-quota belong to --live" in done.err
+        assert "--wait and --spend-quota need --live" in done.err

@@ -341,7 +341,7 @@ def test_plain_text_is_checked_where_it_is_allowed(
 def test_plain_text_is_allowed_to_a_redis_only(run: Run) -> None:
     done = run("doctor", "--allow-plaintext")
     assert done.code == 2
-    assert "--allow-plaintext belongs to --redis" in done.err
+    assert "--allow-plaintext needs --redis" in done.err
 
 
 def test_what_is_no_url_of_redis_is_not_quoted(found: Callable[..., Found]) -> None:

@@ -145,7 +145,7 @@ def test_the_tables_are_the_codes() -> None:
     assert _table("check") == names
     assert _table("exit status") == [str(status) for status in range(6)]
     assert (live.CALLS, live.SPENDING) == (7, 12)
-    assert "seven calls more" in TEXT
+    assert "seven more calls" in TEXT
     assert "at most 12 times" in TEXT
 
 

@@ -100,12 +100,12 @@ def test_as_the_emulator_has_it(monta: Emulator, run: Run) -> None:
         f"report                          monta-auth {monta_auth.__version__}, "
         f"{datetime.now(UTC):%Y-%m-%d}, 127.0.0.1\n"
         "refresh token works once        yes\n"
-        "refused refresh answers         HTTP 401, errorCode UNKNOWN\n"
+        "reply to a refused refresh      HTTP 401, errorCode UNKNOWN\n"
         "old access token after refresh  works (HTTP 200)\n"
         "new one after a second refresh  works (HTTP 200)\n"
-        "old access token after a mint   works (HTTP 200)\n"
-        "auth calls count as calls       not settled; --spend-quota finds out\n"
-        "lives (access, refresh)         60 minutes, 30 days\n"
+        "old access token after a fetch  works (HTTP 200)\n"
+        "token calls count as calls      not settled; --spend-quota finds out\n"
+        "lifetimes (access, refresh)     60 minutes, 30 days\n"
         "rate limit headers              none\n"
     )
     assert "my-client" not in done.out.partition("\n\n")[2]
@@ -188,7 +188,7 @@ def test_whether_auth_calls_count(
     else:
         # Without the anonymous call and the refused refresh, eight counted, or four of them.
         assert monta.count() == made + (10 - (8 if counts else 4)) + 1
-        assert answers[live.LIMIT] == "HTTP 429; how long to wait stands in: the body"
+        assert answers[live.LIMIT] == "HTTP 429; how long to wait is in: the body"
 
 
 def test_other_programs_make_the_limit_useless_as_a_witness(
@@ -198,7 +198,7 @@ def test_other_programs_make_the_limit_useless_as_a_witness(
     run("me")  # two calls
     answers = settle("--spend-quota")
     assert answers[live.COUNTED] == (
-        "not settled: other programs use these credentials as well, it seems"
+        "not settled: other programs seem to use these credentials, too"
     )
 
 
@@ -251,7 +251,7 @@ def test_it_waits_for_an_api_call_as_well(monta: Emulator, settle: Settle, clock
     answers = settle("--wait")
     assert clock.slept == [7]
     assert answers[live.MINT] == "works (HTTP 200)"
-    assert answers[live.LIMIT] == "HTTP 429; how long to wait stands in: retry-after"
+    assert answers[live.LIMIT] == "HTTP 429; how long to wait is in: retry-after"
     assert answers[live.HEADERS] == "retry-after"
 
 
@@ -406,7 +406,7 @@ def test_it_stops_where_nothing_can_be_learnt(
 def test_it_stops_without_a_token(monta: Emulator, settle: Settle) -> None:
     monta.inject(Fault(), path="/auth/token")
     monta.inject(Fault(status=503), path="/auth/token")
-    assert settle()["stopped"] == "no token could be had: HTTP 503, errorCode UNKNOWN"
+    assert settle()["stopped"] == "no token was fetched: HTTP 503, errorCode UNKNOWN"
 
 
 def test_it_stops_at_what_is_no_pair(monta: Emulator, settle: Settle) -> None:

@@ -140,7 +140,7 @@ def test_a_pipe_needs_the_client_id(run: Run, pipe: Callable[[str], None]) -> No
     pipe("secret")
     done = run("login")
     assert done.code == 2
-    assert "--client-id is needed where the secret comes from a pipe" in done.err
+    assert "--client-id is needed if the secret comes from a pipe" in done.err
 
 
 def test_white_space_around_a_secret_is_status_2(run: Run, pipe: Callable[[str], None]) -> None:
@@ -182,7 +182,7 @@ def test_a_typed_secret_is_not_shown(monta: Emulator, forgetful: dict[str, str])
     assert "my-top-secret" not in done.out
     assert [call.status for call in monta.calls] == [200]
     assert done.out.splitlines()[-1] == (
-        "monta-auth: the keyring of this system does not keep what it is given: set "
+        "monta-auth: the keyring of this system does not store the credentials: set "
         "MONTA_CLIENT_ID and MONTA_CLIENT_SECRET"
     )
     assert done.code == 1
@@ -275,7 +275,7 @@ def test_a_broken_entry_says_to_log_in_again(
     assert run("token") == (
         3,
         "",
-        "monta-auth: what the keyring holds for profile 'default' cannot be read: log in again\n",
+        "monta-auth: the entry of profile 'default' in the keyring cannot be read: log in again\n",
     )
 
 
@@ -314,7 +314,7 @@ def test_a_keyring_in_plain_text_is_refused_before_a_secret_is_asked_for(
         "",
         (
             f"monta-auth: the keyring {name} stores secrets in plain text: install or unlock the "
-            "keyring of your system, set MONTA_CLIENT_ID and MONTA_CLIENT_SECRET, or "
+            "keyring of your system, set MONTA_CLIENT_ID and MONTA_CLIENT_SECRET, or use "
             "--allow-plaintext\n"
         ),
     )
@@ -344,7 +344,7 @@ def test_of_several_keyrings_the_first_is_used_that_is_allowed_and_writable(
     assert kept() == [False, True, True]
     del Chain.backends[1:]
     pipe("secret")
-    assert "does not keep what it is given" in run(*LOGIN).err
+    assert "does not store the credentials" in run(*LOGIN).err
 
 
 def test_a_keyring_that_does_not_work_here_says_so(
@@ -354,7 +354,7 @@ def test_a_keyring_that_does_not_work_here_says_so(
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
     keyring.set_keyring(SecretService.Keyring())  # type: ignore[no-untyped-call]
     pipe("secret")
-    assert "the system keyring refuses (FileNotFoundError)" in run(*LOGIN).err
+    assert "the system keyring cannot be used (FileNotFoundError)" in run(*LOGIN).err
 
 
 NO_KEYRING = (
@@ -407,7 +407,9 @@ def test_a_locked_keyring_is_found_before_a_secret_is_asked_for(
     pipe("secret")
     done = run(*LOGIN)
     assert (done.code, sys.stdin.read()) == (3, "secret")
-    assert done.err.startswith("monta-auth: the system keyring refuses (KeyringLocked): unlock it")
+    assert done.err.startswith(
+        "monta-auth: the system keyring cannot be used (KeyringLocked): unlock it"
+    )
 
 
 def test_a_system_without_a_keyring_says_what_to_do(run: Run) -> None:
@@ -439,7 +441,7 @@ def test_a_locked_keyring_says_so(
         3,
         "",
         (
-            "monta-auth: the system keyring refuses (KeyringLocked): unlock it, or set "
+            "monta-auth: the system keyring cannot be used (KeyringLocked): unlock it, or set "
             "MONTA_CLIENT_ID and MONTA_CLIENT_SECRET\n"
         ),
     )
