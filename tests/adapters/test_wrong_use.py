@@ -300,3 +300,24 @@ def test_a_subclass_may_override_token(adapter: str, monta: Monta) -> None:
     auth = type("Locked", (ADAPTERS[adapter].MontaAuth,), {name: override})(source=monta.source())
     asyncio.run(getattr(auth, name)())
     assert (calls, monta.mints) == ([name], 1)
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_an_auth_that_is_called_shows_how_to_wrap_it(library: str) -> None:
+    auth = make(library)
+    with pytest.raises(ConfigurationError, match=r"yield from auth\.sync_auth_flow\(request\)"):
+        LIBRARIES[library].get(URL, auth=lambda request: auth(request))
+
+
+LIBRARIES: dict[str, Any] = {"httpx": httpx, "httpx2": httpx2}
+
+
+def test_who_imports_it_from_the_core_is_told_where_it_is() -> None:
+    with pytest.raises(ImportError, match="write `from requests_monta import MontaAuth`"):
+        exec("from monta_auth import MontaAuth")  # noqa: S102 - as a user writes it
+
+
+@pytest.mark.parametrize("end", ["/auth/token", "/auth/refresh/"])
+def test_the_url_of_an_auth_endpoint_is_no_base_url(end: str) -> None:
+    with pytest.raises(ConfigurationError, match="that of an auth endpoint: end it before /auth"):
+        make("requests", base_url=PUBLIC_API + end)

@@ -12,6 +12,7 @@ import os
 import re
 import socket
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from contextvars import copy_context
@@ -19,10 +20,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 import requests
 
+import aiohttp_monta
 import httpx_monta
 import requests_monta
 from monta_auth import RefreshPolicy, TokenSet, TokenSource
@@ -81,6 +84,26 @@ def white_space(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) ->
 
 def plain_http(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
     return _error(lambda: _auth(monta, base_url="http://public-api.monta.com/api/v1"))
+
+
+def auth_of_aiohttp(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    return _with_aiohttp(monta, lambda auth: {"auth": auth})
+
+
+def middlewares_of_aiohttp(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    return _with_aiohttp(monta, lambda auth: {"middlewares": auth})
+
+
+def _with_aiohttp(monta: Emulator, given: Callable[[Any], dict[str, Any]]) -> str:
+    auth = aiohttp_monta.MontaAuth("client-id", "client-secret", base_url=monta.base_url)
+
+    async def main() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of auth= as a whole
+            async with aiohttp.ClientSession(**given(auth)) as session:
+                await session.get(monta.base_url)
+
+    return _error(lambda: asyncio.run(main()))
 
 
 def proxy_of_the_environment(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
@@ -369,6 +392,8 @@ SYMPTOMS: list[Symptom] = [
     no_secret,
     white_space,
     plain_http,
+    auth_of_aiohttp,
+    middlewares_of_aiohttp,
     proxy_of_the_environment,
     asynchronous,
     secret_callable,
