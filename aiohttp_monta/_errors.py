@@ -7,16 +7,25 @@ import traceback
 import aiohttp
 
 from monta_auth._adapters.errors import LibraryErrors
-from monta_auth._adapters.reasons import Maker, certificate_reason, settings_hint
+from monta_auth._adapters.reasons import (
+    Maker,
+    call_failed,
+    certificate_reason,
+    is_about_tls,
+    reason,
+    settings_hint,
+    too_late,
+    went_by_proxy,
+)
 from monta_auth._core.effects import Send
-from monta_auth._core.errors import Failure, TransportFailure, causes
+from monta_auth._core.errors import Failure, FailureKind, TransportFailure, causes
 from monta_auth._core.replies import safe_text
 
 errors: LibraryErrors = LibraryErrors("aiohttp_monta", aiohttp.ClientError)
 
 #: What a text alone can make, and what a session does not take for a stale connection: after a
 #: `ClientOSError` or a `ServerDisconnectedError` it would start the user's request over.
-_BY_KIND = {
+_BY_KIND: dict[FailureKind, type[aiohttp.ClientError]] = {
     "timeout": aiohttp.ServerTimeoutError,
     "connect": aiohttp.ClientConnectionError,
     "other": aiohttp.ClientConnectionError,
@@ -46,43 +55,51 @@ def transport_failure(
         sent: whether some of the body went out.
         maker: what its session is.
     """
-    text = ""
-    if isinstance(error, aiohttp.ClientResponseError):
-        text = f"{error.status} {error.message}"  # its own text quotes the URL of a proxy
-    elif isinstance(error, aiohttp.ClientError | RuntimeError):  # "Session is closed"
-        text = str(error)
     call = effect.request
-    reason = certificate_reason(error, call.url, "SSL_CERT_FILE or ssl=")
-    words = reason or safe_text(text, call.secrets) or type(error).__qualname__
-    text = f"the token call failed: {words}"
-    kind = type(error) if isinstance(error, aiohttp.ClientError) else None
+    library_class = type(error) if isinstance(error, aiohttp.ClientError) else None
+    kind: FailureKind = "other" if sent else "connect"
     if closed:
-        text = "the token call failed: Session is closed"
-        return TransportFailure(text, "other" if sent else "connect", sent, kind, own=True)
-    tls = isinstance(error, _TLS_AND_PROXY)
-    if tls or not sent:
-        text += settings_hint("session", maker, tls=tls)
+        text = call_failed(call.url, "Session is closed")
+        return TransportFailure(text, kind, sent, library_class, own=True)
+    words = certificate_reason(error, call.url, "SSL_CERT_FILE or ssl=")
+    tls = is_about_tls(error) or isinstance(error, aiohttp.ServerFingerprintMismatch)
+    own = False
     if isinstance(error, TimeoutError):
-        own = _is_own(error, effect, timeout, sent)
-        return TransportFailure(text, "timeout", sent, kind, own)
-    return TransportFailure(text, "other" if sent else "connect", sent, kind)
+        kind = "timeout"
+        words, own = _lateness(error, effect, timeout, sent)
+    elif isinstance(error, aiohttp.ClientResponseError):
+        # Its own text quotes the URL of a proxy.
+        words = safe_text(f"{error.status} {error.message}", call.secrets)
+    elif _is_cut_handshake(error):
+        words, tls = "the server closed the connection during the TLS handshake", True
+    elif isinstance(error, aiohttp.ClientError | RuntimeError):  # "Session is closed"
+        words = words or reason(error, call.secrets)
+    words = words or f"a trace hook or a connector raised {type(error).__qualname__}"
+    text = call_failed(call.url, words, error)
+    if tls or not sent:
+        text += settings_hint("session", maker, tls=tls or went_by_proxy(error))
+    return TransportFailure(text, kind, sent, library_class, own)
 
 
-def _is_own(error: Exception, effect: Send, timeout: aiohttp.ClientTimeout, sent: bool) -> bool:
-    """Whether the session's own timeout or its full pool is the reason, not a silent endpoint."""
+def _lateness(
+    error: Exception, effect: Send, timeout: aiohttp.ClientTimeout, sent: bool
+) -> tuple[str, bool]:
+    """Return words for a timeout, and whether the session's own settings are the reason.
+
+    These are its timeouts, or its full pool; else the endpoint was silent.
+    """
+    given = [timeout.total]
+    given += [timeout.sock_read] if sent else [timeout.connect, timeout.sock_connect]
+    seconds = min(each for each in given if each)
     for cause in causes(error):
         frames = (frame for frame, _ in traceback.walk_tb(cause.__traceback__))
         if any(frame.f_code.co_name == "_wait_for_available_connection" for frame in frames):
-            return True
-    given = [timeout.total]
-    given += [timeout.sock_read] if sent else [timeout.connect, timeout.sock_connect]
-    limit = effect.limit(connect=not sent)
-    return any(seconds and seconds < limit for seconds in given)
+            return too_late("pool", seconds), True
+    words = too_late("read" if sent else "connect", seconds)
+    return words, seconds < effect.limit(connect=not sent)
 
 
-_TLS_AND_PROXY = (
-    aiohttp.ClientSSLError,
-    aiohttp.ServerFingerprintMismatch,
-    aiohttp.ClientProxyConnectionError,
-    aiohttp.ClientHttpProxyError,
-)
+def _is_cut_handshake(error: Exception) -> bool:
+    """Whether the server hung up in the middle: asyncio says so without a word or a number."""
+    of_system = getattr(error, "os_error", None)
+    return isinstance(of_system, ConnectionResetError) and not of_system.args

@@ -6,10 +6,18 @@ import requests
 from requests import exceptions
 
 from monta_auth._adapters.errors import LibraryErrors, transport_error
-from monta_auth._adapters.reasons import Maker, certificate_reason, settings_hint
+from monta_auth._adapters.reasons import (
+    Maker,
+    call_failed,
+    certificate_reason,
+    linked,
+    reason,
+    settings_hint,
+    too_late,
+    went_by_proxy,
+)
 from monta_auth._core.effects import Send
 from monta_auth._core.errors import Failure, FailureKind, TransportFailure
-from monta_auth._core.replies import safe_text
 
 errors: LibraryErrors = LibraryErrors("requests_monta", requests.RequestException)
 
@@ -52,25 +60,36 @@ def transport_failure(
         timeouts: for connecting and for reading.
         maker: what its session is.
     """
-    text = str(error) if isinstance(error, requests.RequestException) else ""
     call = effect.request
-    reason = certificate_reason(error, call.url, "REQUESTS_CA_BUNDLE or session.verify")
-    words = reason or safe_text(text, call.secrets) or type(error).__qualname__
-    text = f"the token call failed: {words}"
-    kind = next((c for c in type(error).__mro__ if c.__module__ == exceptions.__name__), None)
-    if isinstance(error, requests.Timeout):
-        never_sent = isinstance(error, requests.ConnectTimeout)
-        own = timeouts[0 if never_sent else 1] < effect.limit(connect=never_sent)
-        text += settings_hint("session", maker, tls=False) if never_sent else ""
-        return TransportFailure(text, "timeout", not never_sent, kind, own)
-    if isinstance(error, exceptions.SSLError | exceptions.ProxyError):
-        text += settings_hint("session", maker, tls=True)
-        return TransportFailure(text, "connect", False, kind)
     # urllib3 wraps what happened; only a connection that never was leaves nothing sent.
     wrapped = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else error
     name = type(getattr(wrapped, "reason", wrapped)).__name__
-    if name in ("EmptyPoolError", "ClosedPoolError"):
-        return TransportFailure(text, "connect", False, kind, own=True)
-    never_sent = name in ("NewConnectionError", "NameResolutionError")
-    text += settings_hint("session", maker, tls=False) if never_sent else ""
-    return TransportFailure(text, "connect" if never_sent else "other", not never_sent, kind)
+    tls = isinstance(error, exceptions.SSLError | exceptions.ProxyError)
+    full = name in ("EmptyPoolError", "ClosedPoolError")
+    never_sent = (
+        tls
+        or full
+        or isinstance(error, requests.ConnectTimeout)
+        or name in ("NewConnectionError", "NameResolutionError")
+        or any("handshake operation timed out" in str(each) for each in linked(error))
+    )
+    kind: FailureKind = "connect" if never_sent else "other"
+    own = full
+    words = certificate_reason(error, call.url, "REQUESTS_CA_BUNDLE or session.verify")
+    if isinstance(error, requests.Timeout):
+        seconds = timeouts[0 if never_sent else 1]
+        words = too_late("connect" if never_sent else "read", seconds)
+        kind, own = "timeout", seconds < effect.limit(connect=never_sent)
+    elif isinstance(error, requests.RequestException) or _is_about_a_file(error):
+        words = words or reason(error, call.secrets)
+    words = words or f"a hook or a transport adapter raised {type(error).__qualname__}"
+    text = call_failed(call.url, words, error)
+    if never_sent and not full:
+        text += settings_hint("session", maker, tls=tls or went_by_proxy(error))
+    kinds = (c for c in type(error).__mro__ if c.__module__ == exceptions.__name__)
+    return TransportFailure(text, kind, not never_sent, next(kinds, _BY_KIND[kind]), own)
+
+
+def _is_about_a_file(error: Exception) -> bool:
+    """Whether requests itself did not find the file of a CA or of a client certificate."""
+    return type(error) is OSError and str(error).startswith("Could not find ")

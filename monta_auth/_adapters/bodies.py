@@ -13,6 +13,7 @@ from .._core.errors import TransportFailure
 from .._core.loops import in_trio
 from .._core.policy import AUTH_RESPONSE_LIMIT, DRAIN_LIMIT, DRAIN_SECONDS
 from .._core.secret import SecretBytes
+from .reasons import call_failed
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ class AuthBody(Body):
 
     def __init__(self, effect: Send, began: float) -> None:
         super().__init__(AUTH_RESPONSE_LIMIT, began + effect.timeout)
-        self._seconds = effect.timeout
+        self._url, self._seconds = effect.request.url, effect.timeout
 
     def decoded(self, headers: Mapping[str, str]) -> bytes:
         """As of any body.
@@ -109,8 +110,8 @@ class AuthBody(Body):
             TransportFailure: it did not end in time.
         """
         if self.is_late:
-            text = f"the token call failed: its reply did not end within {self._seconds:.1f} s"
-            raise TransportFailure(text, "timeout")
+            words = f"its reply did not end within {self._seconds:.1f} s"
+            raise TransportFailure(call_failed(self._url, words), "timeout")
         return super().decoded(headers)
 
 

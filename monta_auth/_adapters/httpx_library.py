@@ -24,13 +24,21 @@ from .._core.errors import (
     is_from_signal_handler,
 )
 from .._core.origins import Origins
-from .._core.replies import Reply, retry_after, safe_text
+from .._core.replies import Reply, retry_after
 from .._core.token_calls import read_error
 from .auth import check_response
 from .bodies import AuthBody, Body, rewinder, within
 from .errors import LibraryErrors, response_in, transport_error
 from .httpx_token_call import Redirected, kept_class, timeout_words, token_call_class
-from .reasons import Maker, certificate_reason, settings_hint
+from .reasons import (
+    Maker,
+    call_failed,
+    certificate_reason,
+    is_about_tls,
+    reason,
+    settings_hint,
+    went_by_proxy,
+)
 
 
 class Library:
@@ -250,28 +258,34 @@ class Library:
             reply = Reply(error.response.status_code, error.response.headers, b"")
             return read_error(reply, call.token_request, time.time())
         if (client is not None and client.is_closed) or _is_about_a_closed_connection(error):
-            text = "the token call failed: the client that was to make it is closed"
-            return TransportFailure(text, "other", not isinstance(error, RuntimeError), own=True)
+            words = "the client that was to make it is closed"
+            return self._failed(call, words, sent=not isinstance(error, RuntimeError), own=True)
         name = type(error).__qualname__
         if isinstance(error, TimeoutError):
-            return TransportFailure(f"the token call failed: {name}", "timeout")
+            return self._failed(call, f"it did not end in time ({name})", "timeout")
         # A hook may have made a request that failed. What a stream raises names no request.
         cause = getattr(error, "_request", None)
         is_of_this_call = cause is None or cause is call
         if is_of_this_call and isinstance(error, self.module.RequestError):
             return self.transport_failure(error, call)
-        return TransportFailure(f"the token call failed: an event hook or transport raised {name}")
+        return self._failed(call, f"an event hook or transport raised {name}")
+
+    def _failed(
+        self, call: Any, words: str, kind: FailureKind = "other", **more: bool
+    ) -> TransportFailure:
+        text = call_failed(str(call.url), words)
+        return TransportFailure(text, kind, library_class=self._by_kind[kind], **more)
 
     def transport_failure(self, error: Any, call: Any) -> TransportFailure:
         module = self.module
-        reason = certificate_reason(error, str(call.url), "SSL_CERT_FILE or verify=")
-        words = reason or timeout_words(error, call) or safe_text(str(error), call.secrets)
-        text = f"the token call failed: {words or type(error).__qualname__}"
+        words = certificate_reason(error, str(call.url), "SSL_CERT_FILE or verify=")
+        words = words or timeout_words(error, call) or reason(error, call.secrets)
+        text = call_failed(str(call.url), words, error)
         kind = next(c for c in type(error).__mro__ if getattr(module, c.__name__, None) is c)
         sent = not isinstance(error, self._never_sent)
-        tls = isinstance(error, module.ProxyError) or "SSL" in text or "certificate" in text
-        if tls or isinstance(error, module.ConnectError | module.ConnectTimeout):
-            text += settings_hint("client", call.maker, tls=tls)
+        tls = is_about_tls(error)
+        if tls or (not sent and not isinstance(error, module.PoolTimeout)):
+            text += settings_hint("client", call.maker, tls=tls or went_by_proxy(error))
         if isinstance(error, module.TimeoutException):
             own = kind.__name__.removesuffix("Timeout").lower() in call.cut
             return TransportFailure(text, "timeout", sent, kind, own)

@@ -13,7 +13,7 @@ from typing import Any
 from .._core.errors import TokenEndpointError
 from .._core.token_calls import TokenRequest
 from .bodies import AuthBody
-from .reasons import Maker
+from .reasons import Maker, too_late
 
 
 class Redirected(Exception):
@@ -116,22 +116,11 @@ def token_call_class(module: Any) -> Any:
     return TokenCall
 
 
-_TIMEOUTS = {
-    "ConnectTimeout": "no connection to",
-    "ReadTimeout": "no response from",
-    "WriteTimeout": "the request could not be sent to",
-    "PoolTimeout": "no connection of the pool was free for",
-}
-
-
 def timeout_words(error: Exception, call: Any) -> str | None:
-    """Return what a timeout means: the library's own text is empty or says no more than that."""
-    name = type(error).__name__
-    what = _TIMEOUTS.get(name)
-    if what is None:
-        return None
-    limit = call.extensions["timeout"][name.removesuffix("Timeout").lower()]
-    return f"{what} {call.url.host} within {limit:.3g} s"
+    """Return what a timeout means; None if the error is none."""
+    what = type(error).__name__.removesuffix("Timeout").lower()
+    seconds = call.extensions["timeout"].get(what)
+    return None if seconds is None else too_late(what, seconds)
 
 
 def _response_to_follow(url: Any) -> Any:

@@ -1,8 +1,10 @@
-"""Why a token call found no connection, in words: certificates, and whose settings it used."""
+"""Why a token call brought no reply, in words: to which host, the reason, and whose settings."""
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import ssl
 import sys
 import traceback
@@ -21,6 +23,28 @@ Maker = Literal["defaults", "carrier", "given"]
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _OTHER_HOST = (62, 64)
 _UNKNOWN_ISSUER = (2, 18, 19, 20, 21)
+
+_LATE = {
+    "connect": "no connection",
+    "read": "no response",
+    "write": "the request could not be sent",
+    "pool": "no connection of the pool was free",
+}
+
+
+def call_failed(url: str, words: str, error: BaseException | None = None) -> str:
+    """Return the text of a failed token call to this URL, for this reason.
+
+    Args:
+        error: shows whether a proxy was in use, which may be what the reason is about.
+    """
+    through = " through a proxy" if error is not None and went_by_proxy(error) else ""
+    return f"the token call to {urlsplit(url).hostname}{through} failed: {words}"
+
+
+def too_late(what: str, seconds: float) -> str:
+    """Return the reason for a timeout: the libraries' own texts are empty, or say no more."""
+    return f"{_LATE[what]} within {round(seconds, 2):g} s"
 
 
 def settings_hint(argument: Literal["session", "client"], maker: Maker, *, tls: bool) -> str:
@@ -45,22 +69,27 @@ def certificate_reason(error: BaseException, url: str, ca: str) -> str | None:
     Returns:
         None if it is no error about a certificate.
     """
-    found = [(getattr(e, "verify_code", 0), e) for e in _verification_errors(error)]
+    found = [
+        (getattr(each, "verify_code", 0), each)
+        for each in linked(error)
+        if isinstance(each, ssl.SSLCertVerificationError)
+    ]
     if not found:
         return None
     # An error of aiohttp is of that class as well, without what OpenSSL said.
     code, said = next((each for each in found if each[0]), found[0])
     message = getattr(said, "verify_message", None)
     host = urlsplit(url).hostname
+    whose = f"{host}, or of the proxy before it," if went_by_proxy(error) else host
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     if code == _NOT_YET_VALID:
         return (
-            f"the certificate of {host} is not yet valid by the clock of this machine ({now}): "
+            f"the certificate of {whose} is not yet valid by the clock of this machine ({now}): "
             "check the clock"
         )
     if code == _EXPIRED:
         return (
-            f"the certificate of {host} has expired by the clock of this machine ({now}): check "
+            f"the certificate of {whose} has expired by the clock of this machine ({now}): check "
             "the clock; if it is right, the server needs a new certificate"
         )
     if code in _OTHER_HOST:
@@ -73,28 +102,87 @@ def certificate_reason(error: BaseException, url: str, ca: str) -> str | None:
         )
     if code in _UNKNOWN_ISSUER:
         return (
-            f"the certificate of {host} has an issuer that is unknown here: if a proxy opens TLS, "
+            f"the certificate of {whose} has an issuer that is unknown here: if a proxy opens TLS, "
             f"or the server uses your company's CA, name the file of that CA in {ca}"
         )
     words = safe_text(message, ()) or "no reason was given"
     return (
-        f"the certificate of {host} was not accepted ({words}): see who issued it, and check the "
+        f"the certificate of {whose} was not accepted ({words}): see who issued it, and check the "
         f"file of CAs in {ca}"
     )
 
 
-def _verification_errors(error: BaseException) -> Iterator[ssl.SSLCertVerificationError]:
-    """Yield what OpenSSL said, from an error and all that it came from or wraps."""
+def reason(error: BaseException, secrets: tuple[str, ...]) -> str:
+    """Return what the system or OpenSSL said, or else the library.
+
+    A library's own text can be empty, hide the number of the system's error, or have a page of
+    wrappers around it. No text shows the name and the password of a URL.
+    """
+    found = list(linked(error))
+    texts = [_of_system(each) for each in found] + [_of_library(each) for each in found]
+    for text in texts:
+        words = re.sub(r"\S*@", "", safe_text(text, secrets, 10_000) or "").strip()
+        if words:
+            return words[:300]
+    return type(error).__qualname__
+
+
+def is_about_tls(error: BaseException) -> bool:
+    """Whether OpenSSL failed, whatever the library or a transport made of that."""
+    return any(isinstance(e, ssl.SSLError) or "[SSL: " in str(e) for e in linked(error))
+
+
+def went_by_proxy(error: BaseException) -> bool:
+    """Whether a proxy was in use, as far as the error shows it."""
+    for each in linked(error):
+        # A pool of urllib3 knows its proxy.
+        if "Proxy" in type(each).__name__ or getattr(vars(each).get("pool"), "proxy", None):
+            return True
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            # `httpcore._sync.http_proxy`, `urllib3.contrib.socks`, `_create_proxy_connection`.
+            place = f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}"
+            is_librarys = place.startswith(("httpx", "httpcore", "urllib3", "aiohttp"))
+            if is_librarys and ("proxy" in place or "socks" in place):
+                return True
+    return False
+
+
+def _of_system(error: BaseException) -> str:
+    is_of_system = type(error).__module__ in ("builtins", "socket", "ssl")
+    if not is_of_system or not isinstance(error, OSError) or not error.errno:
+        return ""
+    if not isinstance(error, ssl.SSLError | socket.gaierror):
+        # Event loops put the address in the place of the reason.
+        words = os.strerror(error.errno)
+        if "Unknown" not in words:
+            return f"[Errno {error.errno}] {words}"
+    return str(error)
+
+
+def _of_library(error: BaseException) -> str:
+    wrapped = (getattr(error, "reason", None), *error.args)
+    if hasattr(error, "exceptions") or any(isinstance(each, BaseException) for each in wrapped):
+        return ""  # What it wraps is among the linked errors, and says it without the wrapper.
+    text: str = getattr(error, "strerror", None) or str(error)
+    name = type(error).__name__
+    if name in ("BadStatusLine", "InvalidURL"):
+        return f"{name}: {text}"  # The text alone is what was wrong.
+    return text.removeprefix(f"{vars(error).get('pool')}: ")
+
+
+def linked(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that it came from or wraps, the nearest first."""
     callers = {frame for frame, _ in traceback.walk_stack(sys._getframe())}
-    linked: list[object] = [error]
-    for each in linked:
+    found: list[object] = [error]
+    for each in found:
         if not isinstance(each, BaseException):
             continue
         tb = each.__traceback__
         if each is not error and tb is not None and tb.tb_frame in callers:
             continue  # A caller handles that error since before it made this call.
-        if isinstance(each, ssl.SSLCertVerificationError):
+        if not isinstance(each, ssl.SSLWantReadError):  # Every handshake over memory has it.
             yield each
         # urllib3 wraps errors without raising them from each other.
-        more = (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
-        linked += [other for other in more if not any(other is known for known in linked)]
+        more = [each.__cause__, each.__context__, getattr(each, "reason", None), *each.args]
+        more += getattr(each, "exceptions", ())
+        found += [other for other in more if not any(other is known for known in found)]

@@ -92,12 +92,17 @@ def _of_the_network(kind: type[Exception], words: str) -> Failed:
     """Choose our own words by the class of the error: those of requests are for programmers."""
     from requests import exceptions
 
-    words = at_a_shell(words.removeprefix("the token call failed: "))
+    words = at_a_shell(re.sub(r"^the token call to .+? failed: ", "", words))
     is_proxy = issubclass(kind, exceptions.ProxyError)
     if words.startswith("the certificate ") and (is_proxy or issubclass(kind, exceptions.SSLError)):
         text, _, advice = words.removesuffix(" or session.verify").partition(": ")
         if is_proxy:  # Its certificate is refused, before there is one of the API.
-            text = re.sub("of (?!the proxy).+?(?= )|that was shown", "of the proxy", text, count=1)
+            text = re.sub(
+                r"of (?!the proxy)\S+( or of the proxy before it)?|that was shown",
+                "of the proxy",
+                text,
+                count=1,
+            )
             advice = advice.replace("the base URL", "HTTPS_PROXY")
     elif is_proxy:
         text = "the proxy cannot be reached, or refuses the connection"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import closing
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -23,7 +26,10 @@ import httpx2_monta
 import httpx_monta
 import requests_monta
 from monta_auth import RefreshPolicy
-from monta_auth._adapters.reasons import certificate_reason
+from monta_auth._adapters.reasons import certificate_reason, reason
+from monta_auth._core.effects import Send
+from monta_auth._core.token_calls import TokenRequest
+from requests_monta._errors import transport_failure
 
 from ..certificates import tls_server
 from ..docs.pages import DOCS
@@ -150,13 +156,13 @@ def test_an_error_about_a_certificate_says_what_is_wrong_with_it(
     if what != "unknown issuer":
         with pytest.raises(kind) as caught:
             call(base_url, ca)
-        assert re.fullmatch(f"the token call failed: {WORDS[what]}", str(caught.value))
+        assert re.fullmatch(f"the token call to 127.0.0.1 failed: {WORDS[what]}", str(caught.value))
     else:
         with pytest.raises(kind) as caught:
             call(base_url, None)
         assert str(caught.value) == (
-            f"the token call failed: {WORDS[what]}{variable}; MontaAuth({argument}=...) makes the "
-            f"token calls with your {argument}'s proxy and TLS"
+            f"the token call to 127.0.0.1 failed: {WORDS[what]}{variable}; MontaAuth("
+            f"{argument}=...) makes the token calls with your {argument}'s proxy and TLS"
         )
 
 
@@ -165,16 +171,176 @@ def test_a_refused_connection_names_the_argument_only_where_the_librarys_default
     way: str, request: pytest.FixtureRequest
 ) -> None:
     call, _, argument, _ = WAYS[way]
+    text = f"the token call to 127.0.0.1 failed: [Errno {errno.ECONNREFUSED}] Connection refused"
+    hint = f"; MontaAuth({argument}=...) makes the token calls with your {argument}'s proxy and TLS"
     with closing(socket.socket()) as nobody:
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}/api/v1"
-        hint = f"; MontaAuth({argument}=...) makes the token calls with your"
-        with pytest.raises(Exception, match="the token call failed: ") as caught:
-            call(url, None)
-        assert hint in str(caught.value)
-        with pytest.raises(Exception, match="the token call failed: ") as caught:
-            call(url, request.getfixturevalue("_authority"))
-        assert "MontaAuth(" not in str(caught.value)
+        for ca, ending in ((None, hint), (request.getfixturevalue("_authority"), "")):
+            with pytest.raises(Exception, match="the token call to ") as caught:
+                call(url, ca)
+            assert str(caught.value) == text + ending
+
+
+@contextmanager
+def _server(answer: Callable[[socket.socket], object]) -> Generator[int, None, None]:
+    """Serve until the end of the block; gives the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, suppress(OSError):
+                        answer(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _not_tls(connection: socket.socket) -> None:
+    connection.recv(9999)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def _hang_up(connection: socket.socket) -> None:
+    connection.recv(9999)
+
+
+CUT = "the server closed the connection during the TLS handshake"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (_not_tls, r"\[SSL: WRONG_VERSION_NUMBER\] .+"),
+        # asyncio's own TLS, which aiohttp uses, does not hand on what OpenSSL says.
+        (_hang_up, rf"\[SSL: UNEXPECTED_EOF_WHILE_READING\] .+|{CUT}"),
+    ],
+    ids=["not TLS", "hangs up"],
+)
+def test_a_failed_handshake_has_a_reason_and_is_one_of_tls(
+    answer: Callable[[socket.socket], object], words: str, way: str
+) -> None:
+    call, kind, argument, _ = WAYS[way]
+    with _server(answer) as port, pytest.raises(kind) as caught:
+        call(f"https://127.0.0.1:{port}/api/v1", None)
+    text = rf"the token call to 127\.0\.0\.1 failed: ({words}); MontaAuth\({argument}=\.\.\.\) .+"
+    assert re.fullmatch(text, str(caught.value))
+
+
+@pytest.mark.parametrize("way", ["httpx", "httpx asyncio", "httpx trio", "aiohttp"])
+def test_it_is_one_of_tls_for_the_client_of_the_request_too(way: str) -> None:
+    """Which has the right proxy and certificates for the request, but perhaps not for this call."""
+
+    async def with_async_httpx(url: str) -> None:
+        async with httpx.AsyncClient(auth=httpx_monta.MontaAuth(base_url=url, **CREDENTIALS)) as c:
+            await c.get(url)
+
+    async def with_aiohttp(url: str) -> None:
+        auth = aiohttp_monta.MontaAuth(base_url=url, **CREDENTIALS)
+        async with aiohttp.ClientSession(middlewares=(auth,)) as session:
+            await session.get(url)
+
+    calls: dict[str, Callable[[str], object]] = {
+        "httpx": lambda url: httpx.get(
+            url, auth=httpx_monta.MontaAuth(base_url=url, **CREDENTIALS)
+        ),
+        "httpx asyncio": lambda url: asyncio.run(with_async_httpx(url)),
+        "httpx trio": lambda url: trio.run(with_async_httpx, url),
+        "aiohttp": lambda url: asyncio.run(with_aiohttp(url)),
+    }
+    with _server(_hang_up) as port, pytest.raises(Exception, match=r"; MontaAuth\("):
+        calls[way](f"https://127.0.0.1:{port}/api/v1")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_silence_has_words_and_seconds(
+    scheme: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With TLS there is no connection, so nothing was sent, and the defaults may be the reason."""
+    call, _, argument, _ = WAYS[way]
+    monkeypatch.setitem(CREDENTIALS, "policy", RefreshPolicy(attempts=1, deadline=0.3))
+    words, ending = r"no response within 0\.\d+ s", ""
+    if scheme == "https":
+        words = r"no connection within 0\.\d+ s"
+        ending = rf"; MontaAuth\({argument}=\.\.\.\) .+"
+    is_over = threading.Event()
+    with _server(lambda connection: is_over.wait(5)) as port:
+        with pytest.raises(Exception, match="the token call to ") as caught:
+            call(f"{scheme}://127.0.0.1:{port}/api/v1", None)
+        is_over.set()
+    text = rf"the token call to 127\.0\.0\.1 failed: {words}{ending}"
+    assert re.fullmatch(text, str(caught.value))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_unknown_host_is_named(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*args: Any, **kwargs: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    text = (
+        rf"the token call to no-such-host\.example failed: \[Errno {socket.EAI_NONAME}\] "
+        "Name or service not known; .+"
+    )
+    with pytest.raises(Exception, match=text):
+        WAYS[way][0]("https://no-such-host.example/api/v1", None)
+
+
+PROXIED = [way for way in WAYS if way != "aiohttp"]
+
+
+@pytest.mark.parametrize("way", PROXIED)
+def test_a_certificate_may_be_the_proxys(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with tls_server(tmp_path) as (proxy, _):
+        monkeypatch.setenv("HTTPS_PROXY", proxy.removesuffix("/api/v1"))
+        with pytest.raises(Exception, match="unknown here") as caught:
+            WAYS[way][0]("https://api.example/api/v1", None)
+    assert str(caught.value).startswith(
+        "the token call to api.example through a proxy failed: the certificate of api.example, or "
+        "of the proxy before it, has an issuer that is unknown here: "
+    )
+
+
+@pytest.mark.parametrize("way", [*PROXIED, "aiohttp"])
+def test_a_proxy_is_mentioned_and_its_password_is_not(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def with_aiohttp(url: str) -> None:
+        async with aiohttp.ClientSession(trust_env=True) as session:
+            auth = aiohttp_monta.MontaAuth(base_url=url, session=session, **CREDENTIALS)
+            await auth.token()
+
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with closing(socket.socket()) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        proxy = f"http://user:proxy-password@127.0.0.1:{nobody.getsockname()[1]}"
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        url = "https://api.example/api/v1"
+        with pytest.raises(Exception, match="the token call to ") as caught:
+            asyncio.run(with_aiohttp(url)) if way == "aiohttp" else WAYS[way][0](url, None)
+    assert str(caught.value).partition(";")[0] == (
+        f"the token call to api.example through a proxy failed: [Errno {errno.ECONNREFUSED}] "
+        "Connection refused"
+    )
+
+
+def test_a_file_of_cas_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """requests raises an OSError for it, which is none of its own errors."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file.pem")
+    with pytest.raises(requests.ConnectionError, match=r"failed: Could not .+ /no/such/file"):
+        with_requests("https://api.example/api/v1", None)
 
 
 APPLICATION: dict[str, Callable[[str], object]] = {
@@ -193,7 +359,7 @@ APPLICATION: dict[str, Callable[[str], object]] = {
 def test_so_does_the_question_whose_token_it_is(way: str) -> None:
     with closing(socket.socket()) as nobody:
         nobody.bind(("127.0.0.1", 0))
-        with pytest.raises(Exception, match=r"the token call failed: .*; MontaAuth\("):
+        with pytest.raises(Exception, match=r"call to 127.0.0.1 failed: .*; MontaAuth\("):
             APPLICATION[way](f"http://127.0.0.1:{nobody.getsockname()[1]}/api/v1")
 
 
@@ -216,7 +382,7 @@ def test_a_connection_that_takes_too_long_names_the_argument(library: str) -> No
         ):
             last.setblocking(False)
             last.connect_ex(full.getsockname())
-            with pytest.raises(Exception, match=r"the token call failed: .*; MontaAuth\("):
+            with pytest.raises(Exception, match=r"call to 127.0.0.1 failed: .*; MontaAuth\("):
                 calls[library](f"http://127.0.0.1:{full.getsockname()[1]}/api/v1")
 
 
@@ -229,6 +395,19 @@ def test_the_page_of_errors_names_each_reason() -> None:
     rows = re.findall(r"^   \* - ``(.+?)``", table, re.MULTILINE)
     assert [any(row in text for text in WORDS.values()) for row in rows[:-1]] == [True] * 4
     assert rows[-1] == "MontaAuth(session=...)"
+
+
+def test_a_handshake_that_the_caller_handles_meanwhile_says_nothing_of_what_was_sent() -> None:
+    """A refresh token is kept only if this very call did not send it."""
+    effect = Send(TokenRequest("refresh", "https://api.example/api/v1/auth/refresh", {}, ()), 1.0)
+    try:
+        raise TimeoutError("_ssl.c:983: The handshake operation timed out")
+    except TimeoutError:
+        with pytest.raises(requests.ReadTimeout) as caught:
+            raise requests.ReadTimeout("Read timed out.")  # noqa: B904 - the context alone
+        failure = transport_failure(caught.value, effect, (1.0, 1.0), "defaults")
+    assert failure.sent
+    assert str(failure) == "the token call to api.example failed: no response within 1 s"
 
 
 # --- what the chain of an error may hold
@@ -300,3 +479,27 @@ def test_an_error_that_the_caller_handles_meanwhile_is_not_the_reason() -> None:
         reason = certificate_reason(caught.value, "https://api.example", "CA_FILE")
     assert isinstance(caught.value.__context__, ssl.SSLError)
     assert reason is None
+
+
+def test_a_reason_is_the_first_text_that_says_something() -> None:
+    """Not the empty ones, and not those of wrappers."""
+    blank = _wrapped(_wrapped(ValueError("why"), "cause"), "context")
+    assert reason(blank, ()) == "why"
+    assert reason(_wrapped(ValueError("why"), "argument"), ()) == "why"
+    assert reason(ConnectionError(), ()) == "ConnectionError"
+
+
+def test_the_number_of_the_system_comes_first_and_says_what_it_means() -> None:
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('::1', 443)")
+    unreachable = OSError(errno.ENETUNREACH, "Connect call failed ('127.0.0.1', 443)")
+    group = ExceptionGroup("two attempts failed", [refused, unreachable])
+    error = ConnectionError("All connection attempts failed")
+    error.__cause__ = group
+    assert reason(error, ()) == f"[Errno {errno.ECONNREFUSED}] Connection refused"
+    strange = OSError(99999, "said by a driver")
+    assert reason(strange, ()) == "[Errno 99999] said by a driver"
+
+
+def test_a_reason_shows_no_secret_and_nothing_of_a_url_before_its_host() -> None:
+    error = ValueError("http://user:pa@ss@proxy.example:port and secret@value")
+    assert reason(error, ("secret@value",)) == "proxy.example:port and [redacted]"

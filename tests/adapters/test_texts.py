@@ -44,17 +44,17 @@ def test_a_token_call_without_a_response_says_from_whom_and_within_which_time(
         }
         with pytest.raises(library.ReadTimeout) as caught:
             calls[how]()
-    text = "the token call failed: no response from 127.0.0.1 within 0.1 s"
+    text = "the token call to 127.0.0.1 failed: no response within 0.1 s"
     assert str(caught.value).startswith(text)
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("ConnectTimeout", "no connection to api.example within 3 s"),
-        ("ReadTimeout", "no response from api.example within 9.5 s"),
-        ("WriteTimeout", "the request could not be sent to api.example within 5 s"),
-        ("PoolTimeout", "no connection of the pool was free for api.example within 1 s"),
+        ("ConnectTimeout", "no connection within 3 s"),
+        ("ReadTimeout", "no response within 9.5 s"),
+        ("WriteTimeout", "the request could not be sent within 5 s"),
+        ("PoolTimeout", "no connection of the pool was free within 1 s"),
     ],
 )
 def test_each_kind_of_timeout_has_words(name: str, words: str) -> None:

@@ -42,6 +42,7 @@ def plain(text: str, monta: Emulator, folder: Path) -> str:
     text = text.replace(monta.base_url, "https://public-api.monta.com/api/v1")
     text = text.replace(f"http://127.0.0.1:{monta.port}", "https://public-api.monta.com")
     text = text.replace(f"127.0.0.1:{monta.port}", "public-api.monta.com")
+    text = text.replace("call to 127.0.0.1 failed", "call to public-api.monta.com failed")
     text = text.replace(f"http://localhost:{monta.port}", "https://files.example:443")
     text = text.replace(str(folder), "/var/lib/app")
     text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "5f0c...", text)
