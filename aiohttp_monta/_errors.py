@@ -56,11 +56,10 @@ def transport_failure(
         maker: what its session is.
     """
     call = effect.request
-    library_class = type(error) if isinstance(error, aiohttp.ClientError) else None
     kind: FailureKind = "other" if sent else "connect"
     if closed:
         text = call_failed(call.url, "Session is closed")
-        return TransportFailure(text, kind, sent, library_class, own=True)
+        return TransportFailure(text, kind, sent, _BY_KIND[kind], own=True)
     words = certificate_reason(error, call.url, "SSL_CERT_FILE or ssl=")
     tls = is_about_tls(error) or isinstance(error, aiohttp.ServerFingerprintMismatch)
     own = False
@@ -78,7 +77,7 @@ def transport_failure(
     text = call_failed(call.url, words, error)
     if tls or not sent:
         text += settings_hint("session", maker, tls=tls or went_by_proxy(error))
-    return TransportFailure(text, kind, sent, library_class, own)
+    return TransportFailure(text, kind, sent, _BY_KIND[kind], own)
 
 
 def _lateness(

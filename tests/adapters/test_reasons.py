@@ -168,18 +168,21 @@ def test_an_error_about_a_certificate_says_what_is_wrong_with_it(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_refused_connection_names_the_argument_only_where_the_librarys_defaults_were_used(
-    way: str, request: pytest.FixtureRequest
+    way: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     call, _, argument, _ = WAYS[way]
+    caplog.set_level("INFO", "monta_auth")
     text = f"the token call to 127.0.0.1 failed: [Errno {errno.ECONNREFUSED}] Connection refused"
     hint = f"; MontaAuth({argument}=...) makes the token calls with your {argument}'s proxy and TLS"
     with closing(socket.socket()) as nobody:
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}/api/v1"
         for ca, ending in ((None, hint), (request.getfixturevalue("_authority"), "")):
+            caplog.clear()
             with pytest.raises(Exception, match="the token call to ") as caught:
                 call(url, ca)
             assert str(caught.value) == text + ending
+            assert f" outcome={type(caught.value).__name__} " in caplog.text
 
 
 @contextmanager
