@@ -97,12 +97,8 @@ def _of_the_network(kind: type[Exception], words: str) -> Failed:
     if words.startswith("the certificate ") and (is_proxy or issubclass(kind, exceptions.SSLError)):
         text, _, advice = words.removesuffix(" or session.verify").partition(": ")
         if is_proxy:  # Its certificate is refused, before there is one of the API.
-            text = re.sub(
-                r"of (?!the proxy)\S+( or of the proxy before it)?|that was shown",
-                "of the proxy",
-                text,
-                count=1,
-            )
+            whose = r"of (?!the proxy)[^ ,]+(, or of the proxy before it,)?|that was shown"
+            text = re.sub(whose, "of the proxy", text, count=1)
             advice = advice.replace("the base URL", "HTTPS_PROXY")
     elif is_proxy:
         text = "the proxy cannot be reached, or refuses the connection"
