@@ -11,7 +11,7 @@ from .. import (
     RateLimitError,
     TokenStoreError,
 )
-from .._adapters.reasons import certificate_reason
+from .._adapters.reasons import certificate_reason, reason
 from .._core.errors import TransportFailure
 from ..stores._files import EXAMPLE
 
@@ -67,8 +67,12 @@ def as_failure(error: Exception) -> Failed | None:
         return _of_the_network(error.library_class or requests.ConnectionError, str(error))
     if isinstance(error, requests.RequestException):
         url = str(getattr(error.request, "url", ""))
-        words = certificate_reason(error, url, "REQUESTS_CA_BUNDLE") or str(error)
+        words = str(error)  # ours, of a token call
+        if not words.startswith("the token call "):
+            words = certificate_reason(error, url, "REQUESTS_CA_BUNDLE") or reason(error, ())
         return _of_the_network(type(error), words)
+    if isinstance(error, OSError) and "TLS CA certificate bundle" in str(error):
+        return _of_the_network(requests.ConnectionError, str(error))
     return None
 
 
@@ -109,7 +113,10 @@ def _of_the_network(kind: type[Exception], words: str) -> Failed:
     elif issubclass(kind, exceptions.Timeout):
         text = "the API did not answer in time"
         advice = "try again, and check the network, the firewall and the proxy"
+    elif "TLS CA certificate bundle" in words:
+        text = f"there is no file of CAs at {words.rpartition(': ')[2]}"
+        advice = "correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
     else:
-        text = "there is no connection to the API"
+        text = f"there is no connection to the API ({words.removesuffix('.')})"
         advice = "check the base URL, the network, the firewall and the proxy"
     return Failed(text, advice, NETWORK)

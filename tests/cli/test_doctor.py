@@ -162,7 +162,7 @@ def test_a_server_that_is_down(monta: Emulator, examine: Examine) -> None:
     found = examine()
     assert found["connection"] == (
         "failed",
-        "there is no connection to the API",
+        "there is no connection to the API ([Errno 111] Connection refused)",
         "check the base URL, the network, the firewall and the proxy",
     )
     assert states(found, "skipped") == ["clock", "credentials", "scopes", "rate limit"]
@@ -363,7 +363,18 @@ def test_a_certificate_that_is_trusted(
     with tls_server(tmp_path) as (base_url, ca):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca)
         found = examine("--base-url", base_url)
-    assert found["connection"][1] == "there is no connection to the API"
+    assert found["connection"][1].startswith("there is no connection to the API (")
+
+
+def test_a_file_of_cas_that_is_not_there(
+    examine: Examine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nope.pem")
+    monkeypatch.setenv("MONTA_BASE_URL", "https://localhost:9/api/v1")
+    text = "there is no file of CAs at /nope.pem"
+    advice = "correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+    assert examine()["connection"] == ("failed", text, advice)
+    assert run("me").err.startswith(f"monta-auth: {text}: {advice}; ")
 
 
 @pytest.mark.parametrize(
