@@ -49,9 +49,7 @@ class _Warnings(logging.Handler):
         super().__init__(logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
-        # The error that ends the command reports a failed renewal.
-        if not record.msg.startswith("renewal "):
-            echo(f"monta-auth: {at_a_shell(record.getMessage())}", err=True)
+        echo(f"monta-auth: {at_a_shell(record.getMessage())}", err=True)
 
 
 @click.group(
