@@ -160,13 +160,16 @@ def _of_system(error: BaseException) -> str:
 
 
 def _of_library(error: BaseException) -> str:
+    name = type(error).__name__
+    if name.startswith("InvalidU") or name == "LocationParseError":
+        # Our own URLs are valid. Its text may quote a part of a proxy's password.
+        return f"the URL of a proxy is not valid ({name})"
     wrapped = (getattr(error, "reason", None), *error.args)
     if hasattr(error, "exceptions") or any(isinstance(each, BaseException) for each in wrapped):
         return ""  # What it wraps is among the linked errors, and says it without the wrapper.
     text: str = getattr(error, "strerror", None) or str(error)
-    name = type(error).__name__
-    if name in ("BadStatusLine", "InvalidURL"):
-        return f"{name}: {text}"  # The text alone is what was wrong.
+    if name == "BadStatusLine":
+        return f"{name}: {text}"  # The text alone is what the server sent.
     return text.removeprefix(f"{vars(error).get('pool')}: ")
 
 

@@ -339,6 +339,23 @@ def test_a_proxy_is_mentioned_and_its_password_is_not(
     )
 
 
+def test_a_proxys_url_that_is_not_valid_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slash or a number sign in the password is taken for the end of the host."""
+
+    async def with_aiohttp() -> None:
+        async with aiohttp.ClientSession(proxy="user:proxy-password@127.0.0.1:1") as session:
+            url = "https://api.example/api/v1"
+            await aiohttp_monta.MontaAuth(base_url=url, session=session, **CREDENTIALS).token()
+
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:proxy/password@127.0.0.1:1")
+    text = r"^the token call to api.example .*failed: the URL of a proxy is not valid \(\w+\)"
+    with pytest.raises(requests.RequestException, match=text):
+        with_requests("https://api.example/api/v1", None)
+    with pytest.raises(aiohttp.ClientConnectionError, match=text):
+        asyncio.run(with_aiohttp())
+
+
 def test_a_file_of_cas_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """requests raises an OSError for it, which is none of its own errors."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file.pem")
