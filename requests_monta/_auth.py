@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import requests
 from requests.auth import AuthBase
@@ -233,8 +233,8 @@ class MontaAuth(BaseAuth, AuthBase):
 _SWITCH = "; MontaAuth(session=session) turns this check off where your session uses no such proxy"
 
 
-def _check_timeout(timeout: object) -> None:
-    pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+def _check_timeout(timeout: Any) -> None:
+    pair = cast("tuple[object, ...]", timeout) if isinstance(timeout, tuple) else (timeout, timeout)
     is_good = [
         seconds is None
         or (isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -142,7 +142,7 @@ def _delete(terms: Terms, store: Store, name: str, until: float) -> Steps[bool]:
 
 
 @contextmanager
-def _given_back(lease: Lease) -> Iterator[None]:
+def _given_back(lease: Lease) -> Generator[None, None, None]:
     """Release the lease if the caller is cancelled: others should not wait until it expires."""
     try:
         yield

@@ -20,6 +20,7 @@ import httpx2
 import pytest
 import requests
 import trio
+from requests.adapters import HTTPAdapter
 
 import aiohttp_monta
 import httpx2_monta
@@ -523,3 +524,34 @@ def test_the_number_of_the_system_comes_first_and_says_what_it_means() -> None:
 def test_a_reason_shows_no_secret_and_nothing_of_a_url_before_its_host() -> None:
     error = ValueError("http://user:pa@ss@proxy.example:port and secret@value")
     assert reason(error, ("secret@value",)) == "proxy.example:port and [redacted]"
+
+
+def test_what_is_raised_around_a_token_call_is_named_by_its_type() -> None:
+    """Its words may hold anything. A transport adapter of requests, and a trace hook of aiohttp."""
+
+    class Broken(HTTPAdapter):
+        def send(self, *args: Any, **kwargs: Any) -> Any:
+            raise LookupError("the-words-of-a-plug-in")
+
+    session = requests.Session()
+    session.mount("http://", Broken())
+    auth = requests_monta.MontaAuth(**CREDENTIALS, base_url=URL, session=session)
+    with pytest.raises(requests.ConnectionError) as caught:
+        auth.token()
+    assert str(caught.value).endswith("failed: a hook or a transport adapter raised LookupError")
+
+    async def trace(*_: object) -> None:
+        raise LookupError("the-words-of-a-plug-in")
+
+    async def main() -> None:
+        config = aiohttp.TraceConfig()
+        config.on_request_start.append(trace)
+        async with aiohttp.ClientSession(trace_configs=[config]) as session:
+            await aiohttp_monta.MontaAuth(**CREDENTIALS, base_url=URL, session=session).token()
+
+    with pytest.raises(aiohttp.ClientError) as raised:
+        asyncio.run(main())
+    assert str(raised.value).endswith("failed: a trace hook or a connector raised LookupError")
+
+
+URL = "http://127.0.0.1:1/api/v1"
