@@ -99,12 +99,12 @@ def test_a_token_reply_without_end_costs_an_error_and_no_memory(
 
 
 def ends_with_the_deadline(h: Harness, base_url: str, **settings: Any) -> None:
-    """A token call there does, with a deadline of half a second."""
+    """A token call there does, with a deadline of a quarter of a second."""
     auth = h.auth(
         client_id="id",
         client_secret="the-secret-value",
         base_url=base_url,
-        policy=RefreshPolicy(deadline=0.5),
+        policy=RefreshPolicy(deadline=0.25),
         **settings,
     )
     started = time.monotonic()

@@ -271,7 +271,7 @@ def test_silence_has_words_and_seconds(
 ) -> None:
     """With TLS there is no connection, so nothing was sent, and the defaults may be the reason."""
     call, _, argument, _ = WAYS[way]
-    monkeypatch.setitem(CREDENTIALS, "policy", RefreshPolicy(attempts=1, deadline=0.3))
+    monkeypatch.setitem(CREDENTIALS, "policy", RefreshPolicy(attempts=1, deadline=0.15))
     words, ending = r"no response within 0\.\d+ s", ""
     if scheme == "https":
         words = r"no connection within 0\.\d+ s"

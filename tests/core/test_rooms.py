@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,13 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def uses(module: str) -> Iterator[str]:
+@cache
+def uses(module: str) -> frozenset[str]:
     """The modules of ours that a module imports, wherever in it, also for type checkers alone."""
+    return frozenset(_imported(module))
+
+
+def _imported(module: str) -> Iterator[str]:
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
