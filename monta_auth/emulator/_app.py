@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import formatdate
-from typing import Protocol, cast
+from typing import cast
 from urllib.parse import quote
 
 import anyio
@@ -23,7 +23,8 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import _openapi, _records
-from ._state import AUTH_PATHS, Call, Fault, Headers, Reply, Settings, State, answer, envelope
+from ._settings import Settings
+from ._state import AUTH_PATHS, Call, Fault, Headers, Reply, State, answer, envelope
 
 BASE_PATH = "/api/v1"
 HANG_UP = "monta_auth.emulator.hang_up"
@@ -32,20 +33,10 @@ HANG_UP = "monta_auth.emulator.hang_up"
 logger = logging.getLogger("monta_auth.emulator")
 
 
-class AppSettings(Settings, Protocol):
-    """What the application reads, anew at each call, beside what `State` reads."""
-
-    clock_offset: float
-    latency: float
-    send_date: bool
-    routes: Sequence[BaseRoute]
-    time: Callable[[], float]
-
-
 class App:
     """The emulator as an ASGI application."""
 
-    def __init__(self, settings: AppSettings, state: State) -> None:
+    def __init__(self, settings: Settings, state: State) -> None:
         self._settings = settings
         self._state = state
         self._built_in = self._endpoints()

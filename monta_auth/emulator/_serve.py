@@ -23,23 +23,14 @@ def _parser() -> argparse.ArgumentParser:
     option("--client-id", help="made up unless given")
     option("--port", type=_port, default=0, help="a free one unless given")
     option("--partner", action="store_true", help="speak the partner dialect")
-    option("--access-lifetime", type=float, default=3600.0, metavar="SECONDS")
-    option(
-        "--refresh-lifetime",
-        type=float,
-        metavar="SECONDS",
-        help="30 days unless given, partner 24 h",
-    )
-    option(
-        "--clock-offset",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="how far the server's clock is ahead",
-    )
-    option("--latency", type=float, default=0.0, metavar="SECONDS", help="before each answer")
     option("--quota", type=int, metavar="CALLS", help="in each window; no limit unless given")
-    option("--quota-window", type=float, default=60.0, metavar="SECONDS")
+    for name, default, text in (
+        *(("quota-window", 60.0, None), ("access-lifetime", 3600.0, None)),
+        ("refresh-lifetime", None, "30 days unless given, partner 24 h"),
+        ("clock-offset", 0.0, "how far the server's clock is ahead"),
+        ("latency", 0.0, "before each answer"),
+    ):
+        option(f"--{name}", type=float, default=default, metavar="SECONDS", help=text)
     return parser
 
 
@@ -59,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = vars(_parser().parse_args(argv))
     given = os.environ.get("MONTA_CLIENT_SECRET") or None
-    monta = Emulator(client_secret=given, **options)
+    monta = Emulator(client_secret=given or "", **options)
     try:
         monta.start()
     except OSError as error:
@@ -69,16 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             advice = "ports below 1024 are for root: choose a higher one, or leave --port out"
         print(f"cannot listen on port {monta.port} ({name}): {advice}", file=sys.stderr)
         return 1
-
     print(monta.base_url)
     print(f"export MONTA_BASE_URL={shlex.quote(monta.base_url)}")
     print(f"export MONTA_CLIENT_ID={shlex.quote(monta.client_id)}")
-    if given is None:
-        print(f"export MONTA_CLIENT_SECRET={monta.client_secret}")
-    else:
-        print("# MONTA_CLIENT_SECRET: as you have set it")
+    known = "# MONTA_CLIENT_SECRET: as you have set it"
+    print(f"export MONTA_CLIENT_SECRET={monta.client_secret}" if given is None else known)
     sys.stdout.flush()
-
     handler = logging.StreamHandler(sys.stdout)
     level = logger.level
     logger.addHandler(handler)

@@ -14,29 +14,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Protocol, cast
+from typing import cast
 
 from . import _records
 from ._records import Record
+from ._settings import Settings
 
 AUTH_PATHS = TOKEN, REFRESH = ("/auth/token", "/auth/refresh")
 Headers = tuple[tuple[str, str], ...]
 
 _DAY = 86400.0
 _CODES = {403: "ACCESS_FORBIDDEN", 404: "RESOURCE_NOT_FOUND"}
-
-
-class Settings(Protocol):
-    """What `State` reads, anew at each call: the plain attributes of an `Emulator`."""
-
-    client_id: str
-    client_secret: str
-    credentials: dict[str, str]
-    partner: bool
-    access_lifetime: float
-    refresh_lifetime: float | None
-    quota: int | None
-    quota_window: float
 
 
 @dataclass(frozen=True, slots=True)
