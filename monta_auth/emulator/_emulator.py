@@ -6,7 +6,7 @@ from typing import Self
 from starlette.types import ASGIApp
 
 from ._app import BASE_PATH, App
-from ._server import Server, require_loopback
+from ._server import Server, for_loopback_names, require_loopback
 from ._settings import Settings
 from ._state import Call, Fault, State
 
@@ -75,7 +75,7 @@ class Emulator(Settings):
         """
         if self._server is not None:
             raise RuntimeError("the emulator runs already")
-        self._server = Server(self._app, self.host, self.port)
+        self._server = Server(for_loopback_names(self._app), self.host, self.port)
         self.port = self._server.port
 
     def stop(self) -> None:

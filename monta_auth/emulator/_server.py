@@ -1,17 +1,19 @@
 """One thread that serves an ASGI application on a loopback socket until it is told to stop.
 
 It uses uvicorn's HTTP protocol on an event loop of its own, not uvicorn.Server: that one polls ten
-times a second, waits for open connections when it stops, and logs to the user's root logger. This
-one starts and stops within milliseconds and says nothing.
+times a second, waits for open connections when it stops, and logs to the user's root logger.
 """
 
 import asyncio
 import contextlib
 import ipaddress
+import re
 import socket
 import threading
+from functools import partial
 from typing import Any
 
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,12 +21,30 @@ from uvicorn.server import ServerState
 
 from ._app import HANG_UP
 
+_ELSEWHERE = PlainTextResponse("Host must be a loopback name", status_code=421)
+
+
+def is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    return False
+
 
 def require_loopback(host: str) -> None:
-    with contextlib.suppress(ValueError):
-        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
-            return
-    raise ValueError(f"the emulator listens on loopback addresses only, not on {host!r}")
+    if not is_loopback(host):
+        raise ValueError(f"the emulator listens on loopback addresses only, not on {host!r}")
+
+
+def for_loopback_names(app: ASGIApp) -> ASGIApp:
+    """The application, for requests whose ``Host`` is this machine: a page in a browser can let a
+    name of its own have this address (DNS rebinding)."""
+
+    async def ask(scope: Scope, receive: Receive, send: Send) -> None:
+        host = dict(scope["headers"]).get(b"host", b"localhost").decode("latin-1").lower()
+        is_here = is_loopback(re.sub(r":[0-9]*$", "", host).strip("[]"))
+        await (app if is_here else _ELSEWHERE)(scope, receive, send)
+
+    return ask
 
 
 class _Protocol(H11Protocol):
@@ -42,11 +62,7 @@ class _Protocol(H11Protocol):
 
 
 class Server:
-    """Serves from construction until `stop`.
-
-    Raises:
-        OSError: the port is taken.
-    """
+    """Serves from construction until `stop`; an OSError if the port is taken."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         require_loopback(host)
@@ -54,17 +70,10 @@ class Server:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family)
         self.port: int = self._socket.getsockname()[1]
-        self._config = Config(
-            self._serve,
-            http=_Protocol,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            proxy_headers=False,
-            # Seconds; long, so that no client meets a connection that closes just as it sends.
-            timeout_keep_alive=600,
-        )
+        # Keep-alive is long, so that no client meets a connection that closes just as it sends.
+        given: dict[str, Any] = {"ws": "none", "lifespan": "off", "interface": "asgi3"}
+        given |= {"log_config": None, "proxy_headers": False, "timeout_keep_alive": 600}
+        self._config = Config(self._serve, http=_Protocol, **given)
         self._config.load()
         # Where the user logs everything, uvicorn has wrapped the application in a logger of
         # headers, the bearer's too.
@@ -85,12 +94,9 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
         state = ServerState()
-        server = await self._loop.create_server(
-            lambda: _Protocol(
-                config=self._config, server_state=state, app_state={}, _loop=self._loop
-            ),
-            sock=self._socket,
-        )
+        given: dict[str, Any] = {"config": self._config, "server_state": state, "app_state": {}}
+        protocol = partial(_Protocol, **given, _loop=self._loop)
+        server = await self._loop.create_server(protocol, sock=self._socket)
         self._ready.set()
         await self._done.wait()
         # Accept no more, but do not close yet: in a closed server asyncio drops a connection that

@@ -122,4 +122,7 @@ def _relay(outer: socket.socket, port: int) -> None:
                 data = source.recv(65536)
                 if not data:
                     return
+                if source is outer and isinstance(outer, ssl.SSLSocket):
+                    # As what ends TLS in front of a server does: the emulator knows no other name.
+                    data = data.replace(HOST.encode(), b"localhost")
                 (inner if source is outer else outer).sendall(data)

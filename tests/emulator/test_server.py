@@ -41,6 +41,23 @@ def test_ipv6_loopback_is_bracketed() -> None:
     assert Emulator(host="::1", port=8000).base_url == "http://[::1]:8000/api/v1"
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *(("localhost", 401), ("LOCALHOST:80", 401), ("127.0.0.1:1", 401), ("[::1]:8000", 401)),
+        *(("127.8.9.1", 401), ("evil.example", 421), ("127.0.0.1.evil.example:80", 421)),
+        *(("0.0.0.0", 421), ("192.168.0.1", 421), ("", 421)),
+    ],
+)
+def test_only_loopback_names_are_taken_for_the_host(host: str, status: int) -> None:
+    """A page in a browser could give a name of its own this machine's address."""
+    with Emulator() as monta:
+        url = monta.base_url + "/charges"
+        reply = requests.get(url, headers={"Host": host}, timeout=5)
+        assert reply.status_code == status
+        assert monta.count() == (status == 401)
+
+
 def test_credentials_are_random_unless_given() -> None:
     one, two = Emulator(), Emulator(client_id="id", client_secret="secret")
     assert len({one.client_id, one.client_secret, Emulator().client_id}) == 3
