@@ -38,6 +38,10 @@ class Settings:
     partner: bool = False
     access_lifetime: float = 3600.0
     refresh_lifetime: float | None = None
+    reissue: bool = False
+    single_use_refresh: bool = True
+    rotation_revokes: bool = False
+    send_retry_after: bool = False
     quota: int | None = None
     quota_window: float = 60.0
     #: Seconds before the answer of an auth endpoint, and of the API.

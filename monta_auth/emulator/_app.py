@@ -5,6 +5,8 @@ that went on, as in life. Waiting is done with anyio, because httpx.ASGITranspor
 application under asyncio and under trio.
 """
 
+import contextlib
+import json
 import logging
 import time
 import uuid
@@ -23,8 +25,9 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import _openapi, _records
+from ._replies import Headers, Reply, answer, envelope, without_nulls
 from ._settings import Settings
-from ._state import AUTH_PATHS, Call, Fault, Headers, Reply, State, answer, envelope
+from ._state import AUTH_PATHS, Call, Fault, State
 
 BASE_PATH = "/api/v1"
 HANG_UP = "monta_auth.emulator.hang_up"
@@ -39,6 +42,7 @@ class App:
     def __init__(self, settings: Settings, state: State) -> None:
         self._settings = settings
         self._state = state
+        self._charges = _records.charges()
         self._built_in = self._endpoints()
         self._routed: tuple[Sequence[BaseRoute], ASGIApp] | None = None
 
@@ -59,16 +63,9 @@ class App:
         reply, client_id = None, None
         if fault.is_carried_out:
             reply, client_id = await self._carry_out(path, body, now, scope, receive)
-        if fault.close:
-            reply = None
-        elif fault.body is not None:
-            text = fault.body
-            reply = Reply(
-                200 if fault.status is None else fault.status,
-                text.encode() if isinstance(text, str) else text,
-            )
-        elif fault.status is not None:
-            reply = envelope(fault.status, "This reply was injected")
+        reply = None if fault.close else fault.reply(path) or reply
+        if reply is not None and not self._settings.null_keys:
+            reply = without_nulls(reply)
         status = None if reply is None else reply.status
         at = datetime.fromtimestamp(now, UTC)
         # Recorded and logged before anything is sent: who has the reply sees the record as well.
@@ -177,6 +174,21 @@ class App:
             self._routed = (routes, api)
         return self._routed[1]
 
+    def _start_charge(self, body: bytes, now: float) -> Reply:
+        data: object = None
+        with contextlib.suppress(ValueError):
+            data = json.loads(body)
+        given = cast("dict[str, object]", data if isinstance(data, dict) else {})
+        point = given.get("chargePointId")
+        if not isinstance(point, int) or isinstance(point, bool):
+            return envelope(400, "The body must be a JSON object with the number chargePointId")
+        if all(row["id"] != point for row in _records.charge_points()):
+            return envelope(404, "No such charge point")
+        created = datetime.fromtimestamp(now, UTC)
+        row = _records.charge(5001 + len(self._charges), point, created, completed=False)
+        self._charges.append(row)
+        return answer(201, row)
+
     def _endpoints(self) -> list[BaseRoute]:
         state, settings = self._state, self._settings
 
@@ -193,11 +205,11 @@ class App:
 
         async def charges(request: Request) -> Response:
             if request.method == "POST":
-                return _response(state.start_charge(await request.body(), self._now()))
-            return _page(state.charges(), request)
+                return _response(self._start_charge(await request.body(), self._now()))
+            return _page(self._charges, request)
 
         async def charge(request: Request) -> Response:
-            return _one(state.charges(), request)
+            return _one(self._charges, request)
 
         async def wallet_transactions(request: Request) -> Response:
             return _page(_records.wallet_transactions(), request)

@@ -27,6 +27,10 @@ class Emulator(Settings):
         credentials: further accepted pairs, client id to secret. A removed pair's tokens die.
         partner: speak the partner dialect: its calls and fields, RateLimit headers when there is a
             quota, refresh tokens of 24 h.
+        reissue: ``/auth/token`` gives the same access token while it lives. (What Monta does is
+            unknown for this one and the next two.)
+        single_use_refresh: a refresh token works once.
+        rotation_revokes: a refresh ends the access token that came with the refresh token.
         access_lifetime: seconds. Source: 1 h (API references).
         refresh_lifetime: seconds; None means 30 days, partner 24 h (API references).
         clock_offset: seconds that the server's clock is ahead of ``time``.
@@ -35,7 +39,8 @@ class Emulator(Settings):
             them is unknown); None means no limit. Over it: 429. Monta's own are 10 in 60 s (public,
             seen by third parties) and 1000 in 600 s (partner integration notes).
         quota_window: seconds; a window opens with the first call in it.
-        send_date: replies carry a ``Date`` header.
+        send_retry_after, send_date: a 429 carries ``Retry-After``; replies carry ``Date``.
+        null_keys: errors have keys that are null (production log), or not (Monta's description).
         routes: Starlette routes below ``/api/v1``, behind the same token check, before the built-in
             ones. ``request.state.client_id`` says who calls. Replies are collected whole.
         time: the clock, Unix seconds: tokens expire and charges go on by it.

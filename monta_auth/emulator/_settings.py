@@ -19,12 +19,17 @@ class Settings:
     client_secret: str = ""
     credentials: dict[str, str] = field(default_factory=dict[str, str])
     partner: bool = False
+    reissue: bool = False
+    single_use_refresh: bool = True
+    rotation_revokes: bool = False
     access_lifetime: float = 3600.0
     refresh_lifetime: float | None = None
     clock_offset: float = 0.0
     latency: float = 0.0
     quota: int | None = None
     quota_window: float = 60.0
+    send_retry_after: bool = False
+    null_keys: bool = True
     send_date: bool = True
     routes: Sequence[BaseRoute] = ()
     time: Callable[[], float] = field(default=_time.time)

@@ -1,5 +1,4 @@
-"""What the emulator knows and decides: tokens, quota, error envelopes, faults that wait, calls that
-were made.
+"""What the emulator knows and decides: tokens, quotas, faults that wait, calls that were made.
 
 No web framework, no clock: the time of a call is an argument, in Unix seconds. Every public method
 of `State` takes the one lock, so it may be called from the server and from any number of test
@@ -12,19 +11,18 @@ import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from http import HTTPStatus
-from typing import cast
+from datetime import datetime
+from typing import Any, cast
 
-from . import _records
-from ._records import Record
+from ._replies import CONSUMER_NOT_FOUND, Headers, Reply, answer, date, envelope, not_allowed
+from ._schema import models
 from ._settings import Settings
 
 AUTH_PATHS = TOKEN, REFRESH = ("/auth/token", "/auth/refresh")
-Headers = tuple[tuple[str, str], ...]
 
+_Answer = tuple[Reply, str | None]
 _DAY = 86400.0
-_CODES = {403: "ACCESS_FORBIDDEN", 404: "RESOURCE_NOT_FOUND"}
+_CREATED = 1_683_210_546.0  # 2023-05-04T14:29:06Z
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +31,10 @@ class Call:
 
     Attributes:
         method: such as ``"POST"``.
-        path: relative to ``/api/v1``, such as ``"/auth/token"``; a call outside of it shows as
-            ``"../../elsewhere"``.
-        status: the status of the reply, or None if the connection was closed without one.
+        path: relative to ``/api/v1``, such as ``"/auth/token"``, or ``"../../elsewhere"``.
+        status: of the reply, or None if the connection was closed without one.
         at: when it was carried out, aware UTC, by the emulator's clock.
-        client_id: whose call it was, or None if that is not known (wrong token, malformed body, a
-            fault).
+        client_id: whose call it was, or None if that is not known.
     """
 
     method: str
@@ -56,24 +52,19 @@ class Fault:
     of the API: no token is made or used up and no quota is spent.
 
     Args:
-        status: the status of the reply; without a body it comes with an error envelope like
-            Monta's. 200 is allowed: Monta was seen to send an envelope with it (observed in a
-            production log, 2024-10).
+        status: of the reply; without a body it comes with an error envelope, even 200 (observed in
+            a production log, 2024-10).
         body: sent as it is (text as UTF-8), with status 200 unless told otherwise; name its type in
             ``headers``.
         headers: added to the reply, in place of headers of the same name.
         close: the connection is closed without any reply.
-        truncate: the call is carried out, but the connection closes in the middle of the reply's
-            body.
-        delay: seconds between carrying out the call and answering. Alone, it gives the normal
-            reply, late.
-        after: the call is carried out first, whatever happens to its reply: with ``close`` or a 502
-            this is the unknown outcome, in which a refresh token is used up but its successor never
-            arrives.
+        truncate: the call is carried out, but the connection closes within the reply's body.
+        delay: seconds between carrying out the call and answering.
+        after: the call is carried out first, whatever happens to its reply: with ``close``, a
+            refresh token is used up, but its successor never arrives.
 
     Raises:
-        ValueError: ``close`` together with any part of a reply, a status outside 200 to 599, or a
-            delay that is negative or endless.
+        ValueError: ``close`` with any part of a reply, or a status or delay that cannot be.
     """
 
     status: int | None = None
@@ -93,97 +84,42 @@ class Fault:
         if not 0 <= self.delay < math.inf:
             raise ValueError("delay is in seconds, 0 or more")
 
+    def reply(self, path: str) -> Reply | None:
+        """What is sent in place of the API's own reply, or None."""
+        if self.body is not None:
+            text = self.body.encode() if isinstance(self.body, str) else self.body
+            return Reply(200 if self.status is None else self.status, text)
+        words = CONSUMER_NOT_FOUND if path == TOKEN and self.status == 401 else None
+        return None if self.status is None else envelope(self.status, words=words)
+
     @property
     def is_carried_out(self) -> bool:
         """Whether the call takes effect."""
-        return (
-            self.after
-            or self.truncate
-            or not (self.close or self.status is not None or self.body is not None)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A whole reply, before the headers that each one gets."""
-
-    status: int
-    body: bytes = field(repr=False)
-    headers: Headers = ()
-
-
-@dataclass(slots=True)
-class _Pending:
-    fault: Fault
-    paths: tuple[str, ...]
-    times: int
+        is_instead = self.close or self.status is not None or self.body is not None
+        return self.after or self.truncate or not is_instead
 
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
+    """Whose a token is and when it expires; of a refresh token, ``access`` came with it."""
+
     client_id: str
     expires_at: float
+    access: str = ""
 
 
-def compact(data: object) -> bytes:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def answer(status: int, data: object, headers: Headers = ()) -> Reply:
-    return Reply(status, compact(data), (("content-type", "application/json"), *headers))
-
-
-def envelope(
-    status: int,
-    message: str,
-    code: str | None = None,
-    context: object = None,
-    headers: Headers = (),
-) -> Reply:
-    """An error in Monta's form: five keys, ``status`` a name (observed in a production log,
-    2024-10).
-
-    ``errorCode`` is UNKNOWN wherever no source names Monta's own.
-    """
-    try:
-        name = HTTPStatus(status).name
-    except ValueError:
-        name = f"HTTP_{status}"
-    if code is None:
-        code = _CODES.get(status, "UNKNOWN")
-    data = {
-        "status": name,
-        "message": message,
-        "readableMessage": None,
-        "errorCode": code,
-        "context": context,
-    }
-    return answer(status, data, headers)
-
-
-def date(moment: float) -> str:
-    """ISO 8601 in UTC with nine fractional digits (observed in a production log, 2025-08)."""
-    seconds = math.floor(moment)
-    whole = datetime.fromtimestamp(seconds, UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{int((moment - seconds) * 1e9):09d}Z"
-
-
-def _json_object(body: bytes) -> dict[str, object] | None:
+def _texts(body: bytes, *names: str) -> list[str] | None:
     try:
         data: object = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    return cast("dict[str, object]", data) if isinstance(data, dict) else None
-
-
-def _texts(body: bytes, *names: str) -> list[str] | None:
-    data = _json_object(body) or {}
-    texts = [value for name in names if isinstance(value := data.get(name), str) and value]
+    given = cast("dict[str, object]", data if isinstance(data, dict) else {})
+    texts = [value for name in names if isinstance(value := given.get(name), str) and value]
     return texts if len(texts) == len(names) else None
 
 
 class State:
-    """The tokens, quotas, charges, faults and calls of one emulator."""
+    """The tokens, quotas, faults and calls of one emulator."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -191,90 +127,71 @@ class State:
         self._access: dict[str, _Grant] = {}
         self._refresh: dict[str, _Grant] = {}
         self._blocks: dict[str, tuple[float, int]] = {}
-        self._faults: list[_Pending] = []
+        self._faults: list[tuple[Fault, tuple[str, ...]]] = []
         self._calls: list[Call] = []
-        self._charges = _records.charges()
 
-    # Tokens
-
-    def authenticate(
-        self, method: str, path: str, body: bytes, now: float
-    ) -> tuple[Reply, str | None]:
+    def authenticate(self, method: str, path: str, body: bytes, now: float) -> _Answer:
         """Answer a call of an auth endpoint; also say whose it was."""
         if method != "POST":
-            return envelope(405, f"Method {method} not allowed", headers=(("allow", "POST"),)), None
+            return not_allowed(method, ["POST"]), None
         names = ("clientId", "clientSecret") if path == TOKEN else ("refreshToken",)
         texts = _texts(body, *names)
         if texts is None:
-            return envelope(
-                400, f"The body must be a JSON object with the text fields: {', '.join(names)}"
-            ), None
+            # Other fields are let through: clients that are in use send some.
+            return envelope(400, f"The body must be a JSON object with {' and '.join(names)}"), None
         with self._lock:
-            return (
-                self._mint(texts[0], texts[1], now) if path == TOKEN else self._renew(texts[0], now)
-            )
+            if path == TOKEN:
+                return self._mint(texts[0], texts[1], now)
+            return self._renew(texts[0], now)
 
-    def _mint(self, client_id: str, client_secret: str, now: float) -> tuple[Reply, str | None]:
+    def _mint(self, client_id: str, client_secret: str, now: float) -> _Answer:
         secret = self._known().get(client_id)
         if secret is not None and (refusal := self._spend(client_id, now)) is not None:
             return refusal, client_id
         if secret != client_secret:
-            code = "CONSUMER_NOT_FOUND" if self._settings.partner else None
-            return envelope(
-                401, "Wrong client id or secret", code
-            ), None if secret is None else client_id
-        return self._issue(client_id, now), client_id
+            return envelope(401, words=CONSUMER_NOT_FOUND), None if secret is None else client_id
+        held = self._access if self._settings.reissue else {}
+        living = (token for token in held if self._owner(held, token, now) == client_id)
+        return self._issue(client_id, now, next(living, None))
 
-    def _renew(self, token: str, now: float) -> tuple[Reply, str | None]:
+    def _renew(self, token: str, now: float) -> _Answer:
         client_id = self._owner(self._refresh, token, now)
         if client_id is None:
             return envelope(401, "The refresh token is unknown, used or expired"), None
         if (refusal := self._spend(client_id, now)) is not None:
             return refusal, client_id
-        del self._refresh[token]
-        return self._issue(client_id, now), client_id
+        if self._settings.rotation_revokes:
+            self._access.pop(self._refresh[token].access, None)
+        if self._settings.single_use_refresh:
+            del self._refresh[token]
+        return self._issue(client_id, now)
 
-    def _issue(self, client_id: str, now: float) -> Reply:
+    def _issue(self, client_id: str, now: float, access_token: str | None = None) -> _Answer:
         settings = self._settings
-        refresh_lifetime = settings.refresh_lifetime
-        if refresh_lifetime is None:
-            refresh_lifetime = _DAY if settings.partner else 30 * _DAY
-        access = _Grant(client_id, now + settings.access_lifetime)
-        refresh = _Grant(client_id, now + refresh_lifetime)
-        access_token, refresh_token = str(uuid.uuid4()), str(uuid.uuid4())
-        self._access[access_token], self._refresh[refresh_token] = access, refresh
-        number = self._number(client_id)
-        owner = {} if settings.partner else {"applicationId": number, "userId": number}
-        return answer(
-            200,
-            {
-                **owner,
-                "accessToken": access_token,
-                "accessTokenExpirationDate": date(access.expires_at),
-                "refreshToken": refresh_token,
-                "refreshTokenExpirationDate": date(refresh.expires_at),
-            },
-        )
+        lifetime = settings.refresh_lifetime
+        if lifetime is None:
+            lifetime = _DAY if settings.partner else 30 * _DAY
+        if access_token is None:
+            access_token = str(uuid.uuid4())
+            self._access[access_token] = _Grant(client_id, now + settings.access_lifetime)
+        refresh_token = str(uuid.uuid4())
+        self._refresh[refresh_token] = _Grant(client_id, now + lifetime, access_token)
+        number, expires_at = self._number(client_id), self._access[access_token].expires_at
+        pair = {"applicationId": number, "userId": number, "accessToken": access_token}
+        pair |= {"accessTokenExpirationDate": date(expires_at), "refreshToken": refresh_token}
+        pair |= {"refreshTokenExpirationDate": date(now + lifetime)}
+        return answer(200, models(settings.partner).shape("Token", pair)), client_id
 
     def admit(self, authorization: str | None, now: float) -> tuple[Reply | None, str | None]:
         """Check the bearer of any other call: a refusal, or None; and whose call it is."""
         scheme, _, token = (authorization or "").partition(" ")
         with self._lock:
-            client_id = (
-                self._owner(self._access, token.strip(), now)
-                if scheme.lower() == "bearer"
-                else None
-            )
-            if client_id is None:
-                message = (
-                    "The access token is unknown or expired"
-                    if authorization
-                    else "Authorization is missing"
-                )
-                return envelope(
-                    401, message, "INVALID_ACCESS_TOKEN" if self._settings.partner else None
-                ), None
-            return self._spend(client_id, now), client_id
+            known = self._access if scheme.lower() == "bearer" else {}
+            client_id = self._owner(known, token.strip(), now)
+            if client_id is not None:
+                return self._spend(client_id, now), client_id
+        why = "The access token is unknown or expired"
+        return envelope(401, why if authorization else "Authorization is missing"), None
 
     def revoke_access_tokens(self) -> None:
         with self._lock:
@@ -285,8 +202,8 @@ class State:
             self._refresh.clear()
 
     def _known(self) -> dict[str, str]:
-        settings = self._settings
-        return {**settings.credentials, settings.client_id: settings.client_secret}
+        own = {self._settings.client_id: self._settings.client_secret}
+        return {**self._settings.credentials, **own}
 
     def _number(self, client_id: str) -> int:
         return 1 + [self._settings.client_id, *self._settings.credentials].index(client_id)
@@ -296,20 +213,19 @@ class State:
         alive = grant is not None and now < grant.expires_at and grant.client_id in self._known()
         return grant.client_id if grant is not None and alive else None
 
-    # Quota: a fixed window, which the first call opens (integration notes of the partner API)
-
     def _spend(self, client_id: str, now: float) -> Reply | None:
+        # A fixed window, which the first call opens (integration notes of the partner API).
         quota = self._settings.quota
         if quota is None:
             return None
         start, used = self._block(client_id, now)
-        if used >= quota:
-            context = {
-                "rateLimitResponse": {**self._limit(client_id, quota, now), "exceeded": True}
-            }
-            return envelope(429, "Too many requests", context=context)
-        self._blocks[client_id] = (start, used + 1)
-        return None
+        if used < quota:
+            self._blocks[client_id] = (start, used + 1)
+            return None
+        limit = self._limit(client_id, quota, now)
+        wait = (("retry-after", str(limit["resetsIn"])),) * self._settings.send_retry_after
+        context = {"rateLimitResponse": {**limit, "exceeded": True}}
+        return envelope(429, "Too many requests", context=context, headers=wait)
 
     def _block(self, client_id: str, now: float) -> tuple[float, int]:
         start, used = self._blocks.get(client_id, (now, 0))
@@ -319,13 +235,8 @@ class State:
         start, used = self._block(client_id, now)
         window = self._settings.quota_window
         resets_in = max(1, math.ceil(start + window - now))
-        remaining = max(0, quota - used)
-        return {
-            "timeWindow": math.ceil(window),
-            "quota": quota,
-            "remaining": remaining,
-            "resetsIn": resets_in,
-        }
+        limit = {"timeWindow": math.ceil(window), "quota": quota}
+        return limit | {"remaining": max(0, quota - used), "resetsIn": resets_in}
 
     def limit_headers(self, client_id: str | None, now: float) -> Headers:
         """The RateLimit headers of the partner API; the public one sends none (logs of 2025-08)."""
@@ -337,74 +248,33 @@ class State:
         names = ((f"ratelimit-{name.lower()}", str(value)) for name, value in limit.items())
         return (("ratelimit-policy", "Quota"), *names)
 
-    # Data
-
-    def me(self, client_id: str) -> Record:
+    def me(self, client_id: str) -> dict[str, Any]:
+        """What the API says of the credentials."""
         settings = self._settings
-        if settings.partner:
-            quota = 1000 if settings.quota is None else settings.quota
-            interval = 600 if settings.quota is None else math.ceil(settings.quota_window)
-            return {
-                "name": "Emulated consumer",
-                "operatorId": 1,
-                "operatorIds": [1],
-                "teamIds": [],
-                "clientId": client_id,
-                "scopes": ["all:read", "all:write", "all:delete"],
-                "rateLimit": quota,
-                "rateLimitIntervalInSeconds": interval,
-            }
-        number = self._number(client_id)
-        return {
-            "id": number,
-            "userId": number,
-            "name": "Emulated application",
-            "clientId": client_id,
-            "clientSecret": None,
-            "scopes": ["all"],
-            "createdAt": "2023-05-04T14:29:06Z",
-            "updatedAt": "2023-05-04T14:29:06Z",
-        }
-
-    def charges(self) -> list[Record]:
-        with self._lock:
-            return list(self._charges)
-
-    def start_charge(self, body: bytes, now: float) -> Reply:
-        point = (_json_object(body) or {}).get("chargePointId")
-        if not isinstance(point, int) or isinstance(point, bool):
-            return envelope(400, "The body must be a JSON object with the number chargePointId")
-        if all(row["id"] != point for row in _records.charge_points()):
-            return envelope(404, "No such charge point")
-        with self._lock:
-            charge_id = 5001 + len(self._charges)
-            row = _records.charge(
-                charge_id, point, datetime.fromtimestamp(now, UTC), completed=False
-            )
-            self._charges.append(row)
-        return answer(201, row)
-
-    # Faults and calls
+        number, quota, window = self._number(client_id), 1000, 600
+        if settings.quota is not None:
+            quota, window = settings.quota, math.ceil(settings.quota_window)
+        kind = "consumer" if settings.partner else "application"
+        scopes = ["all:read", "all:write", "all:delete"] if settings.partner else ["all"]
+        known = {"id": number, "userId": number, "name": f"Emulated {kind}", "clientId": client_id}
+        known |= {"createdAt": _CREATED, "updatedAt": _CREATED, "scopes": scopes}
+        known |= {"operatorId": 1, "operatorIds": [1], "teamIds": []}
+        known |= {"rateLimit": quota, "rateLimitIntervalInSeconds": window}
+        return models(settings.partner).shape("Application", known)
 
     def inject(self, fault: Fault, times: int, path: str | None) -> None:
         if times < 1:
             raise ValueError("times must be 1 or more")
         if path is not None and not path.startswith("/"):
-            raise ValueError(
-                'path is relative to /api/v1 and begins with a slash, such as "/charge-points"'
-            )
+            raise ValueError("path is relative to /api/v1 and begins with a slash")
         with self._lock:
-            self._faults.append(_Pending(fault, AUTH_PATHS if path is None else (path,), times))
+            self._faults += [(fault, AUTH_PATHS if path is None else (path,))] * times
 
     def take_fault(self, path: str) -> Fault | None:
         with self._lock:
-            for pending in self._faults:
-                if path in pending.paths:
-                    pending.times -= 1
-                    if not pending.times:
-                        self._faults.remove(pending)
-                    return pending.fault
-            return None
+            waiting = (at for at, (_, paths) in enumerate(self._faults) if path in paths)
+            at = next(waiting, None)
+            return None if at is None else self._faults.pop(at)[0]
 
     def record(self, call: Call) -> None:
         with self._lock:

@@ -100,7 +100,7 @@ def test_as_the_emulator_has_it(monta: Emulator, run: Run) -> None:
         f"report                          monta-auth {monta_auth.__version__}, "
         f"{datetime.now(UTC):%Y-%m-%d}, 127.0.0.1\n"
         "refresh token works once        yes\n"
-        "reply to a refused refresh      HTTP 401, errorCode UNKNOWN\n"
+        "reply to a refused refresh      HTTP 401, errorCode INVALID_ACCESS_TOKEN\n"
         "old access token after refresh  works (HTTP 200)\n"
         "new one after a second refresh  works (HTTP 200)\n"
         "old access token after a fetch  works (HTTP 200)\n"
@@ -125,7 +125,8 @@ def test_a_refresh_token_that_works_twice(
     change(monkeypatch, "_renew", keep_refresh_tokens)
     answers = settle()
     assert answers[live.ONCE] == "no, it worked twice"
-    assert answers[live.REFUSAL] == "HTTP 401, errorCode UNKNOWN"  # of one that is made up
+    # Of one that is made up.
+    assert answers[live.REFUSAL] == "HTTP 401, errorCode INVALID_ACCESS_TOKEN"
     assert answers[live.REUSE] == "not settled"
     assert paths(monta) == [*BEFORE, *CALLS, "/auth/refresh"]
 

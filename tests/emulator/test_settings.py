@@ -8,7 +8,7 @@ from monta_auth.emulator import Emulator
 
 WRONG: list[dict[str, Any]] = [
     *({"quota": -1}, {"quota": "10"}, {"quota": 1.5}, {"quota": True}, {"port": -1}),
-    *({"partner": 1}, {"send_date": None}, {"latency": -0.1}, {"latency": float("nan")}),
+    *({"partner": 1}, {"reissue": None}, {"latency": -0.1}, {"latency": float("nan")}),
     *({"access_lifetime": float("inf")}, {"refresh_lifetime": "1 h"}, {"clock_offset": None}),
     *({"client_id": 5}, {"credentials": ["a"]}, {"routes": 5}, {"time": 0.0}, {"host": None}),
 ]
