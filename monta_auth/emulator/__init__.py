@@ -1,16 +1,14 @@
 """A local Monta to test your own code against: no account, no network, no waiting.
 
-It speaks both dialects of the API (public and partner), keeps real token state, and misbehaves when
-it is told to. It is an emulator built from public documents and observations, not one of Monta's
-own environments: what is unknown about Monta is marked so in the docstrings.
+It speaks both dialects of the API (public and partner) and misbehaves when it is told to. It is
+built from public documents and observations, and is not one of Monta's own environments: what is
+unknown about Monta is marked so in the docstrings.
 
     >>> from monta_auth.emulator import Emulator
     >>> import requests
     >>> with Emulator() as monta:
-    ...     reply = requests.post(
-    ...         monta.base_url + "/auth/token",
-    ...         json={"clientId": monta.client_id, "clientSecret": monta.client_secret},
-    ...     )
+    ...     credentials = {"clientId": monta.client_id, "clientSecret": monta.client_secret}
+    ...     reply = requests.post(f"{monta.base_url}/auth/token", json=credentials)
     >>> reply.status_code
     200
 """
@@ -21,9 +19,10 @@ for _name in ("starlette", "uvicorn"):
     try:
         _import_module(_name)
     except ImportError as _error:
-        raise ImportError(
+        _text = (
             "monta_auth.emulator needs starlette and uvicorn: pip install 'monta-auth[emulator]'"
-        ) from _error
+        )
+        raise ImportError(_text) from _error
 
 from ._emulator import Emulator  # noqa: E402
 from ._state import Call, Fault  # noqa: E402

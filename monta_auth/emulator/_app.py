@@ -1,16 +1,13 @@
-"""The ASGI application: HTTP in, `State` asked, HTTP out; and the acting out of faults.
+"""The ASGI application: HTTP in, HTTP out, and the acting out of faults.
 
 A call is carried out first and delayed then, so that a client that gives up waiting meets a server
-that went on, as in life. Waiting is done with anyio, because httpx.ASGITransport runs an
-application under asyncio and under trio.
+that went on, as in life. It waits with anyio: httpx.ASGITransport runs it under trio, too.
 """
 
-import contextlib
-import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import cast
@@ -20,18 +17,21 @@ import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import _openapi, _records
-from ._replies import Headers, Reply, answer, envelope, without_nulls
+from ._operations import document, find, guard_of
+from ._replies import Headers, Reply, ReplyError, answer, envelope, without_nulls
 from ._settings import Settings
+from ._site import Site
 from ._state import AUTH_PATHS, Call, Fault, State
 
 BASE_PATH = "/api/v1"
+#: Where in the ASGI scope's state our own server leaves the function that closes the connection.
 HANG_UP = "monta_auth.emulator.hang_up"
-"""Where in the ASGI scope's state our own server leaves the function that closes the connection."""
+#: What Monta answers to a form is unknown. It documents no other status for a wrong body.
+_NO_JSON = envelope(400, "The Content-Type of the body must be application/json")
 
 logger = logging.getLogger("monta_auth.emulator")
 
@@ -42,16 +42,14 @@ class App:
     def __init__(self, settings: Settings, state: State) -> None:
         self._settings = settings
         self._state = state
-        self._charges = _records.charges()
-        self._built_in = self._endpoints()
-        self._routed: tuple[Sequence[BaseRoute], ASGIApp] | None = None
+        self._site = Site()
 
     def _now(self) -> float:
         return self._settings.time() + self._settings.clock_offset
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._api()(scope, receive, send)
+            await self._routes_app()(scope, receive, send)
             return
         began = time.perf_counter()
         hang_up = cast("Callable[[], None] | None", scope.get("state", {}).pop(HANG_UP, None))
@@ -66,32 +64,22 @@ class App:
         reply = None if fault.close else fault.reply(path) or reply
         if reply is not None and not self._settings.null_keys:
             reply = without_nulls(reply)
-        status = None if reply is None else reply.status
-        at = datetime.fromtimestamp(now, UTC)
+        status, at = None if reply is None else reply.status, datetime.fromtimestamp(now, UTC)
         # Recorded and logged before anything is sent: who has the reply sees the record as well.
         self._state.record(Call(scope["method"], path, status, at, client_id))
         await anyio.sleep(self._settings.latency + fault.delay)
         took = 1000 * (time.perf_counter() - began)
-        logger.info(
-            "%s %s %s %.1f ms",
-            scope["method"],
-            quote(path),
-            "closed" if status is None else status,
-            took,
-        )
+        shown = (scope["method"], quote(path), "closed" if status is None else status)
+        logger.info("%s %s %s %.1f ms", *shown, took)
 
         if reply is not None:
             await send(self._start(reply, fault, client_id))
+            body = b"" if reply.status in (204, 304) else reply.body
             if not fault.truncate:
-                await send({"type": "http.response.body", "body": _content(reply)})
+                await send({"type": "http.response.body", "body": body})
                 return
-            await send(
-                {
-                    "type": "http.response.body",
-                    "body": reply.body[: len(reply.body) // 2],
-                    "more_body": True,
-                }
-            )
+            half = body[: len(body) // 2]
+            await send({"type": "http.response.body", "body": half, "more_body": True})
         if hang_up is None:
             raise ConnectionResetError("the connection was closed by an injected fault")
         hang_up()
@@ -106,13 +94,12 @@ class App:
         if self._settings.send_date:
             own["date"] = formatdate(now, usegmt=True)
         own |= self._state.limit_headers(client_id, now)
-        replied = [(name.lower(), value) for name, value in reply.headers]
-        injected = [(name.lower(), value) for name, value in (fault.headers or {}).items()]
-        headers = [pair for pair in own.items() if pair[0] not in dict(replied)] + replied
-        headers = [pair for pair in headers if pair[0] not in dict(injected)] + injected
-        headers = [
-            pair for pair in headers if pair[0] not in ("content-length", "transfer-encoding")
-        ]
+        headers = [*own.items()]
+        for more in (reply.headers, [*(fault.headers or {}).items()]):
+            news = [(name.lower(), value) for name, value in more]
+            headers = [pair for pair in headers if pair[0] not in dict(news)] + news
+        ours = ("content-length", "transfer-encoding")
+        headers = [pair for pair in headers if pair[0] not in ours]
         if reply.status not in (204, 304):
             headers.append(("content-length", str(len(reply.body))))
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
@@ -121,26 +108,46 @@ class App:
     async def _carry_out(
         self, path: str, body: bytes, now: float, scope: Scope, receive: Receive
     ) -> tuple[Reply, str | None]:
-        if path in AUTH_PATHS:
-            return self._state.authenticate(scope["method"], path, body, now)
         if path == "/openapi.json":
-            return answer(200, _openapi.DOCUMENT), None
+            return answer(200, document(self._settings.partner)), None
         if not path.startswith("/"):
             return envelope(404, f"Everything is below {BASE_PATH}"), None
-        bearer = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        refusal, client_id = self._state.admit(bearer or None, now)
-        if refusal is not None:
+        headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
+        if path in AUTH_PATHS:
+            # The query is let through: a gateway in front may want one, and it filters nothing.
+            if body and not _is_json(headers):
+                return _NO_JSON, None
+            return self._state.authenticate(scope["method"], path, body, now)
+        partner = self._settings.partner
+        inner: Scope = {**scope, "root_path": scope.get("root_path", "") + BASE_PATH}
+        is_routed = any(route.matches(inner)[0] is Match.FULL for route in self._settings.routes)
+        guard = None if is_routed else guard_of(path, partner)
+        bearer = headers.get(b"authorization")
+        if guard == "upstream" and bearer is None:
+            return envelope(400, words=("BAD_REQUEST", "upstream")), None
+        refusal, client_id = self._state.admit(bearer, now)
+        # Where no token is needed, a wrong one does no harm.
+        if refusal is not None and (guard != "open" or refusal.status != 401):
             return refusal, client_id
-        inner: Scope = {
-            **scope,
-            "root_path": scope.get("root_path", "") + BASE_PATH,
-            "state": {**scope.get("state", {}), "client_id": client_id},
-        }
-        return await self._ask_api(inner, body, receive), client_id
+        if is_routed:
+            inner["state"] = {**scope.get("state", {}), "client_id": client_id}
+            return await self._ask_routes(inner, body, receive), client_id
+        try:
+            operation, ids = find(scope["method"], path, partner)
+            query = operation.read_query(scope.get("query_string", b"").decode("latin-1"), partner)
+            if body and operation.method != "GET" and not _is_json(headers):
+                return _NO_JSON, client_id
+            asked = {**ids, **query, **operation.read_body(body, partner)}
+            if client_id is not None and operation.sends == "Application":
+                return answer(200, self._state.me(client_id)), client_id
+            return answer(200, self._site.answer(operation, asked, now, partner)), client_id
+        except ReplyError as refused:
+            return refused.reply, client_id
 
-    async def _ask_api(self, scope: Scope, body: bytes, receive: Receive) -> Reply:
-        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-        status, headers, content = 500, cast("Headers", ()), b""
+    async def _ask_routes(self, scope: Scope, body: bytes, receive: Receive) -> Reply:
+        messages: list[Message] = [{"type": "http.request", "body": body}]
+        status, content = 500, b""
+        headers: Headers = ()
 
         async def replay() -> Message:
             return messages.pop() if messages else await receive()
@@ -148,82 +155,23 @@ class App:
         async def collect(message: Message) -> None:
             nonlocal status, headers, content
             if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = tuple(
-                    (name.decode("latin-1"), value.decode("latin-1"))
-                    for name, value in message["headers"]
-                )
+                status, raw = message["status"], message["headers"]
+                headers = tuple((n.decode("latin-1"), v.decode("latin-1")) for n, v in raw)
             else:
                 content += message.get("body", b"")
 
         try:
-            await self._api()(scope, replay, collect)
+            await self._routes_app()(scope, replay, collect)
         except Exception:
             logger.exception("a route raised")
             return envelope(500, "Internal server error")
         return Reply(status, content, headers)
 
-    def _api(self) -> ASGIApp:
-        routes = tuple(self._settings.routes)
-        if self._routed is None or self._routed[0] != routes:
-            # The user's routes come first: they may replace built-in ones.
-            api = Starlette(
-                routes=[*routes, *self._built_in], exception_handlers={HTTPException: _http_error}
-            )
-            api.router.redirect_slashes = False
-            self._routed = (routes, api)
-        return self._routed[1]
-
-    def _start_charge(self, body: bytes, now: float) -> Reply:
-        data: object = None
-        with contextlib.suppress(ValueError):
-            data = json.loads(body)
-        given = cast("dict[str, object]", data if isinstance(data, dict) else {})
-        point = given.get("chargePointId")
-        if not isinstance(point, int) or isinstance(point, bool):
-            return envelope(400, "The body must be a JSON object with the number chargePointId")
-        if all(row["id"] != point for row in _records.charge_points()):
-            return envelope(404, "No such charge point")
-        created = datetime.fromtimestamp(now, UTC)
-        row = _records.charge(5001 + len(self._charges), point, created, completed=False)
-        self._charges.append(row)
-        return answer(201, row)
-
-    def _endpoints(self) -> list[BaseRoute]:
-        state, settings = self._state, self._settings
-
-        async def me(request: Request) -> Response:
-            if request.url.path.endswith("/consumers/me") and not settings.partner:
-                raise HTTPException(404)
-            return JSONResponse(state.me(request.state.client_id))
-
-        async def charge_points(request: Request) -> Response:
-            return _page(_records.charge_points(), request)
-
-        async def charge_point(request: Request) -> Response:
-            return _one(_records.charge_points(), request)
-
-        async def charges(request: Request) -> Response:
-            if request.method == "POST":
-                return _response(self._start_charge(await request.body(), self._now()))
-            return _page(self._charges, request)
-
-        async def charge(request: Request) -> Response:
-            return _one(self._charges, request)
-
-        async def wallet_transactions(request: Request) -> Response:
-            return _page(_records.wallet_transactions(), request)
-
-        return [
-            # The partner API has both paths; /auth/me is the deprecated one (partner reference).
-            Route("/auth/me", me),
-            Route("/consumers/me", me),
-            Route("/charge-points", charge_points),
-            Route("/charge-points/{id:int}", charge_point),
-            Route("/charges", charges, methods=["GET", "POST"]),
-            Route("/charges/{id:int}", charge),
-            Route("/wallet-transactions", wallet_transactions),
-        ]
+    def _routes_app(self) -> ASGIApp:
+        handlers = {HTTPException: _http_error}
+        api = Starlette(routes=[*self._settings.routes], exception_handlers=handlers)
+        api.router.redirect_slashes = False
+        return api
 
 
 async def _read(receive: Receive) -> bytes:
@@ -240,30 +188,13 @@ def _relative(scope: Scope) -> str:
     return path.removeprefix(BASE_PATH) if path.startswith(BASE_PATH + "/") else "../.." + path
 
 
-def _content(reply: Reply) -> bytes:
-    return b"" if reply.status in (204, 304) else reply.body
-
-
-def _response(reply: Reply) -> Response:
-    return Response(reply.body, reply.status, dict(reply.headers))
+def _is_json(headers: dict[bytes, str]) -> bool:
+    kind = headers.get(b"content-type", "application/json")
+    return kind.partition(";")[0].strip().lower() == "application/json"
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _response(
-        envelope(error.status_code, error.detail, headers=tuple((error.headers or {}).items()))
-    )
-
-
-def _page(rows: Sequence[_records.Record], request: Request) -> Response:
-    try:
-        return JSONResponse(_records.page(rows, request.query_params))
-    except ValueError as error:
-        raise HTTPException(400, str(error)) from None
-
-
-def _one(rows: Sequence[_records.Record], request: Request) -> Response:
-    for row in rows:
-        if row["id"] == request.path_params["id"]:
-            return JSONResponse(row)
-    raise HTTPException(404)
+    headers = tuple((error.headers or {}).items())
+    reply = envelope(error.status_code, error.detail, headers=headers)
+    return Response(reply.body, reply.status, dict(reply.headers))

@@ -19,7 +19,9 @@ class Emulator(Settings):
         with Emulator(partner=True, quota=100) as monta:
             client = httpx.Client(base_url=monta.base_url)
 
-    All arguments are attributes too and may be changed while it runs, from any thread.
+    The guide "Testing your code" lists the calls that it answers. Any other path, query parameter
+    or field of a body is a 501 that names it; without a valid token, even that is a 401. All
+    arguments are attributes too and may be changed while it runs, from any thread.
 
     Args:
         client_id, client_secret: the credentials to use; random unless given. A new

@@ -21,7 +21,7 @@ from .site import Monta, Seen
 
 HEADERS = {"X-Api-Key": "key-1", "User-Agent": "my-app/1", "Authorization": "Basic of-the-client"}
 COOKIES = {"lane": "7"}
-PARAMS = {"tenant": "t-1"}
+PARAMS = {"teamId": "21"}
 
 Call = Callable[[Monta], object]
 
@@ -111,7 +111,7 @@ def test_its_headers_and_cookies_go_with_a_token_call_but_no_authorization(
 @pytest.mark.parametrize("library", [name for name in CALLS if name != "aiohttp"])
 def test_so_do_its_parameters(monta: Monta, library: str) -> None:
     """A session of aiohttp has none."""
-    assert token_call(monta, library).query == "tenant=t-1"
+    assert token_call(monta, library).query == "teamId=21"
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])

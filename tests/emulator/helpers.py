@@ -38,3 +38,33 @@ def envelope(reply: requests.Response) -> tuple[int, str, str]:
     assert list(body) == ["status", "message", "readableMessage", "errorCode", "context"]
     assert b'": ' not in reply.content
     return reply.status_code, body["status"], body["errorCode"]
+
+
+class Api:
+    """A client with a token, for calls that look at the data."""
+
+    def __init__(self, monta: Emulator) -> None:
+        self.monta = monta
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"Bearer {pair(monta)['accessToken']}"
+
+    def call(self, method: str, path: str, **more: Any) -> requests.Response:
+        return self.session.request(method, self.monta.base_url + path, timeout=5, **more)
+
+    def get(self, path: str, **query: object) -> Any:
+        """The body of a reply that has to be a 200."""
+        reply = self.call("GET", path, params=query)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    def rows(self, path: str, **query: object) -> list[dict[str, Any]]:
+        """All rows of a list."""
+        body = self.get(path, perPage=100, **query)
+        assert body["meta"]["totalItemCount"] == len(body["data"])
+        rows: list[dict[str, Any]] = body["data"]
+        return rows
+
+    def start(self, point: int = 101, **more: object) -> Any:
+        reply = self.call("POST", "/charges", json={"chargePointId": point, **more})
+        assert reply.status_code == 200, reply.text
+        return reply.json()

@@ -8,7 +8,7 @@ import requests
 from monta_auth.emulator import Emulator, Fault
 
 from ..clock import Now
-from .helpers import get, mint, pair, renew, token_body
+from .helpers import Api, get, mint, pair, renew, token_body
 
 
 def test_reissue_gives_the_same_access_token_while_it_lives(monta: Emulator, now: Now) -> None:
@@ -102,3 +102,11 @@ def test_wrong_credentials_have_the_documented_words(monta: Emulator) -> None:
     assert requests.post(url, json=body, timeout=5).json() == words
     monta.inject(Fault(401))
     assert mint(monta).json() == words
+
+
+def test_only_errors_lose_their_nulls(api: Api) -> None:
+    api.monta.null_keys = False
+    assert api.get("/auth/me")["clientSecret"] is None
+    assert "context" in api.call("GET", "/charges/1").json()
+    api.monta.inject(Fault(body=b'{"a": null}'), path="/charges")
+    assert api.get("/charges") == {"a": None}

@@ -73,7 +73,7 @@ def charge_points(sdk: ModuleType, client: Any) -> Any:
 def test_a_refused_token_is_replaced(charge_points: Any, site: Emulator) -> None:
     assert charge_points.get_charge_points().meta.total_item_count == 24
     site.revoke_access_tokens()
-    assert charge_points.get_charge_points(page=1).data[0].id == 111
+    assert charge_points.get_charge_points(page=1).data[0].id == 114
 
     assert calls(site) == MENDED
 
@@ -232,7 +232,7 @@ async def page_twice(sdk: ModuleType, client: Any, site: Emulator) -> None:
     charge_points = sdk.ChargePointsApi(client)
     assert (await charge_points.get_charge_points()).meta.total_item_count == 24
     site.revoke_access_tokens()
-    assert (await charge_points.get_charge_points(page=1)).data[0].id == 111
+    assert (await charge_points.get_charge_points(page=1)).data[0].id == 114
 
 
 def test_an_aiohttp_sdk_takes_the_middleware(monta_api_aiohttp: ModuleType, site: Emulator) -> None:

@@ -32,7 +32,7 @@ def test_a_refused_token_is_replaced(client: Any, charge_points: Any, site: Emul
     with client:
         assert charge_points.sync(client=client).meta.total_item_count == 24
         site.revoke_access_tokens()
-        assert charge_points.sync(client=client, page=1).data[0].id == 111
+        assert charge_points.sync(client=client, page=1).data[0].id == 114
 
     assert calls(site) == MENDED
 
@@ -44,7 +44,7 @@ def test_a_refused_token_is_replaced_in_async_code(
         async with client:
             assert (await charge_points.asyncio(client=client)).meta.total_item_count == 24
             site.revoke_access_tokens()
-            assert (await charge_points.asyncio(client=client, page=1)).data[0].id == 111
+            assert (await charge_points.asyncio(client=client, page=1)).data[0].id == 114
 
     asyncio.run(main())
     assert calls(site) == MENDED
