@@ -24,10 +24,10 @@ def demo() -> int:
 def emulator(options: Sequence[str]) -> int:
     """Serve the emulator until Ctrl-C; return the exit status."""
     try:
-        from ..emulator import _serve
+        from . import serve
     except ImportError as error:
         return missing("The emulator", "emulator", error)
-    return _serve.main(options)
+    return serve.main(options)
 
 
 def missing(what: str, extras: str, error: ImportError) -> int:

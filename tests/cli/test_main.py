@@ -140,7 +140,7 @@ def test_an_unknown_command_is_status_2(run: Run) -> None:
 
 def test_the_emulator_gets_its_own_options(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It serves until Ctrl-C, and its credentials are printed to be used."""
-    monkeypatch.setattr("monta_auth.emulator._serve.time.sleep", _interrupted)
+    monkeypatch.setattr("monta_auth._cli.serve.time.sleep", _interrupted)
     done = run("emulator", "--client-id", "me", "--port", "0", shows_token=True)
     assert done.code == 0
     assert "export MONTA_CLIENT_ID=me\n" in done.out

@@ -18,7 +18,8 @@ import trio
 from starlette.types import Message, Scope
 
 from monta_auth import emulator
-from monta_auth.emulator import Emulator, Fault, _serve
+from monta_auth._cli import serve
+from monta_auth.emulator import Emulator, Fault
 
 from .helpers import mint, pair, token_body
 
@@ -226,8 +227,8 @@ def test_the_command_prints_shell_lines_and_requests(
 ) -> None:
     monkeypatch.delenv("MONTA_CLIENT_SECRET", raising=False)
     visitor = Visitor(capsys)
-    monkeypatch.setattr(_serve, "time", visitor)
-    assert _serve.main(["--client-id", "it's me", "--quota", "5"]) == 0
+    monkeypatch.setattr(serve, "time", visitor)
+    assert serve.main(["--client-id", "it's me", "--quota", "5"]) == 0
 
     url, *exports = visitor.shown.splitlines()
     assert exports[:2] == [
@@ -243,8 +244,8 @@ def test_the_command_never_prints_a_secret_that_it_was_given(
 ) -> None:
     monkeypatch.setenv("MONTA_CLIENT_SECRET", "given-secret")
     visitor = Visitor(capsys)
-    monkeypatch.setattr(_serve, "time", visitor)
-    assert _serve.main(["--partner"]) == 0
+    monkeypatch.setattr(serve, "time", visitor)
+    assert serve.main(["--partner"]) == 0
     captured = capsys.readouterr()
     assert "given-secret" not in visitor.shown + captured.out + captured.err
     assert "export MONTA_CLIENT_ID=" in visitor.shown
@@ -252,7 +253,7 @@ def test_the_command_never_prints_a_secret_that_it_was_given(
 
 def test_the_command_fails_plainly_on_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
     with Emulator() as monta:
-        assert _serve.main(["--port", str(monta.port)]) == 1
+        assert serve.main(["--port", str(monta.port)]) == 1
     assert "cannot listen" in (error := capsys.readouterr().err)
     assert error == (
         f"cannot listen on port {monta.port} (EADDRINUSE): choose another port, or leave --port "
@@ -267,7 +268,7 @@ def test_a_port_that_only_root_may_use_is_named(
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr("monta_auth.emulator._server.socket.create_server", refused)
-    assert _serve.main(["--port", "80"]) == 1
+    assert serve.main(["--port", "80"]) == 1
     assert capsys.readouterr().err == (
         "cannot listen on port 80 (EACCES): ports below 1024 are for root: choose a higher one, or "
         "leave --port out\n"
@@ -277,9 +278,19 @@ def test_a_port_that_only_root_may_use_is_named(
 @pytest.mark.parametrize("port", ["65536", "-1", "http", "\u00b2", ""])
 def test_what_is_no_port_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        _serve.main([f"--port={port}"])
+        serve.main([f"--port={port}"])
     assert ended.value.code == 2
     assert capsys.readouterr().err.endswith(
         f"argument --port: {port!r} is not a port: give a number from 1 to 65535, or 0 for a free "
         "port\n"
     )
+
+
+@pytest.mark.parametrize("option", ["--latency=-1", "--quota=-1", "--access-lifetime=nan"])
+def test_a_value_that_cannot_be_is_a_usage_error(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        serve.main([option])
+    name = option.removeprefix("--").partition("=")[0].replace("-", "_")
+    assert f"error: {name} must be" in capsys.readouterr().err

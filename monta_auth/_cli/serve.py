@@ -9,8 +9,9 @@ import sys
 import time
 from collections.abc import Sequence
 
-from ._app import logger
-from ._emulator import Emulator
+from ..emulator import Emulator
+
+_LOGGER = "monta_auth.emulator"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,9 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 with a message on standard error if the port cannot be had.
     """
-    options = vars(_parser().parse_args(argv))
+    parser = _parser()
+    options = vars(parser.parse_args(argv))
     given = os.environ.get("MONTA_CLIENT_SECRET") or None
-    monta = Emulator(client_secret=given or "", **options)
+    try:
+        monta = Emulator(client_secret=given or "", **options)
+    except ValueError as error:
+        parser.error(str(error))
     try:
         monta.start()
     except OSError as error:
@@ -66,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = "# MONTA_CLIENT_SECRET: as you have set it"
     print(f"export MONTA_CLIENT_SECRET={monta.client_secret}" if given is None else known)
     sys.stdout.flush()
-    handler = logging.StreamHandler(sys.stdout)
+    logger, handler = logging.getLogger(_LOGGER), logging.StreamHandler(sys.stdout)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
