@@ -52,7 +52,7 @@ with Emulator() as site:
             files = {{"file": b"read twice"}}
             return await client.post("/charge-points", files=files)
 
-    assert asyncio.run(main()).status_code == 405
+    assert asyncio.run(main()).status_code == 501
     calls = [(call.path, call.status) for call in site.calls]
 assert calls == [
     ("/auth/token", 200),
@@ -61,7 +61,7 @@ assert calls == [
     ("/charge-points", 200),
     ("/charge-points", 401),
     ("/auth/refresh", 200),
-    ("/charge-points", 405),
+    ("/charge-points", 501),
 ], calls
 """
 
