@@ -25,7 +25,7 @@ from ._operations import document, find, guard_of
 from ._replies import Headers, Reply, ReplyError, answer, envelope, without_nulls
 from ._settings import Settings
 from ._site import Site
-from ._state import AUTH_PATHS, Call, Fault, State
+from ._state import AUTH_PATHS, Call, Fault, State, reply_of
 
 BASE_PATH = "/api/v1"
 #: Where in the ASGI scope's state our own server leaves the function that closes the connection.
@@ -61,7 +61,7 @@ class App:
         reply, client_id = None, None
         if fault.is_carried_out:
             reply, client_id = await self._carry_out(path, body, now, scope, receive)
-        reply = None if fault.close else fault.reply(path) or reply
+        reply = None if fault.close else reply_of(fault, path) or reply
         if reply is not None and not self._settings.null_keys:
             reply = without_nulls(reply)
         status, at = None if reply is None else reply.status, datetime.fromtimestamp(now, UTC)

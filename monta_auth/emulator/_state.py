@@ -84,19 +84,20 @@ class Fault:
         if not 0 <= self.delay < math.inf:
             raise ValueError("delay is in seconds, 0 or more")
 
-    def reply(self, path: str) -> Reply | None:
-        """What is sent in place of the API's own reply, or None."""
-        if self.body is not None:
-            text = self.body.encode() if isinstance(self.body, str) else self.body
-            return Reply(200 if self.status is None else self.status, text)
-        words = CONSUMER_NOT_FOUND if path == TOKEN and self.status == 401 else None
-        return None if self.status is None else envelope(self.status, words=words)
-
     @property
     def is_carried_out(self) -> bool:
         """Whether the call takes effect."""
         is_instead = self.close or self.status is not None or self.body is not None
         return self.after or self.truncate or not is_instead
+
+
+def reply_of(fault: Fault, path: str) -> Reply | None:
+    """What is sent in place of the API's own reply, or None."""
+    if fault.body is not None:
+        text = fault.body.encode() if isinstance(fault.body, str) else fault.body
+        return Reply(200 if fault.status is None else fault.status, text)
+    words = CONSUMER_NOT_FOUND if path == TOKEN and fault.status == 401 else None
+    return None if fault.status is None else envelope(fault.status, words=words)
 
 
 @dataclass(frozen=True, slots=True)
