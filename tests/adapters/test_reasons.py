@@ -555,3 +555,18 @@ def test_what_is_raised_around_a_token_call_is_named_by_its_type() -> None:
 
 
 URL = "http://127.0.0.1:1/api/v1"
+
+
+def test_what_is_no_http_is_called_a_bad_status_line() -> None:
+    """The line alone would be taken for a reason."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"220 ready to start\r\n")
+
+    policy = RefreshPolicy(attempts=1)
+    with _server(answer) as port:
+        url = f"http://127.0.0.1:{port}/api/v1"
+        auth = requests_monta.MontaAuth(base_url=url, **CREDENTIALS | {"policy": policy})
+        with pytest.raises(requests.ConnectionError, match="failed: BadStatusLine: 220 ready"):
+            auth.token()
