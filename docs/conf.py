@@ -26,6 +26,7 @@ html_css_files = ["diagrams.css"]
 html_show_sourcelink = False
 # Texts say "quotes" and `--options` as they are typed.
 smartquotes = False
+highlight_language = "python"  # of "::" in docstrings
 nitpicky = True
 # Names of other projects: their inventories are not fetched, so that a build needs no network.
 nitpick_ignore_regex = [

@@ -21,7 +21,7 @@ from monta_auth.emulator import Emulator
 DOCS = Path(__file__).parents[2] / "docs"
 
 _BLOCK = re.compile(
-    r"^\.\. code-block:: (?P<language>\w+)\n(?:   :name: (?P<name>[\w-]+)\n)?\n"
+    r"^\.\. code-block:: (?P<language>\w+)\n(?: {3,4}:name: (?P<name>[\w-]+)\n)?\n"
     r"(?P<code>(?:   .*\n|\n)+)",
     re.MULTILINE,
 )

@@ -1,0 +1,75 @@
+"""The built pages, as readers see them. Without Sphinx these tests are skipped: `tox -e docs`."""
+
+from __future__ import annotations
+
+import html
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from .pages import DOCS
+
+for _package in ("sphinx", "furo"):
+    pytest.importorskip(_package, reason=f"{_package} is not installed")
+
+# The first test of each process builds the pages.
+pytestmark = pytest.mark.timeout(300)
+
+_BLOCK = re.compile(
+    r'<div class="(?:doctest )?highlight-(?P<language>\w+) notranslate"[^>]*>'
+    r"<div class=\"highlight\"><pre>(?P<code>.*?)</pre>",
+    re.DOTALL,
+)
+_PROMPT = re.compile(r"^(?:\$|>>>|\.\.\.) ?", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the pages as HTML; a warning is an error."""
+    folder = tmp_path_factory.mktemp("built")
+    # -P: Sphinx reads the docstrings of the installed package, not of the folder beside docs/.
+    command = [sys.executable, "-P", "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
+    result = subprocess.run([*command, DOCS, folder], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A code block of a built page."""
+
+    page: str
+    language: str
+    code: str
+
+    def pasted(self) -> str:
+        """Return what the copy button copies: where there are prompts, the lines behind them."""
+        lines = [line for line in self.code.splitlines() if _PROMPT.match(line)]
+        return _PROMPT.sub("", "\n".join(lines)) if lines else self.code
+
+
+def shown(built: Path) -> Iterator[Shown]:
+    for file in sorted(built.rglob("*.html")):
+        for block in _BLOCK.finditer(file.read_text(encoding="utf-8")):
+            code = html.unescape(re.sub(r"<[^>]+>", "", block["code"]))
+            yield Shown(str(file.relative_to(built)), block["language"], code)
+
+
+def test_each_block_of_python_compiles(built: Path) -> None:
+    found = [block for block in shown(built) if block.language in ("default", "python")]
+    assert len(found) > 80
+    for block in found:
+        compile(block.pasted(), block.page, "exec")
+
+
+def test_each_command_can_be_pasted_into_a_shell(built: Path) -> None:
+    found = [block for block in shown(built) if block.language in ("console", "sh")]
+    assert len(found) > 20
+    for block in found:
+        assert (block.pasted() != block.code) == (block.language == "console")
+        subprocess.run(["/bin/sh", "-n"], input=block.pasted(), text=True, check=True)
