@@ -18,11 +18,16 @@ author = "monta-auth contributors"
 copyright = "2026, monta-auth contributors"  # noqa: A001 - Sphinx wants this name
 version = release = monta_auth.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "_diagrams"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "_diagrams"]
+# The button copies commands without their prompts and outputs.
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 html_theme = "furo"
 html_title = f"monta-auth {version}"
+# The theme's own dark style underlines the names of modules. This one goes with its light style.
+pygments_dark_style = "a11y-high-contrast-dark"
 html_static_path = ["_static"]
-html_css_files = ["diagrams.css"]
+html_css_files = ["diagrams.css", "pages.css"]
 html_show_sourcelink = False
 # Texts say "quotes" and `--options` as they are typed.
 smartquotes = False

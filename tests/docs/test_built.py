@@ -14,7 +14,7 @@ import pytest
 
 from .pages import DOCS
 
-for _package in ("sphinx", "furo"):
+for _package in ("sphinx", "furo", "sphinx_copybutton"):
     pytest.importorskip(_package, reason=f"{_package} is not installed")
 
 # The first test of each process builds the pages.
@@ -25,7 +25,7 @@ _BLOCK = re.compile(
     r"<div class=\"highlight\"><pre>(?P<code>.*?)</pre>",
     re.DOTALL,
 )
-_PROMPT = re.compile(r"^(?:\$|>>>|\.\.\.) ?", re.MULTILINE)
+_PROMPT = r"\$ |>>> |\.\.\. "
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ class Shown:
 
     def pasted(self) -> str:
         """Return what the copy button copies: where there are prompts, the lines behind them."""
-        lines = [line for line in self.code.splitlines() if _PROMPT.match(line)]
-        return _PROMPT.sub("", "\n".join(lines)) if lines else self.code
+        lines = [line for line in self.code.splitlines() if re.match(_PROMPT, line)]
+        return "\n".join(re.sub(_PROMPT, "", line, count=1) for line in lines) or self.code
 
 
 def shown(built: Path) -> Iterator[Shown]:
@@ -73,3 +73,15 @@ def test_each_command_can_be_pasted_into_a_shell(built: Path) -> None:
     for block in found:
         assert (block.pasted() != block.code) == (block.language == "console")
         subprocess.run(["/bin/sh", "-n"], input=block.pasted(), text=True, check=True)
+
+
+def test_the_copy_button_takes_commands_without_prompts(built: Path) -> None:
+    script = (built / "_static" / "copybutton.js").read_text(encoding="utf-8")
+    prompt = _PROMPT.replace("\\", "\\\\")
+    assert f"formatCopyText(text, '{prompt}', true, true, true, " in script
+
+
+def test_no_code_is_underlined_as_if_it_were_a_link(built: Path) -> None:
+    # .gu is a heading in a diff.
+    style = (built / "_static" / "pygments.css").read_text(encoding="utf-8")
+    assert {*re.findall(r"(\.\w+) \{[^}]*underline", style)} <= {".gu"}
