@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from docutils import nodes
 from sphinx.util.typing import stringify_annotation
 
 import monta_auth
@@ -111,7 +112,18 @@ def complete_types(
     return None
 
 
+def link_texts(app: Any, doctree: Any, page: str) -> None:
+    """Give each named block of text a link to itself, as headings have one: to look up an error."""
+    for block in list(doctree.findall(nodes.literal_block)):
+        if block.get("language") == "text" and block["ids"]:
+            link = (
+                f'<a class="headerlink" href="#{block["ids"][0]}" title="Link to this text">¶</a>'
+            )
+            block.parent.insert(block.parent.index(block) + 1, nodes.raw("", link, format="html"))
+
+
 def setup(app: Any) -> None:
+    app.connect("doctree-resolved", link_texts)
     app.connect("autodoc-process-docstring", mark_arguments, priority=100)  # before napoleon
     # After autodoc's own listener has noted the types of the signature.
     app.connect("autodoc-process-signature", complete_types, priority=900)

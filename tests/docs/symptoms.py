@@ -79,7 +79,7 @@ def no_secret(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> s
     return _error(lambda: MontaAuth("client-id"))
 
 
-def white_space(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+def invisible_character(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
     return _error(lambda: MontaAuth("client-id", "client-secret\n"))
 
 
@@ -114,7 +114,7 @@ def proxy_of_the_environment(monta: Emulator, log: pytest.LogCaptureFixture, fol
         return _error(lambda: requests.get("http://localhost:8000/x", auth=auth, timeout=5))
 
 
-def asynchronous(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+def asynchronous_secret(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
     async def secret() -> str:
         return monta.client_secret
 
@@ -200,7 +200,7 @@ def slow_endpoint(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) 
         return _error(lambda: client.get(f"{monta.base_url}/charge-points", auth=auth))
 
 
-def late(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+def no_token_in_time(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
     """A leader is not driven on, and one that took over from it neither: the third has no time."""
     source = TokenSource(
         monta.client_id,
@@ -391,12 +391,12 @@ SYMPTOMS: list[Symptom] = [
     wrong_credentials,
     no_credentials,
     no_secret,
-    white_space,
+    invisible_character,
     plain_http,
     auth_of_aiohttp,
     middlewares_of_aiohttp,
     proxy_of_the_environment,
-    asynchronous,
+    asynchronous_secret,
     secret_callable,
     nothing_left,
     refused_pair,
@@ -408,7 +408,7 @@ SYMPTOMS: list[Symptom] = [
     refused_connection,
     slow_endpoint,
     remembered_failure,
-    late,
+    no_token_in_time,
     no_home,
     empty_path,
     not_forgotten,

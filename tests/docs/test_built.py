@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .pages import DOCS
+from .pages import DOCS, blocks
 
 for _package in ("sphinx", "furo", "sphinx_copybutton"):
     pytest.importorskip(_package, reason=f"{_package} is not installed")
@@ -85,3 +85,11 @@ def test_no_code_is_underlined_as_if_it_were_a_link(built: Path) -> None:
     # .gu is a heading in a diff.
     style = (built / "_static" / "pygments.css").read_text(encoding="utf-8")
     assert {*re.findall(r"(\.\w+) \{[^}]*underline", style)} <= {".gu"}
+
+
+def test_each_error_text_has_a_link_to_itself(built: Path) -> None:
+    page = (built / "guides" / "errors.html").read_text(encoding="utf-8")
+    anchors = re.findall(r'<div class="highlight-text notranslate" id="([\w-]+)">', page)
+    assert anchors == [block.name for block in blocks("guides/errors.rst", "text")]
+    links = re.findall(r'<a class="headerlink" href="#([\w-]+)" title="Link to this text">', page)
+    assert links == anchors

@@ -267,27 +267,24 @@ def test_httpx_auth_hands_a_401_over_and_gives_its_token_to_any_host(monta: Emul
 # --- errors
 
 
-def quoted() -> list[str]:
-    """Each text that the page quotes, in order."""
-    return [text for block in blocks(ERRORS, "text") for text in block.code.strip().split("\n\n")]
-
-
 @pytest.mark.parametrize(
     ("bring_about", "text"),
     [
         pytest.param(symptom, text, id=symptom.__name__)
-        for symptom, text in zip(SYMPTOMS, quoted(), strict=True)
+        for symptom, text in zip(SYMPTOMS, blocks(ERRORS, "text"), strict=True)
     ],
 )
 def test_the_page_quotes_what_the_code_says(
     bring_about: Symptom,
-    text: str,
+    text: Example,
     caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
 ) -> None:
+    # The name is the anchor under which others link to the text: it stays.
+    assert text.name == bring_about.__name__.replace("_", "-")
     caplog.set_level(logging.DEBUG, logger="monta_auth")
     with Emulator(client_id="client-id", client_secret="client-secret") as monta:
-        assert plain(bring_about(monta, caplog, tmp_path), monta, tmp_path) == text
+        assert plain(bring_about(monta, caplog, tmp_path), monta, tmp_path) == text.code.strip()
 
 
 def test_the_first_look_shows_no_secret(
