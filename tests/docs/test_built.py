@@ -93,3 +93,11 @@ def test_each_error_text_has_a_link_to_itself(built: Path) -> None:
     assert anchors == [block.name for block in blocks("guides/errors.rst", "text")]
     links = re.findall(r'<a class="headerlink" href="#([\w-]+)" title="Link to this text">', page)
     assert links == anchors
+
+
+def test_tables_of_words_say_how_wide_their_columns_are(built: Path) -> None:
+    """Else a long name takes the room of the sentences beside it."""
+    for file in built.rglob("*.html"):
+        if file.name != "benchmarks.html":  # its tables hold figures
+            text = file.read_text(encoding="utf-8")
+            assert "table-wrapper docutils" not in text, file
