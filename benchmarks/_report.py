@@ -28,7 +28,7 @@ DISTRIBUTIONS = [
     "httpx-auth",
     "monta",
 ]
-GREY, ACCENT, PEER, BAD = "#808080", "#2f86d6", "#b5762a", "#d9534f"
+ACCENT, PEER, BAD = "#2f86d6", "#b5762a", "#d0453e"
 
 
 def versions() -> str:
@@ -106,47 +106,49 @@ Bar = tuple[str, float | None, str]
 
 
 def plot(title: str, note: str, groups: dict[str, list[Bar]]) -> str:
-    """Return horizontal bars on a logarithmic axis that begins at 1, as SVG."""
-    left, width, line = 280, 400, 18
+    """Return horizontal bars on a logarithmic axis that begins at 1, as SVG for a phone."""
+    left, width, line = 136, 200, 20
     longest = max(bar[1] or 1.0 for bars in groups.values() for bar in bars)
     scale = width / math.log(max(longest, 2.0) * 1.05)
     shapes: list[str] = []
-    y = 54
+    y = 68
 
     def text(x: float, at: float, what: str, more: str = "") -> None:
         shapes.append(f'<text x="{x:.1f}" y="{at:.1f}" {more}>{escape(what)}</text>')
 
     text(8, 18, title, 'font-weight="bold"')
-    text(8, 36, note)
-    top = y - 8
+    for number, words in enumerate(note.split("\n")):
+        text(8, 36 + 17 * number, words)
+    top = y - 4
     for group, bars in groups.items():
-        text(8, y + 12, group, 'font-weight="bold"')
+        text(8, y + 14, group, 'font-weight="bold"')
+        y += line
         for name, value, label in bars:
-            text(left - 8, y + 12, name, 'text-anchor="end"')
+            text(left - 8, y + 14, name, 'text-anchor="end"')
             if value is None:
-                text(left + 6, y + 12, label, f'fill="{BAD}"')
+                text(left + 6, y + 14, label, f'fill="{BAD}"')
             else:
                 long = max(1.5, scale * math.log(max(value, 1.0)))
                 colour = ACCENT if name == OURS else PEER
                 shapes.append(
-                    f'<rect x="{left}" y="{y + 2}" width="{long:.1f}" height="{line - 6}" '
+                    f'<rect x="{left}" y="{y + 3}" width="{long:.1f}" height="{line - 7}" '
                     f'fill="{colour}"/>'
                 )
-                text(left + long + 6, y + 12, label)
+                text(left + long + 6, y + 14, label)
             y += line
         y += 8
     tick, ticks = 1, ""
     while tick <= longest:
         x = left + scale * math.log(tick)
-        ticks += f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{y}" stroke="{GREY}" '
-        ticks += f'stroke-width="1" stroke-opacity="{0.9 if tick == 1 else 0.35}"/>'
-        text(x, y + 14, str(tick), 'text-anchor="middle"')
+        ticks += f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{y}" stroke="currentColor" '
+        ticks += f'stroke-width="1" stroke-opacity="{0.7 if tick == 1 else 0.25}"/>'
+        text(x, y + 16, str(tick), 'text-anchor="middle"')
         tick *= 2 if longest < 20 else 4
-    height, all_wide = y + 24, left + width + 130
+    height, all_wide = y + 26, left + width + 64
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {all_wide} {height}" '
-        f'width="{all_wide}" height="{height}" role="img" font-family="sans-serif" '
-        f'font-size="12" fill="{GREY}"><title>{escape(title)}</title>{ticks}'
+        f'width="{all_wide}" height="{height}" class="chart" role="img" font-family="sans-serif" '
+        f'font-size="14" fill="currentColor"><title>{escape(title)}</title>{ticks}'
         + "".join(shapes)
         + "</svg>\n"
     )
@@ -162,7 +164,7 @@ def cost_plot(results: Results) -> str | None:
         for row in results.rows
         if row.measure == _cost.STEP and row.figures
     }
-    note = f"The {STATIC} of the same library is 1. Logarithmic; shorter is better."
+    note = f"The {STATIC} of the same library is 1.\nLogarithmic; shorter is better."
     return plot("Auth step of a request that has its token", note, groups) if groups else None
 
 
@@ -178,7 +180,7 @@ def stampede_plot(results: Results) -> str | None:
         if row.measure.startswith((_stampede.COLD, _stampede.REVOKED)) and row.figures:
             label = f"{row.measure.partition(',')[0]}, {row.library}"
             groups[label] = [bar(name, row.figures[name]) for name in NAMES if name in row.figures]
-    note = "Many threads or tasks at once; one token call is right. Logarithmic."
+    note = "Many threads or tasks at once; one token call is right.\nLogarithmic."
     return plot("Token calls of a stampede", note, groups) if groups else None
 
 

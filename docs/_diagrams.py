@@ -38,7 +38,7 @@ class Drawing:
 
     Args:
         title: a few words. Description: what somebody who does not see it should know.
-        narrow: whether it fits a phone as a whole; the others scroll there.
+        narrow: whether it fits a phone as a whole; the others scroll there, and do not shrink.
     """
 
     def __init__(self, name: str, title: str, description: str, narrow: bool = False) -> None:

@@ -92,6 +92,17 @@ def test_nothing_lies_outside_and_no_text_outgrows_its_box(name: str) -> None:
             assert 6.4 * len(span.text or "") <= w, span.text
 
 
+def test_a_phone_shows_words_that_can_be_read() -> None:
+    """Of 390 px, a page has 358. Wide drawings scroll there; narrow ones shrink a bit."""
+    css = (DOCS / "_static" / "diagrams.css").read_text(encoding="utf-8")
+    assert f"svg.diagram {{ display: block; width: {diagrams.WIDTH}px; height: auto; }}" in css
+    assert ".diagram.narrow .small { font-size: 14px; }" in css
+    charts = [ET.parse(path).getroot() for path in (DOCS / "benchmarks").glob("*.svg")]  # noqa: S314
+    assert {chart.get("font-size") for chart in charts} == {"14"}
+    for width in (diagrams.NARROW, *(float(chart.get("width", "nan")) for chart in charts)):
+        assert 14 * 358 / width > 12
+
+
 def test_the_windows_are_those_of_the_policy() -> None:
     """By default, and with other numbers: they are asked of the code."""
     policy = RefreshPolicy()
