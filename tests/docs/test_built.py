@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
+import importlib
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,3 +104,31 @@ def test_tables_of_words_say_how_wide_their_columns_are(built: Path) -> None:
         if file.name != "benchmarks.html":  # its tables hold figures
             text = file.read_text(encoding="utf-8")
             assert "table-wrapper docutils" not in text, file
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("401", "how-it-works"),
+        ("429", "guides/errors"),
+        ("429", "guides/rate-limits"),
+        ("FastAPI", "guides/in-production"),
+        ("health", "guides/in-production"),
+        ("Home Assistant", "guides/home-assistant"),
+        ("pandas", "guides/where-to-put-auth"),
+        ("proxy", "guides/proxies-and-tls"),
+    ],
+)
+def test_the_search_finds(words: str, page: str, built: Path) -> None:
+    """The page is near the top: the words are in its headings, or are an entry of the index."""
+    if not (DOCS / f"{page}.rst").exists():
+        pytest.skip(f"docs/{page}.rst is not written yet")
+    script = (built / "searchindex.js").read_text(encoding="utf-8")
+    index: Any = json.loads(script.removeprefix("Search.setIndex(").removesuffix(")"))
+    if words.isdigit():  # The script of the search looks only into the index for these.
+        found = [{number for number, *_ in index["indexentries"][words]}]
+    else:
+        stem = importlib.import_module("sphinx.search.en").SearchEnglish({}).stem
+        numbers = [index["titleterms"].get(stem(word), []) for word in words.lower().split()]
+        found = [{each} if isinstance(each, int) else {*each} for each in numbers]
+    assert index["docnames"].index(page) in set.intersection(*found)
