@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -152,10 +152,10 @@ def test_two_drawings_of_one_kind_share_no_id() -> None:
 
 def test_pages_open_without_a_network() -> None:
     """What a page loads is beside it."""
-    sources = [
-        path.read_text(encoding="utf-8")
-        for path in (DOCS / "conf.py", DOCS / "_static" / "diagrams.css", DOCS / "_diagrams.py")
-    ]
-    assert Path(DOCS / "_static" / "diagrams.css").name in sources[0]
+    styles = sorted((DOCS / "_static").glob("*.css"))
+    files = [DOCS / "conf.py", DOCS / "_diagrams.py", *styles]
+    files += (DOCS / "benchmarks").glob("*.svg")
+    sources = [path.read_text(encoding="utf-8") for path in files]
+    assert f"html_css_files = {json.dumps([path.name for path in styles])}\n" in sources[0]
     for text in sources:
         assert {*re.findall(r"https?://[^\s\"')]+", text)} <= {"http://www.w3.org/2000/svg"}
