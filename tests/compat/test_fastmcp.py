@@ -1,0 +1,60 @@
+"""FastMCP: tools for a model, made from a description of the API."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+
+from monta_auth.emulator import Emulator, _openapi
+
+from ..docs.pages import example, stand_in
+from .table import Combination
+
+fastmcp: Any = pytest.importorskip("fastmcp", reason="FastMCP is not installed")
+
+COMBINATION = Combination(
+    name="FastMCP",
+    with_="httpx2",
+    know="``from_openapi`` takes a client with the auth. Exclude ``/auth/``, "
+    "or a tool fetches tokens. See :doc:`/guides/where-to-put-auth`.",
+    distribution="fastmcp",
+)
+
+
+def test_a_tool_heals_a_401_and_none_fetches_tokens(
+    site: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(site, site.base_url, monkeypatch)
+    token = {"post": {"operationId": "getToken", "responses": {}}}
+    paths = {**_openapi.DOCUMENT["paths"], "/auth/token": token}
+    monkeypatch.setitem(_openapi.DOCUMENT, "paths", paths)
+    names = example("guides/where-to-put-auth.rst", "fastmcp").run()
+
+    async def use() -> None:
+        async with names["client"], fastmcp.Client(names["server"]) as client:
+            tools = {tool.name for tool in await client.list_tools()}
+            assert tools == {"getChargePoints", "getChargePoint", "startCharge"}
+            site.revoke_access_tokens()
+            reply = await client.call_tool("getChargePoints", {"page": 1})
+            assert reply.structured_content["meta"]["currentPage"] == 1
+
+    asyncio.run(use())
+    assert (site.count("/auth/token"), site.count("/auth/refresh")) == (1, 1)
+
+
+def test_without_that_route_map_the_token_endpoint_is_a_tool(
+    site: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pitfall of the page."""
+    token = {"post": {"operationId": "getToken", "responses": {}}}
+    description = {**_openapi.DOCUMENT, "paths": {"/auth/token": token}}
+    server = fastmcp.FastMCP.from_openapi(description, httpx2.AsyncClient(base_url=site.base_url))
+
+    async def tools() -> list[str]:
+        async with fastmcp.Client(server) as client:
+            return [tool.name for tool in await client.list_tools()]
+
+    assert asyncio.run(tools()) == ["getToken"]
