@@ -3,26 +3,172 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
 import requests
 
 import monta_auth
 from monta_auth.emulator import Emulator, Fault
 
-from .pages import example
+from .pages import DOCS, example
 
 # dlt, gql and FastMCP run in tests/compat.
 TOOLS = "guides/where-to-put-auth.rst"
+PRODUCTION = "guides/in-production.rst"
 LIMITS = "guides/rate-limits.rst"
+
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(monta: Emulator) -> Iterator[Run]:
+    """Run an example; close its sessions and clients at the end of the test."""
+    ran: list[dict[str, Any]] = []
+
+    def run(page: str, name: str, exchanged: Mapping[str, str] | None = None) -> dict[str, Any]:
+        ran.append(example(page, name).run(exchanged))
+        return ran[-1]
+
+    yield run
+    for value in (value for names in ran for value in names.values()):
+        if isinstance(value, requests.Session | httpx.Client):
+            value.close()
+
+
+# --- in production
+
+
+def test_token_calls_have_the_settings_of_the_session(run: Run) -> None:
+    seen: list[requests.Response] = []
+    session: requests.Session = run(PRODUCTION, "session")["session"]
+    session.headers["x-gateway-key"] = "key"
+    hooks: list[Callable[..., Any]] = session.hooks["response"]
+    hooks.append(lambda response, **settings: seen.append(response))
+    session.auth.forget()  # type: ignore[union-attr]
+    session.get(f"{session.auth.base_url}/charges")  # type: ignore[union-attr]
+    assert [reply.request.headers["x-gateway-key"] for reply in seen] == ["key", "key"]
+
+
+def test_token_calls_have_the_settings_of_the_client(run: Run) -> None:
+    seen: list[httpx.Request] = []
+    names = run(PRODUCTION, "client")
+    names["client"].headers["x-gateway-key"] = "key"
+    names["client"].event_hooks = {"request": [seen.append]}
+    names["client"].auth.forget()
+    names["client"].get("/charges")
+    assert [request.headers["x-gateway-key"] for request in seen] == ["key", "key"]
+
+
+def test_with_client_a_reset_fails_no_request(monta: Emulator, run: Run) -> None:
+    client = run(PRODUCTION, "client")["client"]
+    client.auth.forget()
+    monta.inject(Fault(close=True))
+    assert client.get("/charges").status_code == 200
+    assert monta.count("/auth/token") == 3
+
+
+@pytest.fixture
+def web(run: Run) -> Iterator[Any]:
+    """The application of the page, in a client for tests."""
+    pytest.importorskip("fastapi", reason="FastAPI is not installed; it is in tox -e compat")
+    testclient: Any = importlib.import_module("fastapi.testclient")
+    with testclient.TestClient(run(PRODUCTION, "fastapi")["app"]) as web:
+        yield web
+
+
+def test_the_application_answers(monta: Emulator, web: Any) -> None:
+    assert len(web.get("/charge-points").json()) == 10
+    assert web.get("/health").json() == {}
+    assert [call.path for call in monta.calls] == ["/auth/token", "/charge-points"]
+
+
+def test_a_readiness_probe_costs_nothing_while_the_token_is_fresh(
+    monta: Emulator, web: Any
+) -> None:
+    assert [web.get("/ready").status_code for _ in range(20)] == [200] * 20
+    assert [call.path for call in monta.calls] == ["/auth/token"]
+
+
+def test_a_readiness_probe_says_why_no_request_could_go_out(monta: Emulator, web: Any) -> None:
+    monta.inject(Fault(status=503, headers={"Retry-After": "30"}), times=99)
+    replies = [web.get("/ready") for _ in range(20)]
+    assert {reply.status_code for reply in replies} == {503}
+    assert replies[0].json()["monta"].startswith("the token endpoint failed")
+    assert monta.count() == 1
+
+
+def test_metrics_are_numbers(monta: Emulator, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("fastapi", reason="FastAPI is not installed; it is in tox -e compat")
+    testclient: Any = importlib.import_module("fastapi.testclient")
+    names = run(PRODUCTION, "metrics")
+    names["auth"].token()
+    text = testclient.TestClient(names["app"]).get("/metrics").text
+    numbers = dict(line.removeprefix("monta_auth_").split() for line in text.splitlines())
+    assert numbers == {
+        "usable": "1",
+        "fetches": "1",
+        "refreshes": "0",
+        "failures": "0",
+        "refusals": "0",
+        "store_failed": "0",
+    }
+    assert "usable 0" in capsys.readouterr().out
+
+
+def test_each_field_to_alert_on_is_one_of_the_status() -> None:
+    text = (DOCS / PRODUCTION).read_text(encoding="utf-8")
+    rows = re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)
+    assert rows == ["usable", "failures", "fetches", "refusals", "store_failure"]
+    assert set(rows) <= monta_auth.Status().to_dict().keys()
+
+
+def test_a_record_in_json_has_the_fields_of_a_renewal(
+    monta: Emulator, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("monta_auth")
+    handlers, level = list(logger.handlers), logger.level
+    try:
+        run(PRODUCTION, "json")
+    finally:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+    of_the_emulator, record = capsys.readouterr().err.splitlines()
+    assert json.loads(of_the_emulator)["logger"] == "monta_auth.emulator"
+    entry = json.loads(record)
+    fields = {n.removeprefix("monta_auth.") for n in entry if n.startswith("monta_auth.")}
+    text = (DOCS / PRODUCTION).read_text(encoding="utf-8")
+    assert all(f"``{name}``" in text or f".{name}``" in text for name in fields)
+    assert entry["level"] == "DEBUG"
+    assert entry["monta_auth.kind"] == "mint"
+
+
+def test_workers_share_a_file(
+    monta: Emulator, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for _ in range(4):  # a source each, as in processes of their own
+        client = run(PRODUCTION, "workers")["client"]
+        assert client.get(f"{monta.base_url}/charges").status_code == 200
+    assert monta.count("/auth/token") == 1
 
 
 # --- where to put auth=
 
 
-def test_a_session_serves_most_tools(monta: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-    example(TOOLS, "session").run()
+def test_a_session_serves_most_tools(
+    monta: Emulator, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(TOOLS, "session")
     assert capsys.readouterr().out == "24\n"
     assert (monta.count("/auth/token"), monta.count()) == (1, 2)
 
@@ -56,9 +202,9 @@ def clock(monta: Emulator) -> Clock:
 
 
 def test_a_loop_waits_for_the_end_of_a_429(
-    monta: Emulator, clock: Clock, capsys: pytest.CaptureFixture[str]
+    monta: Emulator, clock: Clock, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = example(LIMITS, "requests").run()
+    names = run(LIMITS, "requests")
     assert capsys.readouterr().out == "60\n"
     names["time"] = SimpleNamespace(sleep=clock.sleep)
     for _ in range(20):
@@ -75,8 +221,8 @@ def test_a_loop_waits_for_the_end_of_a_429(
     assert all(15 <= seconds <= 16 for seconds in clock.slept)
 
 
-def test_the_loop_waits_for_a_token_call_as_well(monta: Emulator, clock: Clock) -> None:
-    names = example(LIMITS, "requests").run()
+def test_the_loop_waits_for_a_token_call_as_well(monta: Emulator, clock: Clock, run: Run) -> None:
+    names = run(LIMITS, "requests")
     names["time"] = SimpleNamespace(sleep=clock.sleep)
     names["auth"].forget()
     monta.inject(Fault(status=429, headers={"Retry-After": "30"}))
@@ -87,9 +233,9 @@ def test_the_loop_waits_for_a_token_call_as_well(monta: Emulator, clock: Clock) 
 
 
 def test_the_loop_of_httpx(
-    monta: Emulator, clock: Clock, capsys: pytest.CaptureFixture[str]
+    monta: Emulator, clock: Clock, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = example(LIMITS, "httpx").run()
+    names = run(LIMITS, "httpx")
     monta.inject(Fault(status=429, headers={"Retry-After": "30"}), path="/charges")
     names["asyncio"] = SimpleNamespace(sleep=clock.asleep)
     asyncio.run(names["main"]())
@@ -98,7 +244,7 @@ def test_the_loop_of_httpx(
 
 
 def test_aiohttp_names_the_seconds(
-    monta: Emulator, clock: Clock, capsys: pytest.CaptureFixture[str]
+    monta: Emulator, clock: Clock, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = example(LIMITS, "aiohttp")
     shown.run()
@@ -108,9 +254,9 @@ def test_aiohttp_names_the_seconds(
 
 
 def test_a_pace_meets_no_429(
-    monta: Emulator, clock: Clock, capsys: pytest.CaptureFixture[str]
+    monta: Emulator, clock: Clock, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = example(LIMITS, "pace").run()
+    names = run(LIMITS, "pace")
     assert capsys.readouterr().out == "200 200\n"
     names["time"] = SimpleNamespace(sleep=clock.sleep, monotonic=clock)
     names["pace"] = names["Pace"]()
@@ -123,8 +269,8 @@ def test_a_pace_meets_no_429(
 
 @pytest.mark.parametrize(("size", "calls"), [(100, 1), (25, 3), (10, 6)])
 def test_larger_pages_take_fewer_calls(
-    monta: Emulator, capsys: pytest.CaptureFixture[str], size: int, calls: int
+    monta: Emulator, run: Run, capsys: pytest.CaptureFixture[str], size: int, calls: int
 ) -> None:
-    example(LIMITS, "pages").run({'"perPage": 100': f'"perPage": {size}'})
+    run(LIMITS, "pages", {'"perPage": 100': f'"perPage": {size}'})
     assert capsys.readouterr().out == "60\n"
     assert monta.count("/charges") == calls
