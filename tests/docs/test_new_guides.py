@@ -7,23 +7,29 @@ import importlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
+import aiohttp
 import httpx
 import pytest
 import requests
 
+import aiohttp_monta
 import monta_auth
+from monta_auth._core import drivers
 from monta_auth.emulator import Emulator, Fault
 
-from .pages import DOCS, example
+from .pages import DOCS, blocks, example
 
 # dlt, gql and FastMCP run in tests/compat.
 TOOLS = "guides/where-to-put-auth.rst"
 PRODUCTION = "guides/in-production.rst"
+HOME = "guides/home-assistant.rst"
 LIMITS = "guides/rate-limits.rst"
 
 
@@ -43,6 +49,16 @@ def run(monta: Emulator) -> Iterator[Run]:
     for value in (value for names in ran for value in names.values()):
         if isinstance(value, requests.Session | httpx.Client):
             value.close()
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another try comes at once."""
+
+    async def asleep(seconds: float) -> None: ...
+
+    monkeypatch.setattr(drivers, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(drivers, "_sleep", asleep)
 
 
 # --- in production
@@ -69,6 +85,7 @@ def test_token_calls_have_the_settings_of_the_client(run: Run) -> None:
     assert [request.headers["x-gateway-key"] for request in seen] == ["key", "key"]
 
 
+@pytest.mark.usefixtures("no_pauses")
 def test_with_client_a_reset_fails_no_request(monta: Emulator, run: Run) -> None:
     client = run(PRODUCTION, "client")["client"]
     client.auth.forget()
@@ -274,3 +291,161 @@ def test_larger_pages_take_fewer_calls(
     run(LIMITS, "pages", {'"perPage": 100': f'"perPage": {size}'})
     assert capsys.readouterr().out == "60\n"
     assert monta.count("/charges") == calls
+
+
+# --- Home Assistant
+
+
+class _AuthFailedError(Exception): ...
+
+
+class _NotReadyError(Exception): ...
+
+
+class _UpdateFailedError(Exception):
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class _Coordinator:
+    """The part of Home Assistant's that the page relies on."""
+
+    def __init__(self, hass: Any, logger: logging.Logger, **settings: Any) -> None:
+        assert settings.keys() == {"config_entry", "name", "update_interval"}
+        self.data: Any = None
+
+    async def _async_update_data(self) -> Any: ...
+
+    async def async_config_entry_first_refresh(self) -> None:
+        try:
+            self.data = await self._async_update_data()
+        except _UpdateFailedError as error:
+            raise _NotReadyError from error
+
+
+class _Storage:
+    """Home Assistant's storage, in memory. `places` is what its disk holds."""
+
+    places: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, hass: Any, version: int, key: str, **settings: Any) -> None:
+        self.key = key
+
+    async def async_load(self) -> Any:
+        return self.places.get(self.key)
+
+    async def async_save(self, data: Any) -> None:
+        self.places[self.key] = data
+
+    async def async_remove(self) -> None:
+        self.places.pop(self.key, None)
+
+
+@pytest.fixture
+def home(monta: Emulator, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Stand-ins for Home Assistant, and the names of the page."""
+    monkeypatch.setattr(_Storage, "places", {})
+    coordinators = {"DataUpdateCoordinator": _Coordinator, "UpdateFailed": _UpdateFailedError}
+    contents: dict[str, dict[str, Any]] = {
+        "homeassistant.exceptions": {"ConfigEntryAuthFailed": _AuthFailedError},
+        "homeassistant.helpers.aiohttp_client": {
+            "async_get_clientsession": lambda hass: hass.session
+        },
+        "homeassistant.helpers.update_coordinator": coordinators,
+        "homeassistant.helpers.storage": {"Store": _Storage},
+    }
+    for name, content in contents.items():
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
+    store = SimpleNamespace(**example("guides/fleets.rst", "home-assistant").run())
+    monkeypatch.setitem(sys.modules, "custom_components.monta.store", store)
+    names: dict[str, Any] = {}
+    for shown in blocks(HOME):
+        names |= shown.run()
+    data = {"client_id": monta.client_id, "client_secret": monta.client_secret}
+    return SimpleNamespace(**names, entry=SimpleNamespace(data=data))
+
+
+async def _after_a_start(call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+    async with aiohttp.ClientSession() as session:
+        return await call(SimpleNamespace(data={}, session=session), *arguments)
+
+
+def _set_up(home: SimpleNamespace) -> Any:
+    """Set the entry up, as after a start of Home Assistant; return what it found."""
+    assert asyncio.run(_after_a_start(home.async_setup_entry, home.entry))
+    return home.entry.runtime_data.data
+
+
+def _error_of(home: SimpleNamespace, secret: str) -> Any:
+    return asyncio.run(_after_a_start(home.error_of, "client-id", secret))
+
+
+def test_an_entry_survives_a_restart_and_leaves_nothing_behind(
+    monta: Emulator, home: SimpleNamespace
+) -> None:
+    for _ in range(2):
+        assert len(_set_up(home)) == 24
+    assert monta.count("/auth/token") == 1
+    assert len(_Storage.places) == 1
+    assert monta.client_secret not in str(_Storage.places)
+
+    shown = asyncio.run(home.async_get_config_entry_diagnostics(None, home.entry))
+    assert json.loads(json.dumps(shown))["token"]["usable"] is True
+    assert asyncio.run(home.async_unload_entry(None, home.entry))
+    asyncio.run(_after_a_start(home.async_remove_entry, home.entry))
+    assert _Storage.places == {}
+
+
+def test_only_refused_credentials_ask_the_user(monta: Emulator, home: SimpleNamespace) -> None:
+    _set_up(home)
+    monta.inject(Fault(status=401), times=9, path="/charge-points")
+    with pytest.raises(_NotReadyError):
+        _set_up(home)
+    home.entry.data = {"client_id": "client-id", "client_secret": "wrong"}
+    with pytest.raises(_AuthFailedError, match="does not accept this client id and secret"):
+        _set_up(home)
+
+
+@pytest.mark.parametrize("path", ["/charge-points", None])
+def test_the_wait_of_a_429_is_passed_on(
+    monta: Emulator, home: SimpleNamespace, path: str | None
+) -> None:
+    monta.inject(Fault(status=429, headers={"Retry-After": "30"}), path=path)
+    with pytest.raises(_NotReadyError) as caught:
+        _set_up(home)
+    assert isinstance(caught.value.__cause__, _UpdateFailedError)
+    assert caught.value.__cause__.retry_after == pytest.approx(30, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("secret", "error"),
+    [("client-secret", None), ("wrong", "invalid_auth"), ("client-secret\n", "invalid_auth")],
+)
+def test_a_config_flow_checks_the_credentials(
+    home: SimpleNamespace, secret: str, error: str | None
+) -> None:
+    assert _error_of(home, secret) == error
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_config_flow_knows_an_outage(monta: Emulator, home: SimpleNamespace) -> None:
+    monta.stop()
+    try:
+        assert _error_of(home, "client-secret") == "cannot_connect"
+    finally:
+        monta.start()
+
+
+def test_on_token_in_the_loop_and_in_a_thread(monta: Emulator) -> None:
+    ran: list[threading.Thread] = []
+
+    async def coroutine(pair: object) -> None:
+        ran.append(threading.current_thread())
+
+    def plain(pair: object) -> None:
+        ran.append(threading.current_thread())
+
+    for on_token in (coroutine, plain):
+        asyncio.run(aiohttp_monta.MontaAuth(on_token=on_token).atoken())
+    assert [thread is threading.current_thread() for thread in ran] == [True, False]
