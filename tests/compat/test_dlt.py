@@ -42,7 +42,7 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return pauses
 
 
-def test_a_source_heals_a_401(
+def test_a_source_retries_a_401(
     rest_api: Any,
     site: Emulator,
     monkeypatch: pytest.MonkeyPatch,

@@ -24,7 +24,7 @@ COMBINATION = Combination(
 )
 
 
-def test_a_tool_heals_a_401_and_none_fetches_tokens(
+def test_a_tool_retries_a_401_and_none_fetches_tokens(
     site: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(site, site.base_url, monkeypatch)

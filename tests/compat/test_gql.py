@@ -54,7 +54,7 @@ def _check(graph: Emulator, transport: Any) -> None:
     assert (graph.count("/auth/token"), graph.count("/auth/refresh")) == (1, 1)
 
 
-def test_the_example_heals_a_401(graph: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_retries_a_401(graph: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     transport = example("guides/where-to-put-auth.rst", "gql").run()["transport"]
     assert capsys.readouterr().out == f"{ANSWER}\n"
     _check(graph, transport)
