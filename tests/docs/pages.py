@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,3 +90,31 @@ def called_by(shown: Example, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         shown.run()
         assert {call.status for call in monta.calls} == {200}
         return [call.path for call in monta.calls]
+
+
+def tables(text: str) -> Iterator[list[list[str]]]:
+    """The rows of each list-table of a page."""
+    for chunk in text.split(".. list-table::")[1:]:
+        rows: list[list[str]] = []
+        for line in chunk.splitlines()[1:]:
+            if line.startswith("   * -"):
+                rows.append([line[6:].strip()])
+            elif line.startswith("     -"):
+                rows[-1].append(line[6:].strip())
+            elif rows and line.startswith("       "):
+                rows[-1][-1] += " " + line.strip()
+            elif line and not line.startswith("   :"):
+                break
+        yield rows
+
+
+def first_words(rows: list[list[str]]) -> list[str]:
+    return [re.sub(r"``(\w+)``.*", r"\1", row[0]) for row in rows[1:]]
+
+
+def table(text: str, *header: str, having: str) -> list[list[str]]:
+    """The one table with these titles that has a row for this name."""
+    (found,) = (
+        rows for rows in tables(text) if rows[0] == [*header] and having in first_words(rows)
+    )
+    return found
