@@ -215,7 +215,6 @@ def test_a_child_gets_a_mutex_of_its_own() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_can_use_the_registry_while_the_parent_holds_its_mutex() -> None:
     held, done = threading.Event(), threading.Event()
 

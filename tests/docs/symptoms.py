@@ -380,7 +380,7 @@ def damaged_record(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path)
     store = FileStore(folder / "monta")
     _auth(monta, store=store).token()
     (record,) = (folder / "monta").glob("*.record")
-    record.write_bytes(record.read_bytes()[:-1])
+    record.write_bytes(record.read_bytes()[:-4])  # the last one alone may be padding
     _auth(monta, store=store).token()
     text = _logged(log, logging.WARNING)
     return text.replace(record.stem, "0123456789abcdef0123456789abcdef")
