@@ -67,7 +67,9 @@ class Seal:
         if record is None:
             return None
         try:
-            if len(record) <= _LONGEST:
+            # Python 3.15 warns of a "+" or "/", which seal() never writes. Where warnings are errors,
+            # this one would fail a request.
+            if len(record) <= _LONGEST and b"+" not in record and b"/" not in record:
                 text = hidden(self._fernet.decrypt(record))
                 return TokenSet.from_dict(
                     as_object(json.loads(bytes(text), object_pairs_hook=hidden_strings))
