@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from monta_auth._core import shared_sources, store_visit, stored_record
 from monta_auth.emulator import Emulator, _state
 
+from . import support
 from .clock import Now
 from .simulation.flows import Hands
 
@@ -61,6 +62,17 @@ settings.load_profile("busy")
 # tests interrupt theirs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--support", choices=["write"], help="tables of what ran, in docs/")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Not in a worker: it knows its own part of the run only.
+    if config.getoption("--support") and not hasattr(config, "workerinput"):
+        support.require_a_full_run(config)
+        config.pluginmanager.register(support)
 
 
 @pytest.fixture(scope="session")
