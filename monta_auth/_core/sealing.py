@@ -67,8 +67,8 @@ class Seal:
         if record is None:
             return None
         try:
-            # Python 3.15 warns of a "+" or "/", which seal() never writes. Where warnings are errors,
-            # this one would fail a request.
+            # Python 3.15 warns of a "+" or "/", which seal() never writes. A program that turns
+            # warnings into errors would lose a request.
             if len(record) <= _LONGEST and b"+" not in record and b"/" not in record:
                 text = hidden(self._fernet.decrypt(record))
                 return TokenSet.from_dict(
