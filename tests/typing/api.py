@@ -14,6 +14,7 @@ from monta_auth import (
     PARTNER_API,
     PARTNER_SANDBOX_API,
     PUBLIC_API,
+    AnyMontaAuth,
     Application,
     Clock,
     ConfigurationError,
@@ -161,6 +162,17 @@ def share_a_source(pair: TokenSet) -> None:
     TokenSource(source=source)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     TokenSource(clock=now)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Clock(wall=datetime.now)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def forget_of_any(auth: AnyMontaAuth) -> Status:
+    assert_type(auth.source, TokenSource)
+    assert_type(auth.base_url, str)
+    auth.invalidate()
+    try:
+        auth.forget()
+    except TokenStoreError as error:
+        assert_type(error.retryable, bool)
+    return auth.status()
 
 
 def keep_settings(pair: TokenSet) -> None:

@@ -35,10 +35,16 @@ from httpx_monta import (
     errors,
     retry_after,
 )
-from monta_auth import AnyMontaAuth, MontaAuthSettings
+from monta_auth import MontaAuthSettings
 from monta_auth.stores import MemoryStore
 
-from .api import heard, heard_async, secret_from_async_vault, secret_from_vault
+from .api import (
+    forget_of_any,
+    heard,
+    heard_async,
+    secret_from_async_vault,
+    secret_from_vault,
+)
 from .stores import AsyncTable
 
 
@@ -188,19 +194,13 @@ def handle_errors() -> float:
     return 0.0
 
 
-def forget_of_any(auth: AnyMontaAuth) -> Status:
-    assert_type(auth.source, TokenSource)
-    assert_type(auth.base_url, str)
-    auth.invalidate()
-    try:
-        auth.forget()
-    except TokenStoreError as error:
-        assert_type(error.retryable, bool)
-    return auth.status()
-
-
 def annotate(secret: ClientSecret, on_token: OnToken) -> Status:
-    return forget_of_any(MontaAuth("id", secret, on_token=on_token))
+    auth = MontaAuth("id", secret, on_token=on_token)
+    assert_type(auth.source, TokenSource)
+    try:
+        return forget_of_any(auth)
+    except TokenStoreError:
+        return Status()
 
 
 def wait_for_the_limit(response: httpx.Response, other: requests.Response) -> float:

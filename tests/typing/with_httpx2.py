@@ -24,7 +24,9 @@ from httpx2_monta import (
     errors,
     retry_after,
 )
-from monta_auth import AnyMontaAuth, MontaAuthSettings
+from monta_auth import MontaAuthSettings
+
+from .api import forget_of_any
 
 
 def authorize() -> None:
@@ -90,19 +92,13 @@ def handle_errors() -> float | None:
     return None
 
 
-def forget_of_any(auth: AnyMontaAuth) -> Status:
-    assert_type(auth.source, TokenSource)
-    assert_type(auth.base_url, str)
-    auth.invalidate()
-    try:
-        auth.forget()
-    except TokenStoreError as error:
-        assert_type(error.retryable, bool)
-    return auth.status()
-
-
 def annotate(secret: ClientSecret, on_token: OnToken) -> Status:
-    return forget_of_any(MontaAuth("id", secret, on_token=on_token))
+    auth = MontaAuth("id", secret, on_token=on_token)
+    assert_type(auth.source, TokenSource)
+    try:
+        return forget_of_any(auth)
+    except TokenStoreError:
+        return Status()
 
 
 def wait_for_the_limit(response: httpx2.Response, other: httpx.Response) -> float:

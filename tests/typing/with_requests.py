@@ -10,7 +10,7 @@ import httpx
 import requests
 
 import httpx_monta
-from monta_auth import AnyMontaAuth, MontaAuthSettings
+from monta_auth import MontaAuthSettings
 from monta_auth.stores import MemoryStore
 from requests_monta import (
     PARTNER_API,
@@ -36,7 +36,7 @@ from requests_monta import (
     retry_after,
 )
 
-from .api import heard, secret_from_vault
+from .api import forget_of_any, heard, secret_from_vault
 
 
 def authorize() -> None:
@@ -143,19 +143,13 @@ def handle_errors() -> float:
     return 0.0
 
 
-def forget_of_any(auth: AnyMontaAuth) -> Status:
-    assert_type(auth.source, TokenSource)
-    assert_type(auth.base_url, str)
-    auth.invalidate()
-    try:
-        auth.forget()
-    except TokenStoreError as error:
-        assert_type(error.retryable, bool)
-    return auth.status()
-
-
 def annotate(secret: ClientSecret, on_token: OnToken) -> Status:
-    return forget_of_any(MontaAuth("id", secret, on_token=on_token))
+    auth = MontaAuth("id", secret, on_token=on_token)
+    assert_type(auth.source, TokenSource)
+    try:
+        return forget_of_any(auth)
+    except TokenStoreError:
+        return Status()
 
 
 def wait_for_the_limit(response: requests.Response, other: httpx.Response) -> float:
