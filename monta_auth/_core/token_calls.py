@@ -128,7 +128,7 @@ def read_pair(reply: Reply, request: TokenRequest, wall: float) -> TokenSet:
 def read_error(reply: Reply, request: TokenRequest, wall: float) -> TokenEndpointError:
     """Return the error for a status that is not good, other than a refusal of credentials."""
     kind: type[TokenEndpointError] = TokenEndpointError
-    retryable = is_worth_a_retry(reply.status)
+    retryable, hint = is_worth_a_retry(reply.status), wait_hint(reply, wall)
     if reply.status == 429:
         kind = RateLimitError
         what = (
@@ -136,15 +136,13 @@ def read_error(reply: Reply, request: TokenRequest, wall: float) -> TokenEndpoin
             "share a token with store=; see the guide 'Workers, fleets and cron jobs')"
         )
     elif retryable:
-        what = "the token endpoint failed"
-        what += "" if wait_hint(reply, wall) else "; try again later"
+        what = "the token endpoint failed" + ("" if hint else "; try again later")
     elif 300 <= reply.status < 400:
         what = "the token endpoint redirects, which is not followed with a secret in hand"
     elif reply.status == 404:
         what = _NO_ENDPOINT
     else:
         what = "the token endpoint refused the call"
-    hint = wait_hint(reply, wall)
     return error_of(reply, kind, what, request.secrets, retry_after=hint, retryable=retryable)
 
 
