@@ -159,13 +159,18 @@ class LeftBehind(TimeoutError):
 Failure = MontaAuthError | TransportFailure
 
 
-def in_words(failure: Failure) -> str:
-    """Return type and text of a failure, by the type that a caller of its library gets."""
+def class_name(failure: Failure) -> str:
+    """Return the name of the class that a caller of its library gets for a failure."""
     kind: type = type(failure)
     if isinstance(failure, TransportFailure):
         otherwise = TimeoutError if failure.kind == "timeout" else ConnectionError
         kind = failure.library_class or otherwise
-    return f"{kind.__name__}: {failure}"
+    return kind.__name__
+
+
+def in_words(failure: Failure) -> str:
+    """Return the type and the text of a failure."""
+    return f"{class_name(failure)}: {failure}"
 
 
 def remembered(failure: Failure, wall: float, age: float, left: float) -> Failure:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from .effects import Call, Steps, Turn
-from .errors import Failure, MontaAuthError, TransportFailure, in_words, thread_of
+from .errors import Failure, MontaAuthError, TransportFailure, class_name, in_words, thread_of
 from .flight import Flight, Superseded, led_here
 from .held_pair import HeldPair
 from .outcomes import NotNow, Obtained, Outcome
@@ -172,8 +172,7 @@ class Leader:
             outcome = "renewed"
             level = logging.INFO if was_down else level
         elif failure is not None:
-            error = in_words(failure)
-            outcome = error.partition(":")[0]
+            outcome, error = class_name(failure), in_words(failure)
             # Who got the error knows. While the token lives, nobody would.
             begins = logging.INFO if self._state.usable(now) is None else logging.WARNING
             level = level if was_down else begins
