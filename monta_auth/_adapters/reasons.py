@@ -6,13 +6,13 @@ import os
 import re
 import socket
 import ssl
-import sys
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import urlsplit
 
+from .._core.errors import is_of_caller
 from .._core.replies import safe_text
 
 #: What makes a token call: a client or session with the library's defaults, the one that carries
@@ -175,14 +175,12 @@ def _of_library(error: BaseException) -> str:
 
 def linked(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and all that it came from or wraps, the nearest first."""
-    callers = {frame for frame, _ in traceback.walk_stack(sys._getframe())}
     found: list[object] = [error]
     for each in found:
         if not isinstance(each, BaseException):
             continue
-        tb = each.__traceback__
-        if each is not error and tb is not None and tb.tb_frame in callers:
-            continue  # A caller handles that error since before it made this call.
+        if each is not error and is_of_caller(each):
+            continue
         if not isinstance(each, ssl.SSLWantReadError):  # Every handshake over memory has it.
             yield each
         # urllib3 wraps errors without raising them from each other.

@@ -236,14 +236,20 @@ def is_from_signal_handler(error: BaseException) -> bool:
     import signal
 
     handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
-    callers = {frame for frame, _ in traceback.walk_stack(sys._getframe())}
     for cause in causes(error):
-        frames = [frame for frame, _ in traceback.walk_tb(cause.__traceback__)]
-        if cause is not error and callers.intersection(frames[:1]):
-            return False  # A caller handles that error since before it called us.
-        if any(frame.f_code in handlers for frame in frames):
+        if cause is not error and is_of_caller(cause):
+            return False
+        if any(frame.f_code in handlers for frame, _ in traceback.walk_tb(cause.__traceback__)):
             return True
     return False
+
+
+def is_of_caller(error: BaseException) -> bool:
+    """Whether one that called us handles this error, since before: it is no cause of ours."""
+    begin = error.__traceback__
+    # Its own frame is left out: a frame that leads to itself keeps all that it holds.
+    callers = traceback.walk_stack(sys._getframe(1))
+    return begin is not None and any(frame is begin.tb_frame for frame, _ in callers)
 
 
 def _code_of(handler: object) -> CodeType | None:

@@ -1,10 +1,12 @@
 """The error tree, and that every error survives a pickle and a copy with all its data."""
 
 import copy
+import gc
 import inspect
 import pickle
 import re
 import signal
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
@@ -20,6 +22,7 @@ from monta_auth import (
     TokenEndpointError,
     TokenStoreError,
 )
+from monta_auth._adapters.reasons import reason
 from monta_auth._core import errors
 from monta_auth._core.errors import (
     Failure,
@@ -279,6 +282,27 @@ def test_a_failure_while_a_caller_cleans_up_after_its_time_limit_is_an_ordinary_
         strike()
     except TimeLimit:
         assert not is_from_signal_handler(caught(lambda: 1 / 0))
+
+
+@pytest.mark.parametrize(
+    "look", [is_from_signal_handler, partial(reason, secrets=())], ids=["signal", "reason"]
+)
+def test_a_look_at_an_error_keeps_nothing_of_its_callers_alive(
+    look: Callable[[Exception], object],
+) -> None:
+    def call() -> weakref.ref[object]:
+        mine = Limit()
+        try:
+            raise ValueError from caught(lambda: 1 / 0)
+        except ValueError as error:
+            look(error)
+        return weakref.ref(mine)
+
+    gc.disable()
+    try:
+        assert call()() is None
+    finally:
+        gc.enable()
 
 
 def test_errors_that_name_each_other_as_cause_are_walked_once() -> None:
