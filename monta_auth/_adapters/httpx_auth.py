@@ -112,7 +112,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         Raises:
             MontaAuthError: no token can be had; a network failure is the library's own exception.
         """
-        by = self._checked_client(client, "token")
+        by = self._checked_client(client, "token", is_async=False)
         pair = self._source.fresh_pair()
         if pair is not None:
             return pair
@@ -131,7 +131,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
 
     async def atoken(self, client: AsyncClient | None = None) -> TokenSet:
         """As `token`, for async code and an ``AsyncClient``."""
-        by = self._checked_client(client, "atoken")
+        by = self._checked_client(client, "token", is_async=True)
         pair = self._source.fresh_pair()
         if pair is not None:
             return pair
@@ -166,7 +166,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         Args:
             client: makes the call; default: as of `token`.
         """
-        by = self._checked_client(client, "application")
+        by = self._checked_client(client, "application", is_async=False)
         if by is not None:
             return self._application(by, self._trusting(self._sync_client))
         with self._library.client(self._origins) as by:
@@ -183,7 +183,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
 
     async def aapplication(self, client: AsyncClient | None = None) -> Application:
         """As `application`, for async code and an ``AsyncClient``."""
-        by = self._checked_client(client, "aapplication")
+        by = self._checked_client(client, "application", is_async=True)
         if by is not None:
             return await self._aapplication(by, self._trusting(self._async_client))
         async with await self._library.async_client(self._origins) as by:
@@ -200,19 +200,21 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
 
         return await self._adrive(find_application(self._source), ask)
 
-    def _checked_client(self, client: object, verb: str) -> Any:
+    def _checked_client(self, client: object, verb: str, *, is_async: bool) -> Any:
         """Return the client that a verb uses; None if one has to be opened for it."""
-        module, is_async = self._library.module, verb.startswith("a") and verb != "application"
-        right, other = module.Client, module.AsyncClient
-        right, other = (other, right) if is_async else (right, other)
         if client is None:
             return self._async_client if is_async else self._sync_client
+        module = self._library.module
+        right, other = module.Client, module.AsyncClient
+        called, instead = f"{verb}()", f"an AsyncClient, await a{verb}(client)"
+        if is_async:
+            right, other = other, right
+            called, instead = f"a{verb}()", f"a Client, call {verb}(client)"
+        takes = f"{module.__name__}.{right.__name__}"
         if isinstance(client, other):
-            instead = f"a Client, call {verb[1:]}" if is_async else f"an AsyncClient, await a{verb}"
-            takes = f"{module.__name__}.{right.__name__}"
-            raise ConfigurationError(f"{verb}() takes {takes}; with {instead}(client)")
+            raise ConfigurationError(f"{called} takes {takes}; with {instead}")
         if not isinstance(client, right):
-            raise wrong_argument(f"{verb}()", client, f"{module.__name__}.{right.__name__}")
+            raise wrong_argument(called, client, takes)
         return client
 
     def _with_defaults(self, client: Any) -> Self:
