@@ -104,9 +104,7 @@ class BaseAuth:
             raise ConfigurationError("got the class MontaAuth, not an object: write MontaAuth()")
         self._own_source = source
         self._base_url = base_url
-        is_list = isinstance(allowed_origins, Iterable) and not isinstance(allowed_origins, str)
-        #: Origins refuses what is none.
-        self._allowed_origins = tuple(allowed_origins) if is_list else allowed_origins or ()
+        self._allowed_origins = allowed_origins or ()
         given = locals()
         self._settings: dict[str, Any] = {n: given[n] for n in _OF_A_SOURCE if given[n] is not None}
         self._connect()
@@ -125,6 +123,7 @@ class BaseAuth:
             self.source = token_source_of(shared, {"base_url": self._base_url, **settings})
         self._source = self.source._source
         self._origins = Origins(self.source.base_url, self._allowed_origins)
+        self._allowed_origins = self._origins.urls  # An iterator can be read only once.
         #: What no proxy of the environment may carry; empty once that is known.
         self._plain_http = self._origins.plain_http
 
@@ -209,10 +208,9 @@ class BaseAuth:
     # --- copies and pickles
 
     def __repr__(self) -> str:
-        module = type(self).__module__.partition(".")[0]
         # A tracker shows it, too, when its constructor raised.
         what = repr(self.source) if hasattr(self, "source") else "unfinished"
-        return f"{module}.{type(self).__qualname__}({what})"
+        return f"{_package(type(self))}.{type(self).__qualname__}({what})"
 
     def __copy__(self) -> Self:
         twin = object.__new__(type(self))

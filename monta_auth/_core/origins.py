@@ -69,6 +69,7 @@ class Origins:
     """The allowed origins: that of `base_url` and those of `allowed`.
 
     Attributes:
+        urls: those of `allowed`, as they were given.
         is_plain_http: whether `base_url` is one of plain http.
         plain_http: the allowed origins of plain http. All of them are on this machine.
     """
@@ -77,13 +78,14 @@ class Origins:
         if isinstance(allowed, str) or not isinstance(allowed, Iterable):
             kind = "a single string" if isinstance(allowed, str) else type(allowed).__name__
             raise ConfigurationError(f"allowed_origins takes a list of URLs, not {kind}")
+        self.urls = tuple(allowed)
         split = urlsplit(base_url)
         self._inside, self._auth = base_url + "/", base_url + "/auth/"
         self._endpoints = {split.path + "/auth/" + name: name for name in ("token", "refresh")}
         self._base = _checked_origin(split, "base_url")
         self._allowed = {self._base}
         self._allowed.update(
-            _checked_origin(_split(url, "allowed_origins"), "allowed_origins") for url in allowed
+            _checked_origin(_split(url, "allowed_origins"), "allowed_origins") for url in self.urls
         )
         self.is_plain_http = self._base[0] == "http"
         plain = (_name(origin) for origin in self._allowed if origin[0] == "http")
