@@ -98,10 +98,11 @@ class Operation:
         self.guard = next((word for word in words if word in ("open", "upstream")), None)
         self.takes = next((word[5:] for word in words if word.startswith("body=")), None)
         self.query = [Parameter(*word[1:].split(":")) for word in words if word.startswith("?")]
+        self._pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path))
 
     def match(self, path: str) -> dict[str, str] | None:
         """Return what stands in the places of the ids, if it is this path."""
-        found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path), path)
+        found = self._pattern.fullmatch(path)
         return None if found is None else found.groupdict()
 
     def read_query(self, text: str, partner: bool) -> dict[str, Any]:
