@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import trustme
+
+from .faults import server
 
 _NOW = datetime.now(UTC)
 _OF_ANOTHER_TIME: dict[str, Any] = {
@@ -39,23 +40,9 @@ def tls_server(
     name = "other.example" if problem == "other host" else "127.0.0.1"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert(name, **_OF_ANOTHER_TIME.get(problem, {})).configure_cert(context)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def serve() -> None:
-            try:
-                while True:
-                    connection, _ = listener.accept()
-                    try:
-                        context.wrap_socket(connection, server_side=True).close()
-                    except OSError:  # the client has hung up
-                        connection.close()
-            except OSError:  # the listener is closed
-                pass
+    def shake_hands(connection: socket.socket) -> None:
+        context.wrap_socket(connection, server_side=True).close()
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"https://127.0.0.1:{listener.getsockname()[1]}/api/v1", file
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
+    with server(shake_hands) as port:
+        yield f"https://127.0.0.1:{port}/api/v1", file

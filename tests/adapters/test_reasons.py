@@ -8,8 +8,8 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from requests_monta._errors import transport_failure
 
 from ..certificates import tls_server
 from ..docs.pages import DOCS
+from ..faults import server
 
 CREDENTIALS: Any = {
     "client_id": "client-id",
@@ -186,27 +187,6 @@ def test_a_refused_connection_names_the_argument_only_where_the_librarys_default
             assert f" outcome={type(caught.value).__name__} " in caplog.text
 
 
-@contextmanager
-def _server(answer: Callable[[socket.socket], object]) -> Generator[int, None, None]:
-    """Serve until the end of the block; gives the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    with connection, suppress(OSError):
-                        answer(connection)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
 def _not_tls(connection: socket.socket) -> None:
     connection.recv(9999)
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -233,7 +213,7 @@ def test_a_failed_handshake_has_a_reason_and_is_one_of_tls(
     answer: Callable[[socket.socket], object], words: str, way: str
 ) -> None:
     call, kind, argument, _ = WAYS[way]
-    with _server(answer) as port, pytest.raises(kind) as caught:
+    with server(answer) as port, pytest.raises(kind) as caught:
         call(f"https://127.0.0.1:{port}/api/v1", None)
     text = rf"the token call to 127\.0\.0\.1 failed: ({words}); MontaAuth\({argument}=\.\.\.\) .+"
     assert re.fullmatch(text, str(caught.value))
@@ -260,7 +240,7 @@ def test_it_is_one_of_tls_for_the_client_of_the_request_too(way: str) -> None:
         "httpx trio": lambda url: trio.run(with_async_httpx, url),
         "aiohttp": lambda url: asyncio.run(with_aiohttp(url)),
     }
-    with _server(_hang_up) as port, pytest.raises(Exception, match=r"; MontaAuth\("):
+    with server(_hang_up) as port, pytest.raises(Exception, match=r"; MontaAuth\("):
         calls[way](f"https://127.0.0.1:{port}/api/v1")
 
 
@@ -277,7 +257,7 @@ def test_silence_has_words_and_seconds(
         words = r"no connection within 0\.\d+ s"
         ending = rf"; MontaAuth\({argument}=\.\.\.\) .+"
     is_over = threading.Event()
-    with _server(lambda connection: is_over.wait(5)) as port:
+    with server(lambda connection: is_over.wait(5)) as port:
         with pytest.raises(Exception, match="the token call to ") as caught:
             call(f"{scheme}://127.0.0.1:{port}/api/v1", None)
         is_over.set()
@@ -565,7 +545,7 @@ def test_what_is_no_http_is_called_a_bad_status_line() -> None:
         connection.sendall(b"220 ready to start\r\n")
 
     policy = RefreshPolicy(attempts=1)
-    with _server(answer) as port:
+    with server(answer) as port:
         url = f"http://127.0.0.1:{port}/api/v1"
         auth = requests_monta.MontaAuth(base_url=url, **CREDENTIALS | {"policy": policy})
         with pytest.raises(requests.ConnectionError, match="failed: BadStatusLine: 220 ready"):

@@ -6,12 +6,11 @@ import errno
 import io
 import json
 import os
-import resource
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pytest
 from monta_auth._cli import doctor
 from monta_auth.stores import _redis_servers
 
+from ..faults import file_size
 from ..stores.fleet import RedisServer
 from .harness import Done
 
@@ -53,18 +53,8 @@ def test_a_directory_that_is_missing_can_be_made(
     assert list((state_home / "monta-auth").iterdir()) == []
 
 
-@contextmanager
-def _file_size(limit: int) -> Generator[None, None, None]:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def test_a_limit_on_files_is_found(found: Callable[..., Found], state_home: Path) -> None:
-    with _file_size(10):
+    with file_size(10):
         assert found("store") == (
             "failed",
             (

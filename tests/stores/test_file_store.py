@@ -8,7 +8,6 @@ import fcntl
 import os
 import pickle
 import random
-import resource
 import signal
 import stat
 import subprocess
@@ -30,6 +29,8 @@ from monta_auth._core.store_protocol import Lease, Store
 from monta_auth.stores import _file_store, _files
 from monta_auth.stores._file_store import FileStore
 from monta_auth.stores.testing import StoreContract
+
+from ..faults import file_size
 
 NAME, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 CHANCE = random.SystemRandom()
@@ -751,7 +752,7 @@ def test_a_disk_that_is_really_read_only_or_full(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_old_record(store: FileStore, directory: Path) -> None:
     put(store, b"record-1")
     lease = lease_of(store)
-    with _file_size(60), pytest.raises(TokenStoreError) as caught:
+    with file_size(60), pytest.raises(TokenStoreError) as caught:
         store.save(NAME, b"x" * 100, lease)
     assert str(caught.value) == (
         f"save failed: OSError (EFBIG) in {directory}: a limit on the size of files is reached: "
@@ -766,7 +767,7 @@ def test_a_full_disk_leaves_the_old_record(store: FileStore, directory: Path) ->
 def test_a_full_disk_gives_no_lease_and_fills_up_no_more(store: FileStore, directory: Path) -> None:
     put(store, b"record-1")
     for _ in range(2):
-        with _file_size(10), pytest.raises(TokenStoreError, match=r"try_lock failed: .*\(EFBIG\)"):
+        with file_size(10), pytest.raises(TokenStoreError, match=r"try_lock failed: .*\(EFBIG\)"):
             store.try_lock(NAME, 6.0)
     assert kinds(directory) == {".record", ".lock"}
     assert lease_of(store).doubt is False
@@ -787,16 +788,6 @@ def test_a_record_that_was_saved_while_the_disk_fills_up_is_there_and_doubted(
     passing.passed = 6.1
     assert lease_of(store).doubt
     assert store.load(NAME) == b"record-1"
-
-
-@contextlib.contextmanager
-def _file_size(limit: int) -> Generator[None, None, None]:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_file_system_without_locks_says_so(

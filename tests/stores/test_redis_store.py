@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ from monta_auth.stores import _redis_calls, _redis_scripts, _redis_servers, _red
 from monta_auth.stores._redis_store import RedisStore
 from monta_auth.stores.testing import StoreContract
 
+from ..faults import server
 from .fleet import ASYNC_LIMITS, LIMITS, RedisServer
 from .redis_servers import (
     Certificates,
@@ -1027,29 +1028,6 @@ def test_a_replica_is_named(engine: str, engines: Callable[[str], RedisServer]) 
             store.check()
 
 
-@contextmanager
-def answering(answer: bytes) -> Generator[int, None, None]:
-    """A server that says the same to everything; the port of it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with suppress(OSError):  # the end of the test
-                while True:
-                    connection, _ = listener.accept()
-                    with connection:
-                        connection.settimeout(1.0)
-                        while connection.recv(4096):
-                            connection.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
 @pytest.mark.parametrize(
     ("answer", "error", "advice"),
     [
@@ -1088,7 +1066,12 @@ def answering(answer: bytes) -> Generator[int, None, None]:
 def test_a_server_that_runs_but_does_not_serve_gets_fitting_advice(
     answer: bytes, error: str, advice: str
 ) -> None:
-    with answering(answer) as port:
+    def say(connection: socket.socket) -> None:
+        connection.settimeout(1.0)
+        while connection.recv(4096):
+            connection.sendall(answer)
+
+    with server(say) as port:
         store = RedisStore(f"redis://127.0.0.1:{port}/0")
         with pytest.raises(TokenStoreError) as caught:
             store.check()
