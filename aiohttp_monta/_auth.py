@@ -1,4 +1,4 @@
-"""`MontaAuth` for aiohttp. Translates and drives; every decision is the core's."""
+"""`MontaAuth` for aiohttp: it connects the library with the core, which decides."""
 
 from __future__ import annotations
 
@@ -33,33 +33,36 @@ T = TypeVar("T")
 
 
 class MontaAuth(AsyncAuth):
-    """Monta auth for aiohttp: a client middleware, of a session or of a request.
+    """Send a valid Monta token with each request: a middleware for a session or a request.
 
     Args:
         client_id: default: the environment variable ``MONTA_CLIENT_ID``.
-        client_secret: default: ``MONTA_CLIENT_SECRET``. A callable is asked at every mint; it
-            may be a coroutine function, as may `on_token`.
-        base_url: of the API, with ``/api/v1``; default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
-        allowed_origins: further origins (URLs) that may get the token.
-        token: a pair to start from; see `TokenSet`.
+        client_secret: a string, or a callable that returns it and is called for each fetch
+            (``/auth/token``). Default: ``MONTA_CLIENT_SECRET``.
+        base_url: URL of the API with ``/api/v1``. Default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
+        allowed_origins: more origins (URLs) that are allowed to receive the token.
+        token: a token pair to start from; see `TokenSet`.
         store: where processes share the token pair; see `monta_auth.stores`. Needs the extra
             ``[file]``, ``[redis]`` or ``[store]``.
-        on_token: called with each new token pair, once it is in use. Async clients run a plain
-            function in a thread of its own, and a coroutine function in the event loop; so they
-            do with a callable secret and with the store.
-        policy: how early to renew and how long to try; see `RefreshPolicy`.
-        source: share the `TokenSource` of another object, in place of all the above but
-            `allowed_origins`.
-        session: a ``ClientSession`` that makes the token calls, without its middlewares; default:
-            the one that carries the request, with the proxy and TLS arguments of that request.
+        on_token: called with each new token pair, once it is in use.
+        policy: when to renew and how long to try; see `RefreshPolicy`.
+        source: the `TokenSource` of another object, to share its token pair. It replaces all
+            arguments above except `allowed_origins`.
+        session: a ``ClientSession`` that makes the token calls, without its middlewares. Default:
+            the session that sends the request, with that request's proxy and TLS arguments.
 
-    Objects with equal base URL, credentials and policy share one token in this process. A pickle
-    holds the settings, literal credentials included, and no token.
+    Objects with equal base URL, credentials and policy share one token pair in this process. A
+    pickle holds the settings, with literal credentials, but no token.
+
+    Async clients run plain functions and stores in a separate thread. `client_secret` and
+    `on_token` may be coroutine functions.
+
+    A request that gets no token raises an error that is both a `MontaAuthError` and an
+    ``aiohttp.ClientError``. If the network fails, it raises aiohttp's own
+    ``ClientConnectionError`` or ``ServerTimeoutError``.
 
     Raises:
-        ConfigurationError: the arguments cannot work. Requests raise errors that are both a
-            `MontaAuthError` and an ``aiohttp.ClientError``; a network failure of a token call
-            raises aiohttp's own ``ClientConnectionError`` or ``ServerTimeoutError``.
+        ConfigurationError: the arguments cannot work.
     """
 
     def __init__(
@@ -109,8 +112,8 @@ class MontaAuth(AsyncAuth):
         def __call__(
             self, request: ClientRequest, handler: ClientHandlerType | None = None
         ) -> Awaitable[ClientResponse]:
-            """Called by aiohttp for each request, and anew for each redirect of one."""
-            if handler is None:  # so do libraries that are not aiohttp
+            """Handle a request. aiohttp calls this for each request and each redirect."""
+            if handler is None:  # other libraries call it this way
                 raise wrong_library(self, request)
             return self._hop(request, handler)
 
@@ -138,7 +141,7 @@ class MontaAuth(AsyncAuth):
         try:
             response = await handler(request)
         except aiohttp.ClientResponseError as error:
-            # A middleware behind this one raised for the status.
+            # An inner middleware raised for the status.
             self._is_refused(error.status, request, header)
             raise
         if response.status != 401 or not self._is_refused(401, request, header):
@@ -148,20 +151,20 @@ class MontaAuth(AsyncAuth):
         await drain(response)
         again = await self._header(request, spent)
         if again == header:
-            return response  # there is no better token
+            return response  # no other token is available
         make_ready(request, response)
         request.headers["Authorization"] = again
         return await handler(request)
 
     async def token(self, session: ClientSession | None = None) -> TokenSet:
-        """Return a usable token pair; fetch or renew it if that is due.
+        """Return a usable token pair, renewing it if needed.
 
         Args:
-            session: makes the token calls; default: the one that the auth was made with, or else
-                one that is opened and closed for it.
+            session: makes the token calls. Default: the ``session`` of this object, else a
+                temporary one.
 
         Raises:
-            MontaAuthError: no token can be had; a network failure is aiohttp's own exception.
+            MontaAuthError: there is no token. A network failure raises aiohttp's own exception.
         """
         by = self._checked_session(session, "token()")
         pair = self._source.fresh_pair()
@@ -173,30 +176,30 @@ class MontaAuth(AsyncAuth):
             return await self._run(self._source.pair(blocking=False), by, "defaults")
 
     async def bearer_token(self, session: ClientSession | None = None) -> str:
-        """Return a usable access token, for clients that want it as a string.
+        """Return a usable access token as a string, for other clients.
 
         Args:
-            session: as of `token`.
+            session: as in `token`.
         """
         return str((await self.token(session)).access_token)
 
     async def atoken(self, session: ClientSession | None = None) -> TokenSet:
-        """As `token`, by its name in the other async libraries."""
+        """Do what `token` does; the name matches `httpx_monta`."""
         return await self.token(session)
 
     async def abearer_token(self, session: ClientSession | None = None) -> str:
-        """As `bearer_token`, by its name in the other async libraries."""
+        """Do what `bearer_token` does; the name matches `httpx_monta`."""
         return await self.bearer_token(session)
 
     async def aapplication(self, session: ClientSession | None = None) -> Application:
-        """As `application`, by its name in the other async libraries."""
+        """Do what `application` does; the name matches `httpx_monta`."""
         return await self.application(session)
 
     async def application(self, session: ClientSession | None = None) -> Application:
-        """Ask the API who the token belongs to: scopes, rate limit, dates.
+        """Ask the API whose credentials these are: scopes, rate limit, dates.
 
         Args:
-            session: makes the call, with this auth alone as its middleware; default as of `token`.
+            session: makes the call, with this as its only middleware. Default: as in `token`.
         """
         by = self._checked_session(session, "application()")
         if by is not None:
@@ -211,7 +214,7 @@ class MontaAuth(AsyncAuth):
         return await self._adrive(find_application(self._source), ask)
 
     def _checked_session(self, session: object, verb: str) -> ClientSession | None:
-        """Return the session that a verb uses; None if one has to be opened for it."""
+        """Return the session for this method, or None if one has to be opened."""
         if not isinstance(session, ClientSession | None):
             raise wrong_argument(verb, session, "an aiohttp.ClientSession")
         return session if session is not None else self._session
@@ -240,7 +243,7 @@ class MontaAuth(AsyncAuth):
         return await self._adrive(flow, send)
 
     def _with_defaults(self, session: ClientSession) -> Self:
-        """Return a copy that makes its token calls with this session of ours."""
+        """Return a copy that makes its token calls with this session, which we opened."""
         twin = self.__copy__()
         twin._session = session
         twin._maker = "defaults"
@@ -254,14 +257,14 @@ class MontaAuth(AsyncAuth):
 
 
 def retry_after(response: ClientResponse) -> float | None:
-    """Return how many seconds to wait before this request has a chance again, or None.
+    """Return how many seconds to wait before you retry this request, or None.
 
-    For your own requests that got a 429 or a 503. See `monta_auth.retry_after` for what it reads.
-    Read the body first (``await response.read()``): the Public API names the wait there alone.
-    After ``raise_for_status()`` it cannot be read any more.
+    For requests that got a 429 or a 503. `monta_auth.retry_after` explains what it reads.
+    Read the body first (``await response.read()``): the Public API states the wait only there.
+    After ``raise_for_status()`` you can no longer read it.
 
     Raises:
-        TypeError: this is a response of another library.
+        TypeError: the response is from another library.
     """
     check_response(response, ClientResponse)
     return _retry_after(response.status, response.headers, content_of(response))

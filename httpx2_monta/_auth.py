@@ -1,4 +1,4 @@
-"""`MontaAuth` for httpx2. Translates and drives; every decision is the core's."""
+"""`MontaAuth` for httpx2: it connects the library with the core, which decides."""
 
 from __future__ import annotations
 
@@ -15,46 +15,48 @@ _library = Library(httpx2, errors)
 class MontaAuth(
     HttpxAuth[httpx2.Client, httpx2.AsyncClient, httpx2.Request, httpx2.Response], httpx2.Auth
 ):
-    """Monta auth for httpx2: pass it as ``auth=`` to a client or to a request.
+    """Send a valid Monta token with each request: pass it as ``auth=`` to a client or request.
 
     Args:
         client_id: default: the environment variable ``MONTA_CLIENT_ID``.
-        client_secret: default: ``MONTA_CLIENT_SECRET``. A callable is asked at every mint; it
-            may be a coroutine function where only async clients use it, as may `on_token`.
-        base_url: of the API, with ``/api/v1``; default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
-        allowed_origins: further origins (URLs) that may get the token.
-        token: a pair to start from; see `TokenSet`.
+        client_secret: a string, or a callable that returns it and is called for each fetch
+            (``/auth/token``). Default: ``MONTA_CLIENT_SECRET``.
+        base_url: URL of the API with ``/api/v1``. Default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
+        allowed_origins: more origins (URLs) that are allowed to receive the token.
+        token: a token pair to start from; see `TokenSet`.
         store: where processes share the token pair; see `monta_auth.stores`. Needs the extra
             ``[file]``, ``[redis]`` or ``[store]``.
-        on_token: called with each new token pair, once it is in use. Async clients run a plain
-            function in a thread of its own, and a coroutine function in the event loop; so they
-            do with a callable secret and with the store.
-        policy: how early to renew and how long to try; see `RefreshPolicy`.
-        source: share the `TokenSource` of another object, in place of all the above but
-            `allowed_origins`.
-        client: a ``Client`` or ``AsyncClient`` that makes the token calls of requests of its
-            kind, without its own auth; default: they go through the client that carries the
-            request, where its event hooks see them.
+        on_token: called with each new token pair, once it is in use.
+        policy: when to renew and how long to try; see `RefreshPolicy`.
+        source: the `TokenSource` of another object, to share its token pair. It replaces all
+            arguments above except `allowed_origins`.
+        client: a ``Client`` or ``AsyncClient`` that makes the token calls for requests of its
+            kind, without its own auth. Default: the client that sends the request makes them, and
+            its event hooks see them.
 
-    Objects with equal base URL, credentials and policy share one token in this process. A pickle
-    holds the settings, literal credentials included, and no token.
+    Objects with equal base URL, credentials and policy share one token pair in this process. A
+    pickle holds the settings, with literal credentials, but no token.
+
+    Async clients run plain functions and stores in a separate thread. `client_secret` and
+    `on_token` may be coroutine functions if only async clients use this object.
+
+    A request that gets no token raises an error that is both a `MontaAuthError` and a
+    ``httpx2.RequestError``. If the network fails, it raises httpx2's own exception.
 
     Raises:
-        ConfigurationError: the arguments cannot work. Requests raise errors that are both a
-            `MontaAuthError` and a ``httpx2.RequestError``; a network failure of a token call
-            raises httpx2's own exception.
+        ConfigurationError: the arguments cannot work.
     """
 
     _library = _library
 
 
 def retry_after(response: httpx2.Response) -> float | None:
-    """Return how many seconds to wait before this request has a chance again, or None.
+    """Return how many seconds to wait before you retry this request, or None.
 
-    For your own requests that got a 429 or a 503. See `monta_auth.retry_after` for what it reads.
-    A body that was not read (``client.stream``) is left alone, and only the headers are used.
+    For requests that got a 429 or a 503. `monta_auth.retry_after` explains what it reads.
+    A body that was not read (``client.stream``) is not read now; only the headers count.
 
     Raises:
-        TypeError: this is a response of another library.
+        TypeError: the response is from another library.
     """
     return _library.retry_after(response)

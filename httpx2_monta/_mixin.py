@@ -10,21 +10,21 @@ from ._auth import MontaAuth
 
 
 class MontaAuthMixin(Mixin):
-    """Monta auth for a class that is a ``httpx2.Client`` or an ``AsyncClient``; stands before it.
+    """Add Monta auth to a ``httpx2.Client`` or ``AsyncClient`` class. List the mix-in first.
 
         class Sdk(MontaAuthMixin, httpx2.AsyncClient): ...
 
-    Once the client is made, its ``auth`` is a `MontaAuth` whose token calls that very client makes.
+    It sets the client's ``auth`` to a `MontaAuth` that makes its token calls with the same client.
 
     Args:
-        monta_auth: the arguments of `MontaAuth` but ``client``, by name; default: none, so that
-            they come from the environment. All other arguments are the client's own; with
-            ``auth=`` among them, that one is used and no `MontaAuth` is made. Its ``base_url`` is
-            where paths begin, and not that of `MontaAuth`.
+        monta_auth: a dict with the arguments of `MontaAuth`, except ``client``. Default: they come
+            from the environment. All other arguments go to the client. If ``auth=`` is one of
+            them, no `MontaAuth` is made. ``base_url=`` sets where the client's paths begin; it
+            does not reach `MontaAuth`.
 
     Raises:
-        ConfigurationError: as `MontaAuth`; or ``auth=`` and ``monta_auth=`` are both there.
-        TypeError: the class is no client, or the mix-in stands behind it.
+        ConfigurationError: as for `MontaAuth`, or if both ``auth=`` and ``monta_auth=`` are given.
+        TypeError: the class is not a client, or the mix-in is not listed before it.
     """
 
     _clients = (httpx2.Client, httpx2.AsyncClient)

@@ -1,4 +1,4 @@
-"""`MontaAuth` for requests. Translates and drives; every decision is the core's."""
+"""`MontaAuth` for requests: it connects the library with the core, which decides."""
 
 from __future__ import annotations
 
@@ -36,32 +36,34 @@ Timeout = float | tuple[float | None, float | None] | None
 
 
 class MontaAuth(BaseAuth, AuthBase):
-    """Monta auth for requests: pass it as ``auth=`` or set it as ``session.auth``.
+    """Send a valid Monta token with each request: set it as ``session.auth`` or ``auth=``.
 
     Args:
         client_id: default: the environment variable ``MONTA_CLIENT_ID``.
-        client_secret: default: ``MONTA_CLIENT_SECRET``. A callable is asked at every mint.
-        base_url: of the API, with ``/api/v1``; default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
-        allowed_origins: further origins (URLs) that may get the token.
-        token: a pair to start from; see `TokenSet`.
+        client_secret: a string, or a callable that returns it and is called for each fetch
+            (``/auth/token``). Default: ``MONTA_CLIENT_SECRET``.
+        base_url: URL of the API with ``/api/v1``. Default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
+        allowed_origins: more origins (URLs) that are allowed to receive the token.
+        token: a token pair to start from; see `TokenSet`.
         store: where processes share the token pair; see `monta_auth.stores`. Needs the extra
             ``[file]``, ``[redis]`` or ``[store]``.
-        on_token: called with each new pair, once it is in use.
-        policy: how early to renew and how long to try; see `RefreshPolicy`.
-        source: share the `TokenSource` of another object, in place of all the above but
-            `allowed_origins`.
-        session: makes the token calls, with its proxies, CA and adapters; default: a fresh
-            ``requests.Session`` for each of them, which honours the environment.
-        timeout: of a token call, in seconds, as in requests; never more than is left of the
-            policy's deadline.
+        on_token: called with each new token pair, once it is in use.
+        policy: when to renew and how long to try; see `RefreshPolicy`.
+        source: the `TokenSource` of another object, to share its token pair. It replaces all
+            arguments above except `allowed_origins`.
+        session: makes the token calls, with its proxies, CA and adapters. Default: a new
+            ``requests.Session`` for each of them, which reads the environment.
+        timeout: limit of a token call in seconds, as in requests. The policy's deadline applies
+            as well.
 
-    Objects with equal base URL, credentials and policy share one token in this process. A pickle
-    holds the settings, literal credentials included, and no token.
+    Objects with equal base URL, credentials and policy share one token pair in this process. A
+    pickle holds the settings, with literal credentials, but no token.
+
+    A request that gets no token raises an error that is both a `MontaAuthError` and a
+    ``requests.RequestException``. If the network fails, it raises requests' own exception.
 
     Raises:
-        ConfigurationError: the arguments cannot work. Requests raise errors that are both a
-            `MontaAuthError` and a ``requests.RequestException``; a network failure of a token
-            call raises requests' own exception.
+        ConfigurationError: the arguments cannot work.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class MontaAuth(BaseAuth, AuthBase):
         r.headers["Authorization"] = header
         hooks = r.hooks["response"]
         if hooks:
-            # A request that is authorised anew keeps one hook of ours.
+            # A request that is authorized again keeps one hook of ours.
             hooks[:] = [hook for hook in hooks if type(hook) is not Resend]
         hooks.append(hook)
         return r
@@ -130,10 +132,10 @@ class MontaAuth(BaseAuth, AuthBase):
         return self._drive(self._source.acquire(spent), self._send, request)
 
     def token(self) -> TokenSet:
-        """Return a usable token pair; fetch or renew it if that is due.
+        """Return a usable token pair, renewing it if needed.
 
         Raises:
-            MontaAuthError: no token can be had; a network failure is requests' own exception.
+            MontaAuthError: there is no token. A network failure raises requests' own exception.
         """
         pair = self._source.fresh_pair()
         if pair is not None:
@@ -143,15 +145,14 @@ class MontaAuth(BaseAuth, AuthBase):
         return self._drive(self._source.pair(), self._send)
 
     def bearer_token(self) -> str:
-        """Return a usable access token, for clients that want it as a string."""
+        """Return a usable access token as a string, for other clients."""
         return str(self.token().access_token)
 
     def application(self, session: requests.Session | None = None) -> Application:
-        """Ask the API whom the token belongs to: scopes, rate limit, dates.
+        """Ask the API whose credentials these are: scopes, rate limit, dates.
 
         Args:
-            session: makes the call; default: the one that the auth was made with, or else one
-                that is opened and closed for it.
+            session: makes the call. Default: the ``session`` of this object, else a temporary one.
         """
         if not isinstance(session, requests.Session | None):
             raise wrong_argument("application()", session, "a requests.Session")
@@ -192,7 +193,7 @@ class MontaAuth(BaseAuth, AuthBase):
         return session
 
     def _keep_here(self, session: requests.Session | None) -> None:
-        """Refuse proxies of the environment; a new session stands for one that we do not know."""
+        """Refuse proxies of the environment. A new session stands for an unknown one."""
         hint = _SWITCH if session is None else ""
         by = requests.Session() if session is None else session
         keep_here(self._origins.plain_http, partial(session_carries_away, by), hint)
@@ -207,7 +208,7 @@ class MontaAuth(BaseAuth, AuthBase):
         def receive(response: requests.Response, **kwargs: Any) -> None:
             replies.append(Reply(response.status_code, response.headers, read(response, begin)))
 
-        # The first hook: it reads the response before another one raises for the status.
+        # It comes first, to read the response before another hook raises for its status.
         prepared.hooks["response"].insert(0, receive)
         given = self._timeout
         connect, silent = given if isinstance(given, tuple) else (given, given)
@@ -217,7 +218,7 @@ class MontaAuth(BaseAuth, AuthBase):
             settings = session.merge_environment_settings(call.url, {}, False, None, None)
             response = session.send(prepared, timeout=limits, allow_redirects=False, **settings)
             if response.history and replies:
-                return replies[0]  # This session follows redirects in spite of all.
+                return replies[0]  # This session follows redirects anyway.
             return Reply(response.status_code, response.headers, response.content)
         except TransportFailure as error:
             failure = error.with_traceback(None)
@@ -254,13 +255,13 @@ def _no_auth(r: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def retry_after(response: requests.Response) -> float | None:
-    """Return how many seconds to wait before this request has a chance again, or None.
+    """Return how many seconds to wait before you retry this request, or None.
 
-    For your own requests that got a 429 or a 503. See `monta_auth.retry_after` for what it reads.
-    A body that was not read (``stream=True``) is left alone, and only the headers are used.
+    For requests that got a 429 or a 503. `monta_auth.retry_after` explains what it reads.
+    A body that was not read (``stream=True``) is not read now; only the headers count.
 
     Raises:
-        TypeError: this is a response of another library.
+        TypeError: the response is from another library.
     """
     check_response(response, requests.Response)
     return _retry_after(response.status_code, response.headers, content_of(response))

@@ -10,20 +10,20 @@ from ._auth import MontaAuth
 
 
 class MontaAuthMixin(Mixin):
-    """Monta auth for a class that is a ``requests.Session``; stands before it.
+    """Add Monta auth to a class that is a ``requests.Session``. List the mix-in first.
 
         class Sdk(MontaAuthMixin, requests.Session): ...
 
-    Once the session is made, its ``auth`` is a `MontaAuth` whose token calls go through that very
-    session: its proxies, its CA, its adapters.
+    It sets the session's ``auth`` to a `MontaAuth` that makes its token calls with the same
+    session: same proxies, CA and adapters.
 
     Args:
-        monta_auth: the arguments of `MontaAuth` but ``session``, by name; default: none, so that
-            they come from the environment. All other arguments are the session's own.
+        monta_auth: a dict with the arguments of `MontaAuth`, except ``session``. Default: they
+            come from the environment. All other arguments go to the session.
 
     Raises:
-        ConfigurationError: as `MontaAuth`.
-        TypeError: the class is no session, or the mix-in stands behind it.
+        ConfigurationError: as for `MontaAuth`.
+        TypeError: the class is not a session, or the mix-in is not listed before it.
     """
 
     _clients = (requests.Session,)

@@ -1,4 +1,4 @@
-"""What the `MontaAuth` of every adapter has in common: settings, sharing, copies and pickles."""
+"""Common part of all `MontaAuth` classes: settings, sharing, copies and pickles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .._core.tokens import TokenSet
 from .reasons import Maker
 from .token_source import TokenSource, token_source_of
 
-#: Arguments that belong to a source: one that is given has them already.
+#: Arguments of a source. They cannot be combined with source=.
 _OF_A_SOURCE = ("client_id", "client_secret", "token", "store", "on_token", "policy")
 
 T = TypeVar("T")
@@ -33,18 +33,18 @@ L = TypeVar("L", bound=Effect)
 def is_refused(
     source: Source, origins: Origins, status: int, request: Any, header: str | None
 ) -> bool:
-    """Tell the source that this request was answered; return whether to retry it once.
+    """Report the status of a response to the source; return whether to retry the request once.
 
     Args:
-        request: of any of the libraries, as it was sent.
-        header: the one that its sender had from the source.
+        request: as it was sent; from any of the libraries.
+        header: the header that the source provided for it.
     """
     sent = request.headers.get("Authorization")
     return source.refuse(status, str(request.url), sent, header, origins)
 
 
 def wrong_library(auth: object, request: object) -> ConfigurationError:
-    """Return the error of an auth that was given to another library than its own."""
+    """Return the error for an auth object that was passed to the wrong library."""
     mine, other = _package(type(auth)), _package(type(request))
     if mine == f"{other}_monta":
         return ConfigurationError(
@@ -56,7 +56,7 @@ def wrong_library(auth: object, request: object) -> ConfigurationError:
 
 
 def check_response(response: object, kind: type) -> None:
-    """Raise a TypeError if a response is not one of the library that was expected."""
+    """Raise a TypeError if a response is from another library."""
     if not isinstance(response, kind):
         expected, given = _package(kind), type(response)
         text = f"retry_after takes a response of {expected}, not {_package(given)}.{given.__name__}"
@@ -73,7 +73,7 @@ def _right_import(library: str, name: str) -> str:
 
 
 class BaseAuth:
-    """The common part of every `MontaAuth`; see there for the arguments.
+    """Base class of every `MontaAuth`, which documents the arguments.
 
     Attributes:
         source: the `TokenSource` that this object and its copies share.
@@ -82,7 +82,7 @@ class BaseAuth:
     source: TokenSource
     _source: Source
 
-    #: What `_connect` makes out of the settings, and a pickle leaves out.
+    #: Attributes that `_connect` derives from the settings. Pickles omit them.
     _derived: ClassVar[tuple[str, ...]] = ("source", "_source", "_origins", "_plain_http")
 
     def __init__(
@@ -100,7 +100,7 @@ class BaseAuth:
     ) -> None:
         client_secret, token = hidden_argument(client_secret), hidden_argument(token)
         if hasattr(client_id, "headers"):
-            # A library that is given the class makes an object of it for each request.
+            # Libraries call a class that is passed as auth= once per request.
             raise ConfigurationError("got the class MontaAuth, not an object: write MontaAuth()")
         self._own_source = source
         self._base_url = base_url
@@ -110,7 +110,7 @@ class BaseAuth:
         self._connect()
 
     def _connect(self) -> None:
-        """Find or make the source that the settings ask for."""
+        """Find or make the source for these settings."""
         settings = self._settings
         if self._own_source is not None:
             self.source = self._checked(self._own_source)
@@ -124,7 +124,7 @@ class BaseAuth:
         self._source = self.source._source
         self._origins = Origins(self.source.base_url, self._allowed_origins)
         self._allowed_origins = self._origins.urls  # An iterator can be read only once.
-        #: What no proxy of the environment may carry; empty once that is known.
+        #: Origins that must not go through a proxy of the environment; empty once checked.
         self._plain_http = self._origins.plain_http
 
     def _checked(self, source: TokenSource) -> TokenSource:
@@ -141,11 +141,11 @@ class BaseAuth:
 
     @property
     def base_url(self) -> str:
-        """The URL of the API, without a slash at its end. Pass it as ``base_url=`` of a client."""
+        """The URL of the API, without a trailing slash, for ``base_url=`` of a client."""
         return self.source.base_url
 
     def invalidate(self) -> None:
-        """Drop the access token, in memory and in the store: the next request renews.
+        """Drop the access token, in memory and in the store, so that the next request renews it.
 
         Raises:
             ConfigurationError: the store is asynchronous.
@@ -153,25 +153,25 @@ class BaseAuth:
         self.source.invalidate()
 
     def forget(self) -> None:
-        """Drop the token pair, in memory and in the store, and what is remembered of failures.
+        """Drop the token pair, in memory and in the store, and all remembered failures.
 
         Raises:
-            TokenStoreError: the pair may still be in the store; try again. It takes at most the
-                policy's deadline (10 s) to find out.
+            TokenStoreError: the token pair may still be in the store; try again. Raised after the
+                policy's deadline (10 s) at the latest.
             ConfigurationError: the store is asynchronous.
         """
         self.source.forget()
 
     def status(self) -> Status:
-        """Tell how the token is doing: expiry, last renewal and failure, counts; no secret."""
+        """Report expiry, last renewal, last failure and counts; no secrets."""
         return self.source.status()
 
-    # --- what the adapters share
+    # --- shared by the adapters
 
     def _drive(self, flow: Flow[L, T], perform: Callable[[L], Reply], request: object = None) -> T:
-        """Run a flow. What fails is raised as an error of the library, for this request.
+        """Run a flow; raise its failures as errors of the library, for this request.
 
-        It is raised afresh and outside of the handler: no frame of the token call hangs on to it.
+        They are raised outside the except clause, so that they hold no frame of the token call.
         """
         try:
             return drive(flow, perform)
@@ -182,7 +182,7 @@ class BaseAuth:
     async def _adrive(
         self, flow: Flow[L, T], perform: Callable[[L], Awaitable[Reply]], request: object = None
     ) -> T:
-        """As `_drive`, under asyncio or trio."""
+        """Do what `_drive` does, under asyncio or trio."""
         try:
             return await adrive(flow, perform)
         except (MontaAuthError, TransportFailure) as error:
@@ -190,10 +190,10 @@ class BaseAuth:
         raise self._library_error(failure.with_traceback(None), request)
 
     def _trusting(self, own: object) -> Self:
-        """Return an auth for requests of a client that has been asked about its proxies.
+        """Return an auth object for a client after the check of its proxies.
 
         Args:
-            own: a client that makes the token calls, which is still to be asked; or None.
+            own: the client that makes the token calls, if it still has to be checked; or None.
         """
         if own is not None:
             return self
@@ -202,13 +202,13 @@ class BaseAuth:
         return twin
 
     def _library_error(self, failure: Failure, request: Any) -> Exception:
-        """Return what a caller of the library gets for a failure of the core."""
+        """Return the library's error for a failure of the core."""
         raise NotImplementedError  # pragma: no cover - each adapter has its own
 
     # --- copies and pickles
 
     def __repr__(self) -> str:
-        # A tracker shows it, too, when its constructor raised.
+        # Error trackers also show objects whose constructor raised.
         what = repr(self.source) if hasattr(self, "source") else "unfinished"
         return f"{_package(type(self))}.{type(self).__qualname__}({what})"
 
@@ -221,7 +221,7 @@ class BaseAuth:
         return self.__copy__()
 
     def __getstate__(self) -> dict[str, Any]:
-        """The settings, with literal credentials; no pair. A new process obtains its own."""
+        """Return the settings with literal credentials, but without the token pair."""
         if self._source.credentials is None and "store" not in self._settings:
             raise TypeError(f"{type(self).__name__} has nothing but a token pair to pickle")
         state = {k: v for k, v in self.__dict__.items() if k not in self._derived}
@@ -235,15 +235,15 @@ class BaseAuth:
 
 
 class AsyncAuth(BaseAuth):
-    """The common part of those that work with event loops."""
+    """Base class of every `MontaAuth` for async clients."""
 
-    #: What the client or session is that this object has for token calls, if it has one.
+    #: Where the client or session for token calls comes from, if this object has one.
     _maker: Maker = "given"
 
     async def ainvalidate(self) -> None:
-        """As `invalidate`, without blocking the event loop, and for asynchronous stores."""
+        """Do what `invalidate` does without blocking the event loop; works with async stores."""
         await self.source.ainvalidate()
 
     async def aforget(self) -> None:
-        """As `forget`, without blocking the event loop, and for asynchronous stores."""
+        """Do what `forget` does without blocking the event loop; works with async stores."""
         await self.source.aforget()

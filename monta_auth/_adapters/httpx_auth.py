@@ -26,7 +26,7 @@ from .proxies import client_carries_away
 from .reasons import Maker
 from .token_source import TokenSource
 
-# Named like the classes of the library, for help() and inspect.signature show these names.
+# Named like the library's classes, because help() and inspect.signature show these names.
 Client = TypeVar("Client")
 AsyncClient = TypeVar("AsyncClient")
 Request = TypeVar("Request")
@@ -34,7 +34,7 @@ Response = TypeVar("Response")
 
 
 class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
-    """The common part of the two `MontaAuth`; see there for the arguments."""
+    """Base class of both `MontaAuth` classes, which document the arguments."""
 
     requires_request_body = False
     requires_response_body = False
@@ -86,31 +86,31 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
     if not TYPE_CHECKING:  # pragma: no branch - checkers see the mistake themselves
 
         def __call__(self, request: object, *_: object) -> NoReturn:
-            """Called by a library that is not ours."""
+            """Report that another library called this object."""
             raise wrong_library(self, request)
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
-        """Called by the library for each request of a sync client."""
+        """Handle a request of a sync client. The library calls this."""
         return sync_flow(self, request)
 
     def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
-        """Called by the library for each request of an async client."""
+        """Handle a request of an async client. The library calls this."""
         return async_flow(self, request)
 
     @final
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
-        """As `sync_auth_flow`."""
+        """Do what `sync_auth_flow` does."""
         return self.sync_auth_flow(request)
 
     def token(self, client: Client | None = None) -> TokenSet:
-        """Return a usable token pair; fetch or renew it if that is due.
+        """Return a usable token pair, renewing it if needed.
 
         Args:
-            client: makes the token calls; default: the one that the auth was made with, or else
-                one that is opened and closed for it.
+            client: makes the token calls. Default: the ``client`` of this object, else a temporary
+                one.
 
         Raises:
-            MontaAuthError: no token can be had; a network failure is the library's own exception.
+            MontaAuthError: there is no token. A network failure raises the library's own exception.
         """
         by = self._checked_client(client, "token", is_async=False)
         pair = self._source.fresh_pair()
@@ -130,7 +130,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         return self._drive(self._source.pair(), send)
 
     async def atoken(self, client: AsyncClient | None = None) -> TokenSet:
-        """As `token`, for async code and an ``AsyncClient``."""
+        """Do what `token` does, in async code with an ``AsyncClient``."""
         by = self._checked_client(client, "token", is_async=True)
         pair = self._source.fresh_pair()
         if pair is not None:
@@ -149,22 +149,22 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         return await self._adrive(self._source.pair(blocking=False), send)
 
     def bearer_token(self, client: Client | None = None) -> str:
-        """Return a usable access token, for clients that want it as a string.
+        """Return a usable access token as a string, for other clients.
 
         Args:
-            client: as of `token`.
+            client: as in `token`.
         """
         return str(self.token(client).access_token)
 
     async def abearer_token(self, client: AsyncClient | None = None) -> str:
-        """As `bearer_token`, for async code and an ``AsyncClient``."""
+        """Do what `bearer_token` does, in async code with an ``AsyncClient``."""
         return str((await self.atoken(client)).access_token)
 
     def application(self, client: Client | None = None) -> Application:
-        """Ask the API whom the token belongs to: scopes, rate limit, dates.
+        """Ask the API whose credentials these are: scopes, rate limit, dates.
 
         Args:
-            client: makes the call; default: as of `token`.
+            client: makes the call. Default: as in `token`.
         """
         by = self._checked_client(client, "application", is_async=False)
         if by is not None:
@@ -182,7 +182,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         return self._drive(find_application(self._source), ask)
 
     async def aapplication(self, client: AsyncClient | None = None) -> Application:
-        """As `application`, for async code and an ``AsyncClient``."""
+        """Do what `application` does, in async code with an ``AsyncClient``."""
         by = self._checked_client(client, "application", is_async=True)
         if by is not None:
             return await self._aapplication(by, self._trusting(self._async_client))
@@ -201,7 +201,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         return await self._adrive(find_application(self._source), ask)
 
     def _checked_client(self, client: object, verb: str, *, is_async: bool) -> Any:
-        """Return the client that a verb uses; None if one has to be opened for it."""
+        """Return the client for this method, or None if one has to be opened."""
         if client is None:
             return self._async_client if is_async else self._sync_client
         module = self._library.module
@@ -218,14 +218,14 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         return client
 
     def _with_defaults(self, client: Any) -> Self:
-        """Return a copy that makes its token calls with this client of ours."""
+        """Return a copy that makes its token calls with this client, which we opened."""
         twin = self.__copy__()
         twin._sync_client = twin._async_client = client
         twin._maker = "defaults"
         return twin
 
     def _keep_here(self, client: Client | AsyncClient | None) -> None:
-        """Refuse proxies of the environment; None is a client that we do not know."""
+        """Refuse proxies of the environment. None stands for an unknown client."""
         hint = _SWITCH if client is None else ""
         keep_here(self._origins.plain_http, partial(client_carries_away, client), hint)
 

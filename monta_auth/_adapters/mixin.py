@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Mixin:
-    """Sets ``auth`` once the client's own ``__init__`` is through; see the adapters' mixins."""
+    """Set ``auth`` after the client's own ``__init__``; see the mix-in of each adapter."""
 
-    #: What it can be mixed into.
+    #: The classes that it can be mixed into.
     _clients: ClassVar[tuple[type, ...]]
-    #: The class of the auth, and its argument for the client that makes the token calls. Their
-    #: names are none that a client may have.
+    #: The `MontaAuth` class, and its argument for the client that makes the token calls. The names
+    #: cannot collide with those of a client.
     _monta_auth: ClassVar[type]
     _monta_argument: ClassVar[str]
 
@@ -26,7 +26,7 @@ class Mixin:
         super().__init_subclass__(**kwargs)
         before = cls.__mro__[: cls.__mro__.index(Mixin)]
         for client in set(before) & set(cls._clients):
-            # Its __init__ calls no further one.
+            # The client's __init__ would not call ours.
             raise TypeError(
                 f"MontaAuthMixin must stand before {client.__name__}: "
                 f"class {cls.__name__}(MontaAuthMixin, {client.__name__})"

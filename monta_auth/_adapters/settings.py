@@ -1,4 +1,4 @@
-"""What users annotate with: the arguments of a `MontaAuth`, and any `MontaAuth`."""
+"""Types for annotations: the arguments of `MontaAuth`, and any `MontaAuth`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ from .token_source import TokenSource
 
 
 class MontaAuthSettings(TypedDict, total=False):
-    """The arguments that every `MontaAuth` takes, as ``monta_auth=`` of a mix-in takes them.
-
-    Each of them may be left out.
-    """
+    """Annotate the common arguments of `MontaAuth`, for ``monta_auth=`` too. All are optional."""
 
     client_id: str | None
     client_secret: ClientSecret | None
@@ -33,27 +30,24 @@ class MontaAuthSettings(TypedDict, total=False):
 
 @runtime_checkable
 class AnyMontaAuth(Protocol):
-    """What the `MontaAuth` of every adapter offers, whatever its HTTP library is.
-
-    For code that works with any of them. ``isinstance`` works, too.
-    """
+    """Annotate code that works with the `MontaAuth` of any adapter; ``isinstance`` works too."""
 
     @property
     def source(self) -> TokenSource:
-        """Holds and renews the token pair; pass it as ``source=`` to share it."""
+        """The `TokenSource` that holds the token pair; pass it as ``source=`` to share it."""
         ...
 
     @property
     def base_url(self) -> str:
-        """The URL of the API, without a slash at its end."""
+        """The URL of the API, without a trailing slash."""
         ...
 
     def status(self) -> Status:
-        """Report how the token is doing, for metrics. It makes no call."""
+        """Report the state of the token, for metrics, without a call."""
         ...
 
     def invalidate(self) -> None:
-        """Drop the access token: the next request renews."""
+        """Drop the access token, so that the next request renews it."""
 
     def forget(self) -> None:
-        """Drop the token pair and what is remembered of failures."""
+        """Drop the token pair and all remembered failures."""

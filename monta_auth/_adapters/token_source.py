@@ -1,4 +1,4 @@
-"""The public `TokenSource`: what users hold of a source, to share and to look at it."""
+"""The public `TokenSource`, with which users share and inspect a source."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _PICKLED = ("client_id", "client_secret", "base_url", "store", "on_token", "poli
 
 
 class TokenSource:
-    """Holds one token pair for one client at one base URL, and renews it for all who ask.
+    """Hold and renew one token pair for one client id at one base URL.
 
-    Safe for threads, asyncio tasks of any number of loops and trio tasks at the same time.
-    A ``MontaAuth`` makes one for itself; make one yourself to give it to several of them.
+    Threads, asyncio tasks in several loops and trio tasks may use it at the same time. Each
+    ``MontaAuth`` makes one. Make one yourself to share it between several of them.
 
     Args:
-        client_id, client_secret: default: ``MONTA_CLIENT_ID``, ``MONTA_CLIENT_SECRET``. The
-            secret may be a callable, asked at every mint.
-        base_url: default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
-        token: a pair to start from. With its refresh token alone, no credentials are needed.
-        store: where processes share the token pair; see `monta_auth.stores`. It needs credentials
-            and the extra ``[file]``, ``[redis]`` or ``[store]``. Not together with `token`.
-        on_token: called once with each pair that this process obtained, after it is in use.
-        policy: when to renew and how long to try.
-        clock: time and chance, for tests.
+        client_id, client_secret: default: ``MONTA_CLIENT_ID`` and ``MONTA_CLIENT_SECRET``. The
+            secret may be a callable, called for each fetch (``/auth/token``).
+        base_url: URL of the API with ``/api/v1``. Default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
+        token: a token pair to start from. With a refresh token in it, no credentials are needed.
+        store: where processes share the token pair; see `monta_auth.stores`. Needs credentials and
+            the extra ``[file]``, ``[redis]`` or ``[store]``. Excludes `token`.
+        on_token: called with each new token pair of this process, once it is in use.
+        policy: when to renew and how long to try; see `RefreshPolicy`.
+        clock: time and random numbers, for tests.
 
     Raises:
         ConfigurationError: the settings cannot work.
@@ -60,11 +60,13 @@ class TokenSource:
 
     @property
     def base_url(self) -> str:
-        """Where token calls go, without a slash at its end."""
+        """The URL of the API, without a trailing slash."""
         return self._source.base_url
 
     def invalidate(self) -> None:
-        """Drop the access token: the next request renews. What is remembered of failures stays.
+        """Drop the access token, in memory and in the store, so that the next request renews it.
+
+        Remembered failures stay.
 
         Raises:
             ConfigurationError: the store is asynchronous; await `ainvalidate`.
@@ -72,25 +74,25 @@ class TokenSource:
         self._source.invalidate()
 
     async def ainvalidate(self) -> None:
-        """As `invalidate`, without blocking the event loop, and for asynchronous stores."""
+        """Do what `invalidate` does without blocking the event loop; works with async stores."""
         await self._source.ainvalidate()
 
     def forget(self) -> None:
-        """Drop the token pair, in memory and in the store, and what is remembered of failures.
+        """Drop the token pair, in memory and in the store, and all remembered failures.
 
         Raises:
-            TokenStoreError: the pair may still be in the store; try again. It takes at most the
-                policy's deadline (10 s) to find out.
+            TokenStoreError: the token pair may still be in the store; try again. Raised after the
+                policy's deadline (10 s) at the latest.
             ConfigurationError: the store is asynchronous; await `aforget`.
         """
         self._source.forget()
 
     async def aforget(self) -> None:
-        """As `forget`, without blocking the event loop, and for asynchronous stores."""
+        """Do what `forget` does without blocking the event loop; works with async stores."""
         await self._source.aforget()
 
     def status(self) -> Status:
-        """Report how the source is doing."""
+        """Report expiry, last renewal, last failure and counts; no secrets."""
         return self._source.status()
 
     def __repr__(self) -> str:
@@ -103,7 +105,7 @@ class TokenSource:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the settings, with literal credentials, and no pair."""
+        """Pickle the settings with literal credentials, but without the token pair."""
         if self._source.credentials is None and self._settings.get("store") is None:
             raise TypeError("a TokenSource that has nothing but a token pair cannot be pickled")
         return _rebuild, (in_clear(self._settings),)
@@ -114,10 +116,10 @@ _of_a_source: weakref.WeakValueDictionary[Source, TokenSource] = weakref.WeakVal
 
 
 def token_source_of(source: Source, settings: dict[str, Any]) -> TokenSource:
-    """Return the one public object of a source, so that ``is`` shows whether two auths share it.
+    """Return the only public object of a source, so that ``is`` shows whether it is shared.
 
     Args:
-        settings: what it is pickled as.
+        settings: what its pickle contains.
     """
     made = object.__new__(TokenSource)
     made._source, made._settings = source, settings
