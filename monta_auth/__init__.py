@@ -1,7 +1,7 @@
-"""Access tokens for the Monta EV-charging API: fetched, renewed, shared, replaced after a 401.
+"""Fetch, renew and share access tokens for the Monta EV-charging API, and renew them after a 401.
 
-This is the core, which imports no HTTP library. Use it through `requests_monta`, `httpx_monta`,
-`httpx2_monta` or `aiohttp_monta`.
+This core imports no HTTP library. Use it through `requests_monta`, `httpx_monta`, `httpx2_monta`
+or `aiohttp_monta`.
 """
 
 import typing as _t
@@ -58,15 +58,15 @@ __all__ = [
 ]
 
 
-if not _t.TYPE_CHECKING:  # pragma: no branch - with it, checkers would believe in every name
+if not _t.TYPE_CHECKING:  # pragma: no branch - type checkers would accept any name
 
     def __getattr__(name: str) -> object:
-        """Import what most programs do not need when it is asked for."""
+        """Import on first use what most programs do not need."""
         if name == "stores":
             return _import_module(".stores", __name__)
         if name in ("AnyMontaAuth", "MontaAuthSettings"):
             return getattr(_import_module("._adapters.settings", __name__), name)
-        if name == "MontaAuth":  # An AttributeError would lose these words.
+        if name == "MontaAuth":  # `from ... import` would replace the text of an AttributeError.
             raise ImportError(
                 "each HTTP library has a MontaAuth of its own: write "
                 "`from requests_monta import MontaAuth`, or httpx_monta, httpx2_monta, "

@@ -1,7 +1,7 @@
-"""Who am I: what the API tells of the credential behind a token.
+"""Ask the API whose credentials these are.
 
-The flow yields `Ask`, which an adapter answers by its normal way of sending a request: with the
-token, renewed where that is due, and once more after a 401.
+The flow yields `Ask`. The adapter sends it like any request: with a token that is renewed if
+needed, and retried once after a 401.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from .source import Source
 from .tokens import parse_date, whole_number
 
 #: Source: the API references, public ("Authentication") and partner ("Auth information"). The
-#: Partner API has `/auth/me` too, which it calls deprecated.
+#: Partner API also has `/auth/me`, but it is deprecated.
 _PUBLIC, _PARTNER = "/auth/me", "/consumers/me"
 
 
 class Application(Frozen):
-    """The application (public) or consumer (partner) that a credential belongs to.
+    """Describe the application (Public API) or consumer (Partner API) of your credentials.
 
-    What the API does not send is None; the two APIs send different parts of it.
+    The two APIs send different fields. Fields that the API does not send are None.
 
     Args:
-        id, user_id: public only.
-        name: as its owner called it.
-        client_id: as in the credential.
+        id, user_id: Public API only.
+        name: the name that its owner chose.
+        client_id: the client id of the credentials.
         scopes: what it may do, such as ``("all",)`` or ``("entity:read",)``; may be empty.
-        rate_limit: calls that it has in each interval.
-        rate_limit_interval: seconds.
-        operator_id, operator_ids: whose it is (partner only).
-        team_ids: the teams that it is limited to (partner only); empty: all teams.
-        created_at, updated_at: aware, in UTC (public only).
+        rate_limit: number of calls allowed per interval.
+        rate_limit_interval: length of the interval in seconds.
+        operator_id, operator_ids: its operators (Partner API only).
+        team_ids: the teams that it is limited to; empty: all teams (Partner API only).
+        created_at, updated_at: dates in UTC (Public API only).
     """
 
     id: int | None
@@ -73,7 +73,7 @@ class Application(Frozen):
 
 
 class Ask(Effect):
-    """Effect: GET this URL with the token, without following redirects; send back its `Reply`."""
+    """Effect: GET this URL with the token, without redirects; send back the `Reply`."""
 
     __slots__ = ("headers", "url")
 
@@ -86,7 +86,7 @@ class Ask(Effect):
 
 
 def application_urls(base_url: str) -> tuple[str, str]:
-    """Where to ask whose a token is: at the path of this API, and at that of the other."""
+    """Return the URL at which this API answers, and the one of the other API."""
     public, partner = base_url + _PUBLIC, base_url + _PARTNER
     is_partner = (urlsplit(base_url).hostname or "").startswith("partner-api.")
     return (partner, public) if is_partner else (public, partner)
@@ -95,10 +95,10 @@ def application_urls(base_url: str) -> tuple[str, str]:
 def find_application(
     source: Source, wall: Callable[[], float] = time.time
 ) -> Generator[Ask, Reply, Application]:
-    """The flow behind ``auth.application``: at the path of one API, and after a 404 of the other.
+    """Run ``auth.application``: ask at the path of one API, after a 404 at that of the other.
 
     Raises:
-        TokenEndpointError: or one of its children; the API tells nothing, and why.
+        TokenEndpointError: or a subclass, if the API answers with an error.
     """
     first, second = (Ask(url) for url in application_urls(source.base_url))
     reply = yield first
@@ -108,11 +108,11 @@ def find_application(
 
 
 def read_application(reply: Reply, wall: float, secrets: tuple[str, ...] = ()) -> Application:
-    """Return the application of a reply, or raise what is wrong with it.
+    """Return the application in a reply, or raise an error that says what is wrong.
 
     Args:
-        wall: the local clock, in seconds since 1970.
-        secrets: to be taken out of what the server says.
+        wall: local time, in seconds since 1970.
+        secrets: to be removed from the server's texts.
     """
     if not reply.is_good:
         raise error_of(
@@ -142,7 +142,7 @@ def _what_is_wrong(status: int) -> str:
 
 
 def _read(data: Mapping[str, Any]) -> Application:
-    """Each field alone: one that is missing or of another kind leaves the rest readable."""
+    """Read each field separately, so that one unusable field does not affect the others."""
     return Application(
         id=whole_number(data.get("id")),
         user_id=whole_number(data.get("userId")),

@@ -1,4 +1,4 @@
-"""Client id and client secret: given, from the environment, or asked for at every mint."""
+"""Client id and secret: from arguments, the environment, or a callable at each mint."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Awaitable, Callable
 from .errors import ConfigurationError
 from .secret import Unfit, hidden, hidden_argument
 
-#: A client secret, or a callable that is asked for it at every mint (it may be a coroutine
-#: function where only async clients use it).
+#: A client secret, or a callable that returns it and is called for each fetch. It may be a
+#: coroutine function if only async clients use it.
 ClientSecret = str | Callable[[], str] | Callable[[], Awaitable[str]]
 
 
 class Credentials:
-    """A client id and where its secret comes from. Its repr shows no secret.
+    """Hold a client id and the source of its secret. Its repr shows no secret.
 
     Raises:
-        ConfigurationError: one of the two is missing or empty, stands in quotes, or has a
-            character that nobody sees.
+        ConfigurationError: one of the two is missing, empty, quoted, or has an invisible
+            character.
     """
 
     __slots__ = ("client_id", "secret")
@@ -32,11 +32,11 @@ class Credentials:
 
     @property
     def literal_secret(self) -> str | None:
-        """The secret itself, or None if it is asked for at every mint."""
+        """The secret, or None if a callable provides it."""
         return self.secret if isinstance(self.secret, str) else None
 
     def digest(self, secret: str) -> str:
-        """What this client id and secret are remembered by, so that no secret is."""
+        """Return a digest to remember this client id and secret by, without keeping the secret."""
         return hashlib.sha256(f"{self.client_id}\0{secret}".encode()).hexdigest()
 
     def __repr__(self) -> str:
@@ -44,12 +44,12 @@ class Credentials:
 
 
 def find_credentials(client_id: str | None, secret: ClientSecret | None) -> Credentials | None:
-    """Return credentials from the arguments or the environment; None if there are none at all.
+    """Return credentials from the arguments or the environment, or None if there are none.
 
-    A variable that is empty counts as one that is not set.
+    An empty variable counts as not set.
 
     Raises:
-        ConfigurationError: only one of the two is there, one is unusable, or the secret of the
+        ConfigurationError: client id or secret is missing or unusable, or the secret in the
             environment belongs to another client id.
     """
     secret = hidden_argument(secret)
@@ -100,7 +100,7 @@ def _checked(value: object, argument: str, variable: str) -> str:
 
 
 def _misplaced(value: str) -> int | None:
-    """Return where a character is that does not belong to it: unseen, or around it."""
+    """Return the position of a character that is invisible, or a surrounding quote or space."""
     unseen = _UNSEEN.search(value)
     if unseen is not None or not value.isprintable():
         found = (i for i, char in enumerate(value) if not char.isprintable())
@@ -110,21 +110,21 @@ def _misplaced(value: str) -> int | None:
     return len(value) - 1 if value[-1].isspace() else None
 
 
-#: What counts as printable although nothing of it is seen: fillers, and selectors of variants.
+#: Invisible characters that Python counts as printable: fillers and variation selectors.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
     "\U000e0100-\U000e01ef]"
 )
-#: Opening and closing ones, the typographic ones too.
+#: Pairs of opening and closing quotes, including typographic ones.
 _QUOTES = {
     *zip("\"'`\u201c\u2018\xab\u201e", "\"'`\u201d\u2019\xbb\u201c", strict=True),
 }
 
-#: Unicode has no names for these.
+#: Unicode has no names for control characters.
 _CONTROLS = {"\n": "LINE FEED", "\r": "CARRIAGE RETURN", "\t": "TAB", "\0": "NULL"}
 
 
 def _name(char: str) -> str:
-    from unicodedata import name  # here, since it is needed for errors alone
+    from unicodedata import name  # imported here, because only errors need it
 
     return f"U+{ord(char):04X} {name(char, _CONTROLS.get(char, ''))}".rstrip()

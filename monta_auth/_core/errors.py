@@ -1,4 +1,4 @@
-"""The errors that users meet, and the private one that carries a network failure.
+"""The errors that users see, and the private one for network failures.
 
     MontaAuthError
     ├── ConfigurationError (also a ValueError)
@@ -8,8 +8,8 @@
     │   └── InvalidTokenResponseError
     └── TokenStoreError
 
-No text quotes a secret, a token or a reply's body. An instance is raised once and never shared:
-whoever keeps a failure keeps a template and raises ``copy.copy`` of it.
+No text quotes a secret, a token or a body. An instance is raised only once: code that keeps a
+failure raises ``copy.copy`` of it.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from typing import Literal
 
 
 class MontaAuthError(Exception):
-    """Base of all errors of this package.
+    """Catch this for every error of this package.
 
-    What an adapter raises is also an error of its HTTP library (``requests.RequestException``,
-    ``httpx.RequestError``), so either family may be caught.
+    Errors of an adapter are also errors of its HTTP library (``requests.RequestException``,
+    ``httpx.RequestError``), so you can catch either.
 
     Args:
         text: what happened and what to do about it.
-        status: HTTP status of the reply, or None if there was none.
+        status: HTTP status of the response; None if there was no response.
         error_code: Monta's ``errorCode``, such as ``"CONSUMER_NOT_FOUND"``.
-        api_message: Monta's ``message``, cut to 300 characters, with secrets taken out. Its name is
-            another one, since error trackers show an attribute ``message`` instead of the text.
-        request_id: the reply's ``request-id`` header; Monta's support can look it up.
-        retry_after: seconds to wait before another try: what the server said; of a remembered
-            failure, what is left of it or the time until the next token call.
-        retryable: whether the same call may succeed later without a change of settings.
+        api_message: Monta's ``message`` without secrets, at most 300 characters. (Error trackers
+            show an attribute named ``message`` instead of the text.)
+        request_id: the ``request-id`` header of the response, for Monta's support.
+        retry_after: seconds to wait before the next try, as the server asked. For a remembered
+            failure: what is left of that wait, or the time until the next token call.
+        retryable: whether the same call may succeed later with the same settings.
     """
 
     def __init__(
@@ -69,51 +69,51 @@ _CARRIED = ("status", "error_code", "api_message", "request_id", "retry_after", 
 
 
 class ConfigurationError(MontaAuthError, ValueError):
-    """The settings cannot work. It is no HTTP library's error: retrying is pointless."""
+    """The settings cannot work. It is not an HTTP library's error, because a retry cannot help."""
 
 
 class InvalidCredentialsError(MontaAuthError):
-    """``/auth/token`` answered 401: it does not know this client id and secret.
+    """``/auth/token`` answered 401: it does not accept this client id and secret.
 
-    Nothing else raises it: a 401 of any other endpoint never means wrong credentials.
+    A 401 from any other endpoint does not raise it.
     """
 
 
 class TokenEndpointError(MontaAuthError):
     """An auth endpoint answered with something other than a token pair.
 
-    Also what `application` raises where ``/auth/me`` tells nothing.
+    `application` raises it too, if ``/auth/me`` answers with an error.
     """
 
 
 class RateLimitError(TokenEndpointError):
-    """A rate limit is used up: HTTP 429. `retry_after` says how many seconds to wait."""
+    """The rate limit is used up (HTTP 429). `retry_after` is the number of seconds to wait."""
 
 
 class InvalidTokenResponseError(TokenEndpointError):
-    """The reply had a good status, but no usable token pair (or application) in it."""
+    """The response succeeded, but has no usable token pair (or application) in it."""
 
 
 class TokenStoreError(MontaAuthError):
-    """A token store cannot be used as it is configured."""
+    """A token store does not work as it is configured."""
 
 
 FailureKind = Literal["timeout", "connect", "other"]
 
 
 class TransportFailure(Exception):
-    """A token call that brought no reply: a value between a driver, the core and an adapter.
+    """A token call without a response, as drivers, core and adapters pass it on.
 
-    Users never see it: an adapter turns it into an exception of its own library.
+    Users never see it: adapters turn it into an exception of their library.
 
     Args:
-        text: what the library said.
-        kind: ``timeout``, ``connect`` (no connection came about) or ``other``.
-        sent: whether the request may have reached the server. A refresh token that was
-            possibly sent must be taken for spent.
+        text: the library's error text.
+        kind: ``timeout``, ``connect`` (no connection was made) or ``other``.
+        sent: whether the request may have reached the server. If so, its refresh token counts as
+            spent.
         library_class: the library's exception class, for callers of the same library.
-        own: whether the caller itself is the reason (its client is closed, its pool is full, its
-            own timeout is shorter than the policy's), so that it says nothing of the endpoint.
+        own: whether the caller is the cause (closed client, full pool, a timeout shorter than the
+            policy's), so that the failure says nothing about the endpoint.
     """
 
     retry_after: float | None = None
@@ -141,19 +141,19 @@ _THREAD = "It was raised in a thread of its own, as async clients call plain fun
 
 
 def note_thread(error: Exception) -> None:
-    """Note on an error of a user's function that it was raised in another thread."""
-    with suppress(Exception):  # Some cannot be changed.
+    """Add a note to an error of a user's function that was raised in another thread."""
+    with suppress(Exception):  # Some exceptions cannot be changed.
         error.add_note(_THREAD)
 
 
 def thread_of(error: Exception) -> str:
-    """Return words on the thread in which a user's function raised this, if that is another."""
+    """Describe the thread in which a user's function raised this, if it was another one."""
     is_noted = _THREAD in getattr(error, "__notes__", ())
     return " in a thread of its own (async clients call plain functions there)" if is_noted else ""
 
 
 class LeftBehind(TimeoutError):
-    """A function of the user's or of a store did not end for its async caller, who went on."""
+    """A user's or store's function did not end in time; its async caller went on without it."""
 
 
 Failure = MontaAuthError | TransportFailure
@@ -174,18 +174,18 @@ def in_words(failure: Failure) -> str:
 
 
 def remembered(failure: Failure, wall: float, age: float, left: float) -> Failure:
-    """Return a copy that says since when and until when it is raised in place of a token call.
+    """Return a copy that states how long it is raised instead of making a token call.
 
     Args:
-        wall: now, as a Unix time.
-        age, left: seconds since it came, and until the next token call.
+        wall: now, as Unix time in seconds.
+        age, left: seconds since the failure, and until the next token call.
     """
     new = copy.copy(failure)
     since, until = (
         datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         for moment in (wall - age, wall + left)
     )
-    # How long it asked to wait counted from then.
+    # The wait in its text counted from the time of the failure.
     what = _WAIT.sub("", str(new))
     text = f"{what} (remembered since {since}; "
     text += f"no token call before {until}, in {in_seconds(left)} s)"
@@ -199,25 +199,25 @@ def remembered(failure: Failure, wall: float, age: float, left: float) -> Failur
 
 
 def in_seconds(seconds: float) -> str:
-    """Return a wait for a text: never less than it is, with a digit more below ten seconds."""
+    """Return seconds for a text, rounded up; below ten seconds with one decimal."""
     digits = 1 if seconds < 10 else 0
-    # Rounded before, since a sum of floats is often a hair more.
+    # Rounded first, because a sum of floats is often slightly too large.
     return f"{math.ceil(round(seconds * 10**digits, 3)) / 10**digits:.{digits}f}".removesuffix(".0")
 
 
 def recast(error: MontaAuthError, kind: type[MontaAuthError]) -> MontaAuthError:
-    """Return a new instance of `kind` that says and carries what `error` does."""
+    """Return a new instance of `kind` with the text and attributes of `error`."""
     return kind(str(error), **{name: getattr(error, name) for name in _CARRIED})
 
 
 def needs_async(function: object) -> str:
-    """Return the text of an error for a coroutine function in a sync flow."""
+    """Return the error text for a coroutine function in a sync flow."""
     name = getattr(function, "__qualname__", type(function).__name__)
     return f"{name} is asynchronous: it works with async clients only; pass a plain function"
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that it came from, each once: some lead to themselves."""
+    """Yield an error and its causes, each once; some chains are circular."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -227,11 +227,11 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_from_signal_handler(error: BaseException) -> bool:
-    """Whether a signal handler raised it: the time limit of a Celery or RQ job, an alarm.
+    """Return whether a signal handler raised it, such as the time limit of a Celery job.
 
-    Such an error is meant for the code around us, so no except clause of ours may keep it.
-    Libraries wrap errors (an alarm's TimeoutError becomes a ConnectionError of requests), so
-    what was wrapped counts as well.
+    Such an error is meant for the calling code, so our except clauses must let it through.
+    Libraries wrap errors (requests turns an alarm's TimeoutError into a ConnectionError), so the
+    causes count as well.
     """
     import signal
 
@@ -245,16 +245,16 @@ def is_from_signal_handler(error: BaseException) -> bool:
 
 
 def is_of_caller(error: BaseException) -> bool:
-    """Whether one that called us handles this error, since before: it is no cause of ours."""
+    """Whether a caller of ours was already handling this error when it called us."""
     begin = error.__traceback__
-    # Its own frame is left out: a frame that leads to itself keeps all that it holds.
+    # This function's own frame is left out: a frame that refers to itself is freed only by the gc.
     callers = traceback.walk_stack(sys._getframe(1))
     return begin is not None and any(frame is begin.tb_frame for frame, _ in callers)
 
 
 def _code_of(handler: object) -> CodeType | None:
-    """Return the code of a function, a method, a partial of one, or an object that is called."""
+    """Return the code of a function, a method, a partial or a callable object."""
     handler = getattr(handler, "func", handler)
     if not hasattr(handler, "__code__"):
-        handler = getattr(type(handler), "__call__", None)  # noqa: B004 - asks for its code
+        handler = getattr(type(handler), "__call__", None)  # noqa: B004 - reads its code
     return getattr(handler, "__code__", None)

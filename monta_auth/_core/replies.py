@@ -1,6 +1,6 @@
-"""Any response of Monta: its JSON, its dates, how long it asks to wait, what it says of an error.
+"""Read Monta's responses: JSON, dates, how long to wait, error texts.
 
-Status, headers and bytes in; values out. Nothing that a server sends makes these functions fail.
+Status, headers and bytes in, values out. No response makes these functions fail.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ E = TypeVar("E", bound=MontaAuthError)
 
 
 class Reply:
-    """An HTTP response: integer status, headers with lower-case names, bytes that are not shown."""
+    """An HTTP response: integer status, headers with lower-case names, and a hidden body."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -40,7 +40,7 @@ class Reply:
 
 
 def json_object(reply: Reply) -> dict[str, Any]:
-    """Return the JSON object in the body, or an empty one. Its strings do not show."""
+    """Return the JSON object in the body, or an empty one. Its strings are hidden."""
     before = sys.exception()
     try:
         return as_object(json.loads(bytes(reply.body), object_pairs_hook=hidden_strings))
@@ -52,17 +52,17 @@ def json_object(reply: Reply) -> dict[str, Any]:
 
 
 def hidden_strings(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON, as a hook of `json.loads`, whose strings do not show."""
+    """Return a JSON object with hidden strings; a hook for `json.loads`."""
     return {n: Secret(value) if isinstance(value, str) else value for n, value in pairs}
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """Return the JSON object that this is, or an empty one."""
+    """Return the value if it is a JSON object, else an empty one."""
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
 def is_worth_a_retry(status: int) -> bool:
-    """Whether a status speaks of the moment and not of what was asked."""
+    """Return whether a status means a temporary problem."""
     return status in (408, 425, 429) or status >= 500
 
 
@@ -75,23 +75,24 @@ class Headers(Protocol):
 def retry_after(
     status: int, headers: Headers | None, body: bytes | str | None = None
 ) -> float | None:
-    """Return how many seconds to wait before a request of yours has a chance again.
+    """Return how many seconds to wait before you retry a request.
 
-    For a 429: ``context.rateLimitResponse.resetsIn`` of the body, else the header
-    ``RateLimit-ResetsIn``, else ``Retry-After``. For a 503: ``Retry-After``. A date is counted
-    from the response's own ``Date``. Each adapter has a `retry_after` that takes its response.
+    For a 429: ``context.rateLimitResponse.resetsIn`` in the body, else the header
+    ``RateLimit-ResetsIn``, else ``Retry-After``. For a 503: ``Retry-After``. If that is a date,
+    the wait counts from the response's own ``Date``. In an adapter, pass the response to its
+    `retry_after` instead.
 
     Args:
         status: HTTP status.
-        headers: a mapping, or another object with ``items()``, such as that of ``urllib``; None
-            if they are not known.
+        headers: a mapping, or an object with ``items()`` such as the headers of ``urllib``; None
+            if unknown.
         body: as received; None if it was not read.
 
     Returns:
-        None: another status, or a response that does not say.
+        Seconds; None for any other status, or if the response does not say.
 
     Raises:
-        TypeError: these are not the parts of a response.
+        TypeError: an argument has the wrong type.
     """
     if not isinstance(status, int):
         raise TypeError(f"status must be an integer such as 429, not {type(status).__name__}")
@@ -111,12 +112,12 @@ def retry_after(
 def wait_hint(reply: Reply, wall: float) -> float | None:
     """Return how many seconds the server asks to wait, or None.
 
-    In order: ``context.rateLimitResponse.resetsIn`` of the body and ``RateLimit-ResetsIn`` (429
-    only: the Partner API sends that header with every response), then ``Retry-After``, as seconds
-    or as a date, which is counted from the response's own ``Date``.
+    In order: ``context.rateLimitResponse.resetsIn`` in the body and ``RateLimit-ResetsIn`` (for a
+    429 only, because the Partner API sends that header with every response), then
+    ``Retry-After``: seconds, or a date that counts from the response's own ``Date``.
 
     Args:
-        wall: the local clock, in seconds since 1970.
+        wall: local time, in seconds since 1970.
     """
     if reply.status == 429:
         hint = _seconds(rate_limit(reply).get("resetsIn"))
@@ -133,40 +134,40 @@ def wait_hint(reply: Reply, wall: float) -> float | None:
 
 
 def rate_limit(reply: Reply) -> dict[str, Any]:
-    """Return what a 429 says of the limit, or an empty object."""
+    """Return what a 429 says about the rate limit, or an empty object."""
     return as_object(as_object(json_object(reply).get("context")).get("rateLimitResponse"))
 
 
 def http_date(value: str | None) -> datetime | None:
-    """Read a date of an HTTP header; None if it is none."""
+    """Read a date from an HTTP header; None if it is not a date."""
     if not value:
         return None
     try:
         date = parsedate_to_datetime(value)
         date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
-        return date if 1970 <= date.year < 9000 else None  # room for sums
+        return date if 1970 <= date.year < 9000 else None  # leaves room for sums
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
 def answered_at(reply: Reply, wall: float) -> datetime:
-    """When the server made this response, by its own clock, which tells whole seconds only.
+    """Return when the server answered, by its own clock, which shows only whole seconds.
 
     Args:
-        wall: the local clock when it came, in seconds since 1970.
+        wall: local time of arrival, in seconds since 1970.
     """
     local = datetime.fromtimestamp(wall, UTC)
     date = http_date(reply.headers.get("date"))
     if date is None:
         return local
     if abs((local - date).total_seconds()) <= CLOCKS_AGREE:
-        # The instant was somewhere in the second that Date names.
+        # The server answered at some point within the second in Date.
         return min(max(local, date), date + timedelta(seconds=1))
     return date + timedelta(seconds=0.5)
 
 
 def is_error_envelope(reply: Reply) -> bool:
-    """Whether the body is an error as Monta words it."""
+    """Return whether the body is an error in Monta's format."""
     data = json_object(reply)
     return isinstance(data.get("errorCode"), str) or (
         isinstance(data.get("message"), str) and isinstance(data.get("status"), str)
@@ -174,7 +175,7 @@ def is_error_envelope(reply: Reply) -> bool:
 
 
 def is_html(reply: Reply) -> bool:
-    """Whether the body is a web page, as of a firewall or a proxy."""
+    """Return whether the body is a web page, for example from a firewall or a proxy."""
     kind = reply.headers.get("content-type", "")
     return "html" in kind.lower() or reply.body.lstrip()[:1] == b"<"
 
@@ -196,10 +197,10 @@ def error_of(
     retry_after: float | None = None,
     retryable: bool = False,
 ) -> E:
-    """Return an error of this kind that says what happened, and what the server said of it.
+    """Return an error of this kind that says what happened, with the server's own words.
 
     Args:
-        secrets: to be taken out of what the server said.
+        secrets: to be removed from the server's words.
     """
     code, identifier = error_code(reply, secrets), request_id(reply, secrets)
     if retry_after and retryable:
@@ -218,10 +219,10 @@ def error_of(
 
 
 def safe_text(value: object, secrets: tuple[str, ...], longest: int = 300) -> str | None:
-    """Return words of a server, a library or a user as they may stand in an error or a log.
+    """Return a text of a server, library or user that is safe for errors and logs.
 
-    They are printable, at most `longest` characters, and without our secrets. A value of less than
-    8 characters is none, and would be found everywhere.
+    It is printable, has at most `longest` characters and contains none of the secrets. Values
+    below 8 characters do not count as secrets, because they would match everywhere.
     """
     if not isinstance(value, str) or not value:
         return None
@@ -233,7 +234,7 @@ def safe_text(value: object, secrets: tuple[str, ...], longest: int = 300) -> st
 
 
 def _written(secret: str) -> Iterator[Secret]:
-    """Yield a secret as texts may hold it: as it is, in JSON, and both in what repr shows."""
+    """Yield the forms of a secret in texts: as it is, in JSON, and the repr of both."""
     for is_ascii in (True, False):
         in_json = Secret(json.dumps(secret, ensure_ascii=is_ascii)[1:-1])
         for form in (Secret(secret), in_json):

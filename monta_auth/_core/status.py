@@ -1,4 +1,4 @@
-"""How a source is doing, for its users."""
+"""`Status`: what users see of the state of a token source."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from .tokens import date_text
 
 
 class Status(Frozen):
-    """How a token source is doing, for metrics. It holds no secret and no token.
+    """Report the state of a token source, for metrics. It contains no secrets and no tokens.
 
-    For a readiness probe, call ``token()`` or await ``atoken()`` instead: that renews in time.
+    For a readiness probe, call ``token()`` or await ``atoken()`` instead: they renew in time.
 
     Args:
-        usable: whether a request would go out with an access token that has not expired and was
-            not refused. It stays True during a cool-down: while the API refuses every new token,
-            the last one is used on.
-        access_expires_at, refresh_expires_at: of the token pair, by the server's clock.
-        last_renewal: when a token pair was last obtained or taken over, by the local clock.
-        last_failure: type and text of the failure of the last renewal, None after a success.
-        next_try: earliest moment of the next token call, by the local clock; None: at once.
-        fetches, refreshes: token pairs obtained from ``/auth/token`` and ``/auth/refresh``.
-        failures: renewals that failed.
-        refusals: access tokens that the API refused with a 401.
-        store_failure: why the token store failed when it was last used, None if it worked.
+        usable: whether requests have an access token that is neither expired nor refused. It stays
+            True during a cool-down: while the API refuses every new token, the last one is used.
+        access_expires_at, refresh_expires_at: expiry of the token pair, by the server's clock.
+        last_renewal: time of the last new token pair, also one from a store, by the local clock.
+        last_failure: type and text of the last renewal's failure; None after a success.
+        next_try: earliest time of the next token call, by the local clock; None: at once.
+        fetches, refreshes: number of token pairs from ``/auth/token`` and ``/auth/refresh``.
+        failures: number of failed renewals.
+        refusals: number of access tokens that the API refused with a 401.
+        store_failure: why the last use of the store failed; None if it worked.
     """
 
     usable: bool
@@ -59,7 +58,7 @@ class Status(Frozen):
         self._set(locals())
 
     def to_dict(self) -> dict[str, bool | int | str | None]:
-        """Return the fields as JSON can hold them; dates in ISO 8601 with ``Z``."""
+        """Return the fields ready for JSON, with dates in ISO 8601 with ``Z``."""
         values = zip(self._fields, self._values(), strict=True)
         return {n: _text(value) if isinstance(value, datetime) else value for n, value in values}
 
@@ -75,7 +74,7 @@ def _text(date: datetime) -> str:
 
 
 def status_of(state: State, clock: Clock, store_failure: str | None = None) -> Status:
-    """Report how a source is doing that has this state."""
+    """Return the status of a source with this state."""
     now, wall = clock.monotonic(), clock.wall()
     with state.held_still():
         held, failures = state.held, state.failures
@@ -96,7 +95,7 @@ def status_of(state: State, clock: Clock, store_failure: str | None = None) -> S
 
 
 def _next_try(state: State, now: float) -> float:
-    """Earliest moment of the next token call."""
+    """Return the earliest time of the next token call."""
     held, failures = state.usable(now), state.failures
     if held is None:
         return max(failures.until, failures.mint_after)

@@ -1,7 +1,7 @@
-"""What a place must offer so that processes can share a token pair there.
+"""What a store must offer so that processes can share a token pair in it.
 
-The core seals a record before it gives it to a store. A store keeps opaque bytes under an opaque
-name, and needs to know nothing of clients, tokens or time zones.
+The core encrypts each record. A store keeps opaque bytes under an opaque name and knows nothing
+about clients or tokens.
 """
 
 from __future__ import annotations
@@ -11,48 +11,48 @@ from typing import Protocol
 
 
 class Lease(Protocol):
-    """The right to renew one record. It expires by itself and works from any thread."""
+    """The time-limited right to renew one record. It must work from any thread."""
 
     @property
     def doubt(self) -> bool:
-        """Whether the holder before it was lost in the middle of a renewal.
+        """Whether the previous holder was lost during a renewal.
 
-        It had neither saved nor released the lease since it took or last extended it, so the
-        stored refresh token may be spent.
+        It neither saved nor released after it took or last extended the lease, so the stored
+        refresh token may be spent.
         """
         ...
 
     def extend(self, seconds: float) -> Awaitable[bool] | bool:
-        """Let it expire `seconds` from now; return False if it is lost.
+        """Let the lease expire `seconds` from now; return False if it is lost.
 
-        A lease that has expired is lost, even if nobody else has taken it since.
+        An expired lease is lost, even if it has not been taken since.
         """
         ...
 
     def release(self) -> Awaitable[None] | None:
-        """Give it back; harmless when it is lost or was given back."""
+        """Release the lease; do nothing if it is lost or already released."""
 
 
 class Store(Protocol):
-    """A place for sealed records, such as a directory, a Redis or a table of your own.
+    """A place for encrypted records, such as a directory, Redis or a table in your database.
 
-    Write the methods as plain functions, or all of them, with those of the lease, as coroutine
-    functions; the object then works with async clients only. Plain functions run in changing
-    threads under async clients. Give your place time limits of at most one second: in sync
-    programs nothing else bounds a call. What a method raises never fails a request.
+    Write all methods, with those of the lease, as plain functions or all as coroutine functions.
+    Async clients call plain functions in changing threads; coroutine functions work with async
+    clients only. Limit each call to at most one second: in sync programs nothing else limits it.
+    An exception in a method never fails a request.
     """
 
     def load(self, name: str) -> Awaitable[bytes | None] | bytes | None:
-        """Return the record of this name (32 hexadecimal digits), or None."""
+        """Return the record with this name (32 hexadecimal digits), or None."""
         ...
 
     def try_lock(self, name: str, seconds: float) -> Awaitable[Lease | None] | Lease | None:
-        """Return a lease that expires after `seconds`, or None at once if another holds it."""
+        """Return a lease that expires after `seconds`; return None at once if it is taken."""
         ...
 
     def save(self, name: str, record: bytes | None, lease: Lease) -> Awaitable[None] | None:
-        """Store the record, or delete the stored one for None.
+        """Store the record; if it is None, delete the stored one.
 
-        It must be written when this returns, and nothing may change once the lease is lost. One
-        lease may save several times.
+        Return only after it is written. Change nothing if the lease is lost. One lease may save
+        several times.
         """

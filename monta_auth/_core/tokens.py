@@ -1,7 +1,6 @@
-"""One pair of tokens, its birth and its expiry; to and from JSON.
+"""One token pair with its dates, to and from JSON.
 
-Dates are the server's, aware and in UTC. Counting down on the local monotonic clock is the
-source's business, not that of the pair.
+Dates are the server's, with time zone UTC. The source translates them to its monotonic clock.
 """
 
 from __future__ import annotations
@@ -16,23 +15,24 @@ from .errors import ConfigurationError
 from .frozen import Frozen
 from .secret import Secret, hidden_argument, in_clear
 
-#: What may stand behind "Bearer " in a header: visible ASCII. Observed: UUIDs of 36 characters.
+#: Characters allowed after "Bearer " in a header: visible ASCII. Monta sends UUIDs (observed).
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
 
 
 class TokenSet(Frozen):
-    """An access token and the refresh token that came with it. Its repr shows neither.
+    """Hold a token pair: an access token and its refresh token. Its repr shows neither.
 
     Args:
-        access_token: opaque; stands in the ``Authorization`` header behind ``Bearer``.
-        refresh_token: opaque and single-use, or None.
-        access_expires_at: by the server's clock.
-        refresh_expires_at: by the server's clock; None if it is not known.
-        issued_at: when the pair was born, by the server's clock; None if it is not known.
-        application_id, user_id: whose token it is (Public API; the Partner API sends neither).
+        access_token: the token for the ``Authorization`` header, without ``Bearer``.
+        refresh_token: the single-use token that gets the next token pair, or None.
+        access_expires_at: expiry of the access token, by the server's clock.
+        refresh_expires_at: expiry of the refresh token, by the server's clock; None if unknown.
+        issued_at: when the server issued the token pair, by its clock; None if unknown.
+        application_id, user_id: owner of the token (Public API only).
 
     Raises:
-        ConfigurationError: a token could not stand in a header, or a date has no time zone.
+        ConfigurationError: a token has characters that a header cannot hold, or a date has no
+            time zone.
     """
 
     __slots__ = (
@@ -79,7 +79,7 @@ class TokenSet(Frozen):
         self._set(locals())
 
     def to_dict(self) -> dict[str, str | int | None]:
-        """Return what JSON can hold; it contains both tokens, so keep it as you keep a secret."""
+        """Return a dict for JSON. It contains both tokens, so store it like a secret."""
         return {
             "access_token": str(self.access_token),
             "refresh_token": None if self.refresh_token is None else str(self.refresh_token),
@@ -92,10 +92,11 @@ class TokenSet(Frozen):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TokenSet:
-        """Return the pair that `to_dict` wrote. Unknown keys are ignored.
+        """Return the token pair that `to_dict` wrote. Unknown keys are ignored.
 
         Raises:
-            ConfigurationError: a token or the access token's expiry is missing or unusable.
+            ConfigurationError: the access token or its expiry is missing or unusable, or the
+                refresh token is unusable.
         """
         if isinstance(data, Mapping):
             data = {name: hidden_argument(value) for name, value in data.items()}
@@ -122,7 +123,7 @@ class TokenSet(Frozen):
         )
 
     def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
-        """Its pickle holds both tokens in the clear."""
+        """Pickle both tokens in clear text."""
         return type(self), tuple(map(in_clear, self._values()))
 
     def __repr__(self) -> str:
@@ -133,12 +134,12 @@ class TokenSet(Frozen):
         )
 
 
-#: Stands for the expiry of an access token that was refused, in what is stored.
+#: The stored expiry of a refused access token.
 _REFUSED = datetime.fromtimestamp(0, UTC)
 
 
 def mark_refused(pair: TokenSet) -> TokenSet:
-    """Return the pair as it is stored once its access token was refused: expired long ago."""
+    """Return the token pair to store after its access token was refused: long expired."""
     return pair.__replace__(access_expires_at=_REFUSED, issued_at=None)
 
 
@@ -169,14 +170,14 @@ def _checked_date(value: object, name: str) -> datetime:
 
 
 def fingerprint(token: str) -> str:
-    """Eight digits by which logs tell tokens apart."""
+    """Return eight digits that distinguish tokens in logs."""
     return hashlib.sha256(token.encode()).hexdigest()[:8]
 
 
 def parse_date(value: object) -> datetime | None:
-    """Read an ISO 8601 date with any number of fraction digits; None if it is none.
+    """Read an ISO 8601 date with any number of fraction digits; None if it is not a date.
 
-    Monta sends 0 to 9 digits and ``Z`` (6 and 9 observed). Without a zone, UTC is meant.
+    Monta sends 0 to 9 digits and ``Z`` (6 and 9 observed). A date without a zone means UTC.
     """
     if not isinstance(value, str):
         return None
@@ -188,7 +189,7 @@ def parse_date(value: object) -> datetime | None:
 
 
 def date_text(date: datetime, timespec: str = "auto") -> str:
-    """Write a date in UTC as Monta does: in ISO 8601 with ``Z``."""
+    """Format a UTC date as Monta does: ISO 8601 with ``Z``."""
     return date.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
