@@ -1,7 +1,7 @@
-"""Places where processes share token pairs.
+"""Share token pairs between processes.
 
-`MemoryStore`, `FileStore` and `RedisStore` are ready to use. What they keep is sealed with a key
-that comes from the client secret. For a custom store implement `Store`, and test it with
+`MemoryStore`, `FileStore` and `RedisStore` are ready to use. Records are encrypted with a key that
+is derived from the client secret. For a custom store, implement `Store` and test it with
 `monta_auth.stores.testing.StoreContract`.
 """
 
@@ -22,13 +22,13 @@ __all__ = [
     "Store",
 ]
 
-# Imported when they are asked for: the core imports this package, and most users need none.
+# Imported on first use: the core imports this package, but most users need no store.
 _LATER = {
     "FileStore": "_file_store",
     "RedisStore": "_redis_store",
 }
 
-if not TYPE_CHECKING:  # pragma: no branch - with it, checkers would believe in every name
+if not TYPE_CHECKING:  # pragma: no branch - type checkers would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _LATER:

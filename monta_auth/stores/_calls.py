@@ -1,4 +1,4 @@
-"""How the suite for stores calls a store, of either kind."""
+"""How `StoreContract` calls a store with plain or coroutine functions."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ LONG = 30.0
 
 
 def new_record(size: int = 90) -> bytes:
-    """Return what a sealed record looks like: URL-safe base64, other bytes each time."""
+    """Return random bytes that look like an encrypted record: URL-safe base64."""
     return base64.urlsafe_b64encode(secrets.token_bytes(size // 4 * 3 - 1))
 
 
 class Calls:
-    """The part of `StoreContract` that is no test."""
+    """Base class of `StoreContract`: everything except the tests."""
 
     lease_seconds: float = 0.3
     at_once: float = 0.5
     runner: asyncio.Runner
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass. Override it if the clock of your store can be set."""
+        """Let time pass. Override it if you can set the clock of your store."""
         time.sleep(seconds)
 
     @pytest.fixture(autouse=True)
@@ -43,9 +43,9 @@ class Calls:
 
     @contextmanager
     def _running(self) -> Generator[None, None, None]:
-        #: A lease that is dropped may count as one of a process that died.
+        #: Keeps leases alive: a collected lease may look like one of a dead process.
         self._kept: list[Any] = []
-        # All of them are alive, so that no two have the same identity.
+        # All stay alive, so that no two share an identity.
         self._workers = [_Worker() for _ in range(3)]
         try:
             with asyncio.Runner() as self.runner:
@@ -124,7 +124,7 @@ class Calls:
 
 
 class _Worker:
-    """A thread that makes calls. One that hangs does not keep the process alive."""
+    """A thread for calls. A hanging call does not keep the process alive."""
 
     def __init__(self) -> None:
         self.calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()

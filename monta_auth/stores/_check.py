@@ -1,4 +1,4 @@
-"""What `check` of each store does: everything that a renewal does, under a name of its own."""
+"""The `check` of all stores: the steps of a renewal, under a name that nothing else uses."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .._core.policy import STORE_LEASE
 
 
 def check(store: Any) -> str:
-    """Go through all methods of a store whose methods are plain functions; return the name used.
+    """Call all methods of a store with plain functions; return the name that was used.
 
     Raises:
-        TokenStoreError: what the store raises, or that it lost a record or a lease.
+        TokenStoreError: the store failed, or it lost a record or a lease.
     """
     steps = _steps(store)
     result: Any = None
@@ -26,7 +26,7 @@ def check(store: Any) -> str:
 
 
 async def acheck(store: Any) -> None:
-    """Do the same where the methods are coroutine functions."""
+    """Call all methods of a store with coroutine functions."""
     steps = _steps(store)
     result: Any = None
     try:
@@ -37,7 +37,7 @@ async def acheck(store: Any) -> None:
 
 
 def _steps(store: Any) -> Generator[Any, Any, str]:
-    """Yield what each method returns, and go on with what comes of it."""
+    """Yield what each method returns, and receive the result."""
     name = f"check-{secrets.token_hex(8)}"
     record = secrets.token_urlsafe(32).encode()
     lease = yield store.try_lock(name, STORE_LEASE)

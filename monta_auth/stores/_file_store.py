@@ -1,14 +1,13 @@
 """A store on disk, for the processes of one user on one machine.
 
-A directory of its own holds for each name:
+Its directory holds these files for each name:
 
-* ``NAME.record``: the record. It is replaced as a whole, so that at each moment there is an old
-  one, a new one or none.
-* ``NAME.lock``: the guard. Whoever changes something here locks it for some milliseconds.
-* ``NAME.lease``: who holds the lease: when it was taken or last extended, until when it lasts, a
-  random token, and whether its holder has saved since.
-* ``NAME.TOKEN.held``: its holder keeps this file locked. The kernel unlocks it when the process
-  dies, so that nobody waits for a dead one.
+* ``NAME.record``: the record. It is replaced atomically.
+* ``NAME.lock``: the guard. Every change locks it for a few milliseconds.
+* ``NAME.lease``: the lease: when it was taken or last extended, when it expires, a random token,
+  and whether its holder has saved since.
+* ``NAME.TOKEN.held``: stays locked by the holder. The kernel unlocks it when the process dies, so
+  that others need not wait.
 * ``NAME.new``: a file that is being written.
 """
 
@@ -46,15 +45,15 @@ from ._files import (
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-#: How long the guard is waited for by those who ask for a lease and by its holder, in seconds.
+#: How long to wait for the guard in seconds: to ask for a lease, and as its holder.
 _BRIEF, _PATIENCE = 0.1, 1.0
-#: How often a process sweeps a directory, and what it sweeps away, in seconds.
+#: How often a process cleans up a directory, and the age of what it deletes, in seconds.
 _SWEEP_EVERY, _UNTOUCHED = 3600.0, 30 * 86400.0
-#: A record that was last touched so long ago is touched when it is read, in seconds.
+#: Reading touches a record that was not touched for this many seconds.
 _TOUCH = 86400.0
 
 _NAME = r"(?:[0-9a-f]{32}|check-[0-9a-f]{16})"
-#: What may be swept away; also the records and leases of older releases.
+#: Files to clean up, including records and leases of older releases.
 _SWEPT = re.compile(
     rf"({_NAME})\.(?:record|lock|lease|new|[0-9a-f]{{16}}\.held"
     r"|json|\d+\.\d+-\d+\.\d+-[0-9a-f]+\.lease)",
@@ -63,43 +62,42 @@ _SWEPT = re.compile(
 
 _NO_HOME = f"FileStore finds no home directory (is HOME set?): name the directory, {EXAMPLE}"
 
-#: When this process last swept each directory.
+#: When this process last cleaned up each directory.
 _swept: dict[Path, float] = {}
 
 
 class FileStore:
-    """Keeps records in files: for the processes of one user on one machine, and for cron jobs.
+    """Keep records in files, for cron jobs and other processes of one user on one machine.
 
-    The directory is made with mode 0700, as are missing ones above it, and each file with 0600.
-    Any number of clients can share one directory. A process that is killed leaves the old record
-    or the new one. With a save, records that were untouched for 30 days are deleted, at most once
-    an hour.
+    The directory and its missing parents get mode 0700, files get 0600. Any number of clients can
+    share one directory. A killed process leaves either the old record or the new one. Saving
+    deletes records that were not used for 30 days, at most once an hour.
 
     Needs filelock and platformdirs: ``pip install 'monta-auth[file]'``.
 
     Args:
         path: the directory. Default: ``monta-auth`` in the user's state directory
-            (``~/.local/state`` on Linux, by platformdirs).
+            (``~/.local/state`` on Linux, from platformdirs).
 
     Raises:
         ImportError: filelock or platformdirs is missing.
-        TokenStoreError: there is no home to put a default directory in, or the path is empty.
-            Everything else is found at first use, or by `check`.
+        TokenStoreError: there is no home directory, or the path is empty. The first use, or
+            `check`, reports everything else.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         try:
             import platformdirs
 
-            import_module("filelock")  # now, since nothing is imported during a request
+            import_module("filelock")  # now, because a request must not import anything
         except ImportError as error:
             raise ImportError(
                 "FileStore needs filelock and platformdirs: pip install 'monta-auth[file]'"
             ) from error
         if path == "":
             raise TokenStoreError(f"FileStore got an empty path: name the directory, {EXAMPLE}")
-        # Cron, systemd and containers run processes without HOME. The user database helps, but
-        # not an account that is not in it.
+        # Cron, systemd and containers run processes without HOME. The user database may not have
+        # the account either.
         try:
             if path is None:
                 path = platformdirs.user_state_dir("monta-auth", appauthor=False)
@@ -110,7 +108,7 @@ class FileStore:
             raise TokenStoreError(_NO_HOME) from error
         if str(path).startswith("~") and not directory.is_absolute():
             raise TokenStoreError(_NO_HOME)
-        # A daemon changes its working directory; links are followed now, and none later.
+        # A daemon changes its working directory. Links are followed only now.
         try:
             self._directory = Path(os.path.realpath(directory))
         except (OSError, ValueError) as error:
@@ -147,7 +145,7 @@ class FileStore:
         with explained("save", self._directory):
             with self._guard_of_holder(name):
                 entry = self._entry_of(lease, name)
-                if entry is None:  # a holder that lost it must not overwrite its successor's
+                if entry is None:  # a holder that lost its lease must not overwrite a newer record
                     return
                 path = self._path(name, "record")
                 if record is None:
@@ -160,10 +158,10 @@ class FileStore:
                 self._sweep()
 
     def check(self) -> None:
-        """Save, load and delete a record, under a name that nothing else uses.
+        """Save, load and delete a record under a name that nothing else uses.
 
         Raises:
-            TokenStoreError: it says what is wrong, and what to do.
+            TokenStoreError: the store does not work; the text says why and what to do.
         """
         self._remove(_check.check(self), [], 0.0)
 
@@ -188,7 +186,7 @@ class FileStore:
             return
         try:
             with explained("release", self._directory), self._guard_of_holder(lease.name):
-                # One that has expired stays: its holder could not save, which leaves a doubt.
+                # An expired lease stays: its holder could not save, which leaves a doubt.
                 if self._entry_of(lease, lease.name) is not None:
                     self._path(lease.name, "lease").unlink()
         finally:
@@ -220,7 +218,7 @@ class FileStore:
         return None if content is None else Entry.read(content)
 
     def _write_entry(self, name: str, entry: Entry) -> None:
-        # After a loss of power no process is left that could hold a lease.
+        # After a power loss, no process is left that could hold a lease.
         write(self._path(name, "lease"), bytes(entry), lasting=False)
 
     def _entry_of(self, lease: object, name: str) -> Entry | None:
@@ -240,7 +238,7 @@ class FileStore:
             drop(held, lock)
         return lock is None
 
-    # --- sweeping
+    # --- cleaning up
 
     def _sweep(self) -> None:
         now = monotonic_clock()
@@ -254,13 +252,13 @@ class FileStore:
             if match is not None:
                 found.setdefault(match[1], []).append(path)
         for name, paths in found.items():
-            # The guard of a name in use stays as it was made.
+            # The guard of a name in use keeps its first date.
             others = [path for path in paths if path.suffix != ".lock"]
             if any(is_older(path, limit) for path in others or paths):
                 self._remove(name, others, limit)
 
     def _remove(self, name: str, paths: list[Path], limit: float) -> None:
-        """Delete what is older than `limit`, and the guard if nothing else is left."""
+        """Delete files older than `limit`, and the guard if no others are left."""
         with suppress(OSError, Unfit), self._guard(name, 0.0) as is_ours:
             if not is_ours:
                 return
@@ -271,14 +269,14 @@ class FileStore:
             old = [path for path in paths if is_older(path, limit) and path not in used]
             for path in old:
                 unlink(path)
-            # Who waits for the guard sees that its file is gone, and takes a new one: filelock
-            # asks for the number of links once it has the lock.
+            # A process that waits for the guard notices the deletion and makes a new one, because
+            # filelock checks the number of links once it has the lock.
             if old == paths and not used:
                 unlink(self._path(name, "lock"))
 
 
 class _FileLease:
-    """A locked file. One that is dropped unlocks itself when it is collected."""
+    """A lease with its locked file, which is unlocked when the object is collected."""
 
     def __init__(
         self, store: FileStore, name: str, token: str, lock: BaseFileLock, doubt: bool
@@ -292,7 +290,7 @@ class _FileLease:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it was not given back, and not by fork inherited from its holder."""
+        """Whether this process still holds it: not released, and not inherited through a fork."""
         return self.lock is not None and self._process == os.getpid()
 
     def extend(self, seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""How FileStore makes, reads and writes files: for one user alone, and never through a link."""
+"""File access for `FileStore`: for one user only, and never through a link."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .._core.store_errors import cause_of
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-#: Where a lease begins later than now, the clock was set back: such a lease does not count.
+#: A lease that begins this many seconds in the future does not count: the clock was set back.
 _CLOCK_SLACK = 1.0
 _LEASE = re.compile(rb"(\d{1,15}\.\d{3}) (\d{1,15}\.\d{3}) ([0-9a-f]{16}) (saved|open)\n")
 
-#: More than any record has, in bytes.
+#: Bytes to read at most; every record is shorter.
 _LONGEST = 2**18
 
 # Some of these do not exist on Windows.
@@ -41,7 +41,7 @@ _CREATE: int = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
-#: Without owners (Windows), the access lists of the user's profile protect the files.
+#: Windows has no owners; there the access lists of the user's profile protect the files.
 _HAS_OWNERS = hasattr(os, "geteuid")
 
 EXAMPLE = "as in FileStore('/var/lib/my-app/monta')"
@@ -61,12 +61,12 @@ _ADVICE = {
 
 
 class Unfit(Exception):
-    """What was found here cannot be used, or not safely; its text says what to do."""
+    """A file cannot be used, or not safely; the text says what to do."""
 
 
 @contextmanager
 def explained(operation: str, directory: Path) -> Generator[None, None, None]:
-    """Turn what goes wrong with files into a TokenStoreError that says why and what to do."""
+    """Turn file errors into a TokenStoreError that says why and what to do."""
     try:
         yield
     except Unfit as error:
@@ -82,13 +82,13 @@ def explained(operation: str, directory: Path) -> Generator[None, None, None]:
 
 
 def _why_denied(place: Path) -> str:
-    """Look for the first of the path and its parents that this user may not use fully."""
+    """Explain which part of the path this user may not use."""
     user = os.geteuid()
     is_there = False
     for path in (place, *place.parents):
         try:
             found = path.lstat()
-        except OSError:  # It is not there, or what holds it may not be searched.
+        except OSError:  # It does not exist, or its directory may not be searched.
             continue
         is_there |= path == place
         if found.st_uid != user:
@@ -122,7 +122,7 @@ def _wrong_mode(path: Path, mode: int, wanted: int) -> str:
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory if it is missing, and see that only this user can put files into it."""
+    """Make the directory if needed, and check that only this user can write to it."""
     try:
         found = directory.stat()
     except FileNotFoundError:
@@ -144,25 +144,25 @@ def prepare(directory: Path) -> None:
 
 
 def _make(directory: Path) -> None:
-    """Make the directory and those above it that are missing, each for this user alone."""
+    """Make the directory and its missing parents, each for this user only."""
     try:
         directory.mkdir(mode=0o700)
     except FileExistsError:
         pass
     except FileNotFoundError:
         if directory.parent.exists():
-            raise  # Nothing can be made in there, as in /proc.
+            raise  # The parent allows no new directories, like /proc.
         _make(directory.parent)
         _make(directory)
     else:
-        directory.chmod(0o700)  # whatever the umask is
+        directory.chmod(0o700)  # independent of the umask
 
 
 def read(path: Path, *, touch_after: float | None = None) -> bytes | None:
-    """Return what is in a file, or None if there is none.
+    """Return the content of a file, or None if it does not exist.
 
     Args:
-        touch_after: the Unix time before which a file counts as untouched: it is touched.
+        touch_after: touch the file if its last change is before this Unix time (seconds).
     """
     try:
         descriptor = os.open(path, _READ)
@@ -188,14 +188,14 @@ def _touch(path: Path) -> None:
     try:
         os.utime(path)
     except OSError:
-        pass  # A disk that is read-only today can still be read.
+        pass  # A read-only disk can still be read.
 
 
 def write(path: Path, content: bytes, *, lasting: bool) -> None:
-    """Replace a file as a whole; whoever does this holds the guard of its name.
+    """Replace a file atomically. The caller holds the guard of its name.
 
     Args:
-        lasting: whether it must outlive a loss of power.
+        lasting: whether it must survive a power loss.
     """
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)  # its writer was killed
@@ -203,7 +203,7 @@ def write(path: Path, content: bytes, *, lasting: bool) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             if _HAS_OWNERS:
-                os.fchmod(descriptor, 0o600)  # a umask may have taken even our own rights
+                os.fchmod(descriptor, 0o600)  # the umask may remove even our own rights
             file.write(content)
             file.flush()
             if lasting:
@@ -217,8 +217,8 @@ def write(path: Path, content: bytes, *, lasting: bool) -> None:
 
 
 def sync(directory: Path) -> None:
-    """Make a change of the directory outlive a loss of power."""
-    if not hasattr(os, "O_DIRECTORY"):  # pragma: no cover - Windows cannot do that
+    """Make a change of the directory survive a power loss."""
+    if not hasattr(os, "O_DIRECTORY"):  # pragma: no cover - Windows cannot do this
         return
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -228,15 +228,15 @@ def sync(directory: Path) -> None:
 
 
 def taken(path: Path, patience: float) -> BaseFileLock | None:
-    """Return the kernel's lock of a file, or None if another keeps it for `patience` seconds.
+    """Return the kernel's lock of a file, or None if it stays taken for `patience` seconds.
 
     Raises:
-        OSError: there can be no lock here, for instance because the file system has none.
+        OSError: locks do not work here, for example because the file system has none.
     """
     from filelock import FileLock, Timeout
 
-    # Without the kernel's locks there would be lock files that outlive their process: no store
-    # is better than those.
+    # The fallback without kernel locks leaves lock files behind when a process dies. Then no store
+    # is better.
     lock = FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire(timeout=patience, poll_interval=0.01)
@@ -254,7 +254,7 @@ def unlink(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except PermissionError:
-        pass  # Windows keeps what another process has open: it is swept away one day.
+        pass  # Windows keeps files that others have open; a later clean-up deletes them.
 
 
 def is_older(path: Path, limit: float) -> bool:
@@ -265,7 +265,7 @@ def is_older(path: Path, limit: float) -> bool:
 
 
 class Entry(NamedTuple):
-    """What a ``.lease`` file says."""
+    """The content of a ``.lease`` file."""
 
     start: float
     until: float
@@ -280,7 +280,7 @@ class Entry(NamedTuple):
     @classmethod
     def read(cls, content: bytes) -> Entry:
         match = _LEASE.fullmatch(content)
-        if match is None:  # a loss of power: its holder is lost, too
+        if match is None:  # after a power loss, its holder is lost too
             return cls(0.0, 0.0, "", False)
         return cls(float(match[1]), float(match[2]), match[3].decode(), match[4] == b"saved")
 

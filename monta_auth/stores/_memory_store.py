@@ -1,4 +1,4 @@
-"""A store in this process's memory, for any number of names."""
+"""A store in the memory of this process."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ._check import check
 
 
 class MemoryStore:
-    """Keeps records in memory. For tests, and as the shortest example of a store.
+    """Keep records in memory, for tests and as the shortest example of a store.
 
     Args:
-        monotonic: the clock that leases run on, in seconds.
+        monotonic: the clock for leases; returns seconds.
     """
 
     def __init__(self, *, monotonic: Callable[[], float] = monotonic_clock) -> None:
         self._monotonic = monotonic
         self._mutex = threading.RLock()
         self._records: dict[str, bytes] = {}
-        #: The last lease of each name, unless it was given back.
+        #: The last lease of each name, unless it was released.
         self._leases: dict[str, _MemoryLease] = {}
         _every_store.add(self)
 
@@ -51,7 +51,7 @@ class MemoryStore:
             lease.saved = True
 
     def check(self) -> None:
-        """Save, load and delete a record, under a name that nothing else uses."""
+        """Save, load and delete a record under a name that nothing else uses."""
         check(self)
 
     def __repr__(self) -> str:
@@ -68,7 +68,7 @@ class MemoryStore:
 
     def _release(self, lease: _MemoryLease) -> None:
         with self._mutex:
-            # One that has expired stays: its holder could not save, which leaves a doubt.
+            # An expired lease stays: its holder could not save, which leaves a doubt.
             if self._holds(lease):
                 del self._leases[lease.name]
 
@@ -81,7 +81,7 @@ class _MemoryLease:
         self.name = name
         self.until = until
         self.doubt = doubt
-        #: Since it was taken or last extended.
+        #: Whether its holder saved since the lease was taken or last extended.
         self.saved = False
         self._store = store
 
@@ -97,8 +97,8 @@ _every_store: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
 
 def _after_fork_in_child() -> None:
     for store in list(_every_store):
-        # The parent's threads are not here, and its leases are on a store of its own by now. Its
-        # refresh tokens are for it to use: in here they count as those of a holder that was lost.
+        # The child has neither the parent's threads nor its leases. Only the parent may use its
+        # refresh tokens, so the child treats them like those of a lost holder.
         store._mutex = threading.RLock()
         store._leases = {
             name: _MemoryLease(store, name, float("-inf"), False) for name in store._records

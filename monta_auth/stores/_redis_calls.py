@@ -1,4 +1,4 @@
-"""Calls to a client of Redis: they end in time, whatever it is, and say where they failed."""
+"""Calls to a Redis client, each with a time limit and with an error that names the server."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .._core.secret import empty_frames
 from .._core.store_errors import cause_of
 from ._redis_servers import pools
 
-#: Limit for each call, whatever the client's own limits are, in seconds.
+#: Limit for each call in seconds, in addition to the client's own limits.
 _LIMIT = 1.0
-#: What is left of `_LIMIT` must be enough for another try, in seconds.
+#: After this many seconds it is too late for another try.
 _AGAIN_BEFORE = 0.5
-#: So many calls that hang are left behind on their threads before further ones fail at once.
+#: Number of hanging calls (one thread each) above which further calls fail at once.
 _LEFT_BEHIND = 16
-#: A connection that was idle for so long may have been cut silently on its way, in seconds.
+#: After this many idle seconds, a connection may have been cut silently.
 _LONGEST_IDLE = 30.0
-#: Records come back as bytes, whatever the client makes of other answers.
+#: Return records as bytes, even if the client decodes other responses.
 _BYTES: dict[str, Any] = {"NEVER_DECODE": True}
 
 
@@ -35,7 +35,7 @@ class Calls:
 
     Args:
         place: the server's name, for errors.
-        is_ours: whether nobody else uses this client.
+        is_ours: whether only this store uses the client.
     """
 
     def __init__(self, client: Any, place: str, is_ours: bool) -> None:
@@ -46,20 +46,18 @@ class Calls:
         self._hanging: list[Thread] = []
 
     def run(self, operation: str, command: tuple[Any, ...], again: bool) -> Any:
-        """Return the answer to a command.
-
-        It runs on a thread of its own: nothing else bounds the calls of every client.
+        """Run a command in a separate thread, which can limit any client; return the response.
 
         Args:
-            operation: for errors.
-            again: whether to repeat it once if its answer was lost.
+            operation: its name, for errors.
+            again: whether to repeat it once if the response was lost.
 
         Raises:
             TokenStoreError: with the library's error as its cause.
         """
         answer, error = self._in_thread(lambda: self._execute(command, again))
         if error is not None:
-            empty_frames(error, None)  # They show the password.
+            empty_frames(error, None)  # The frames contain the password.
             raise _failure(operation, error, self._place) from error
         return answer
 
@@ -78,7 +76,7 @@ class Calls:
         thread = Thread(target=copy_context().run, args=(run,), name="RedisStore", daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # The interpreter ends, or there are too many threads.
+        except RuntimeError as error:  # Shutdown of the interpreter, or too many threads.
             return None, error
         try:
             return answer.get(timeout=_LIMIT)
@@ -96,7 +94,7 @@ class Calls:
         except Exception as error:
             if not _was_cut(error):
                 raise
-            # Whatever cut this connection has probably cut those that lie idle, too.
+            # The same cause has probably cut the idle connections as well.
             self._drop_idle()
             if not again or monotonic_clock() - began > _AGAIN_BEFORE:
                 raise
@@ -109,7 +107,7 @@ class Calls:
 
 
 class AsyncCalls:
-    """Calls to a client of asyncio, with the arguments of `Calls`."""
+    """Calls to an asyncio client, with the arguments of `Calls`."""
 
     def __init__(self, client: Any, place: str) -> None:
         self._client = client
@@ -146,13 +144,13 @@ class AsyncCalls:
 
     async def _send(self, command: tuple[Any, ...]) -> Any:
         if hasattr(self._client, "nodes_manager"):
-            # In redis-py 8, several first commands of a cluster's client close each other's nodes.
+            # In redis-py 8, concurrent first commands of a cluster client close each other's nodes.
             await self._client.initialize()
         return await self._client.execute_command(*command, **_BYTES)
 
 
 def _was_cut(error: Exception) -> bool:
-    """Whether it is a ConnectionError: Python's, or that of one of the libraries."""
+    """Return whether it is a ConnectionError, of Python or of one of the libraries."""
     return any(kind.__name__ == "ConnectionError" for kind in type(error).__mro__)
 
 

@@ -1,13 +1,12 @@
 """What `RedisStore` keeps in Redis or Valkey, and the scripts that change it.
 
-Two keys for each name, in one slot of a cluster: the record, a plain string, and the lease, a
-hash. Each method is one script, so that nothing comes in between, and one round trip. Leases are
-timed by the server's clock.
+Each name has two keys in one cluster slot: the record (a string) and the lease (a hash). Each
+method is one atomic script and one round trip. Leases use the server's clock.
 
-A lease that is over leaves its hash behind unless it was released: it is the trace of a holder
-that was lost. Its fields: ``token`` of the holder; ``until``, in milliseconds; ``turn``, the number
-of the last step taken with it; ``open``, whether nothing was saved since it was taken or last
-extended; ``doubt``, what the holder was told, until it saves.
+The hash of an expired lease stays unless the lease was released. It shows that its holder was
+lost. Fields: ``token`` of the holder; ``until`` in milliseconds; ``turn``, the number of the last
+command with this lease; ``open``, whether nothing was saved since it was taken or last extended;
+``doubt``, as reported to the holder, until it saves.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from typing import Any
 
 from .._core.policy import LONGEST_LIFE
 
-#: Life of a record, and of the trace of a lease, in milliseconds. Source: a refresh token lives
-#: for 24 hours or more (partner API reference), no access token for longer than this.
+#: Life of a record and of an expired lease in milliseconds. Source: a refresh token lives 24 hours
+#: or more (Partner API reference), and no access token lives longer than this.
 _LIFE = int(LONGEST_LIFE) * 1000
 
 
@@ -33,8 +32,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-# A holder takes its steps in turn. One that arrives late, after its sender has given up and gone
-# on, changes nothing.
+# A holder numbers its commands. A late one, which its sender has given up, changes nothing.
 _HELD = (
     _NOW
     + """
@@ -44,10 +42,10 @@ if tonumber(held[3]) >= tonumber(ARGV[2]) then return 0 end
 """
 )
 
-# GET would do. But clients may send it to a replica, or answer it from a cache of their own.
+# Not a plain GET, because clients may send that to a replica or answer it from their cache.
 LOAD = "return redis.call('GET', KEYS[1])"
 
-# It may be sent twice, with the same token, where the answer was lost.
+# If the response was lost, it is sent a second time with the same token.
 TRY_LOCK = (
     _NOW
     + f"""
@@ -84,8 +82,8 @@ return 1
 """
 )
 
-# One that is over stays as the trace of a holder who could not save. Whoever was told of a doubt
-# and saved nothing has not settled it.
+# An expired lease stays, to show that its holder could not save. A holder that saw a doubt and
+# saved nothing leaves the doubt in place.
 RELEASE = (
     _NOW
     + """

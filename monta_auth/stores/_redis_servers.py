@@ -1,4 +1,4 @@
-"""Which clients of Redis a store accepts. All of it is found out without connecting."""
+"""Which Redis clients a store accepts. The checks do not connect."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from .._core.errors import ConfigurationError
 from .._core.origins import _is_loopback
 
-#: Limit for a connection and for each answer of a client that we make, in seconds.
+#: Limits of our own clients in seconds, for connecting and for each response.
 _TIMEOUT = 0.5
 #: Valkey speaks the protocol of Redis.
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
 
 
 def client_of(url: str) -> Any:
-    """Return a client for this URL: with time limits, without retries, verifying TLS."""
+    """Return a client for this URL with time limits, verified TLS and no retries."""
     try:
         return _made(url)
     except ImportError:
         raise
     except Exception as error:
-        kind = type(error).__name__  # its text may quote the URL, and that the password
+        kind = type(error).__name__  # its text may quote the URL with the password
     raise ConfigurationError(
         f"RedisStore cannot read its URL ({kind}): expected one like "
         "rediss://user:password@host:6379/0, with special characters of the password as %40"
@@ -35,7 +35,7 @@ def _made(url: str) -> Any:
 
     scheme, separator, rest = url.partition("://")
     scheme = _SCHEMES.get(scheme, scheme)
-    # redis-py 5 does not compare host names by itself. Options in the URL win over these.
+    # redis-py 5 does not check host names by default. Options in the URL override these.
     tls = {"ssl_cert_reqs": "required", "ssl_check_hostname": True} if scheme == "rediss" else {}
     kind: Any = Redis
     client = kind.from_url(
@@ -45,27 +45,27 @@ def _made(url: str) -> Any:
         retry=Retry(NoBackoff(), 0),
         **tls,
     )
-    _connections(client)  # raises where the URL has options that do not fit
+    _connections(client)  # raises if options of the URL are wrong
     return client
 
 
 def is_client(value: object) -> bool:
-    """Whether this is a client of redis-py or valkey-py: of a server, a Sentinel or a cluster."""
+    """Return whether this is a client of redis-py or valkey-py."""
     is_known = hasattr(value, "connection_pool") or hasattr(value, "nodes_manager")
     return is_known and callable(getattr(value, "execute_command", None))
 
 
 def is_async(client: object) -> bool:
-    """Whether the client's methods are coroutine functions."""
+    """Return whether the client's methods are coroutine functions."""
     asynchronous = ("redis.asyncio.", "valkey.asyncio.")
     return any(f"{kind.__module__}.".startswith(asynchronous) for kind in type(client).__mro__)
 
 
 def pools(client: Any) -> list[Any]:
-    """Return what a client takes its connections from: a pool, or one for each node."""
+    """Return the connection pools of a client: one, or one for each node."""
     if not hasattr(client, "nodes_manager"):
         return [client.connection_pool]
-    # Before the first command of an asyncio client, only the nodes to start from are known.
+    # Before its first command, an asyncio client knows only its start nodes.
     nodes = client.get_nodes() or list(client.nodes_manager.startup_nodes.values())
     if is_async(client):
         return list(nodes)
@@ -78,8 +78,7 @@ def checked_place(client: Any, allow_plaintext: bool) -> str:
     """Return the name of a client's server, without user and password.
 
     Raises:
-        ConfigurationError: what is sent there could be read on its way, or a request would wait
-            too long.
+        ConfigurationError: others could read what is sent there, or a request could wait too long.
     """
     try:
         connections = _connections(client)
@@ -87,7 +86,7 @@ def checked_place(client: Any, allow_plaintext: bool) -> str:
         kind = type(error).__name__
         raise ConfigurationError(f"RedisStore cannot use this client ({kind})") from error
     pool = getattr(client, "connection_pool", None)
-    # Where these lead is known only to a Sentinel, or to the nodes of a cluster.
+    # Only the Sentinel or the cluster knows the actual servers.
     service: str | None = getattr(pool, "service_name", None)
     if hasattr(client, "nodes_manager"):
         place = "a cluster"
@@ -100,7 +99,7 @@ def checked_place(client: Any, allow_plaintext: bool) -> str:
         leads_elsewhere = hasattr(client, "nodes_manager") or service is not None
         if not connections or not _is_private(connections[0], leads_elsewhere):
             raise _refusal(connections[:1], place)
-        # An address that a Sentinel names is as good as the connection to that Sentinel.
+        # An address from a Sentinel is only as trustworthy as the connection to that Sentinel.
         for connection in connections[1:]:
             if not _is_private(connection, leads_elsewhere=False):
                 raise _refusal([connection], f"the Sentinel {_address(connection)}")
@@ -108,7 +107,7 @@ def checked_place(client: Any, allow_plaintext: bool) -> str:
 
 
 def _connections(client: Any) -> list[Any]:
-    """Return connections as the client makes them, not connected; then those of its Sentinels."""
+    """Return unconnected connections of the client, then those of its Sentinels."""
     manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
     sentinels = [] if manager is None else [each.connection_pool for each in manager.sentinels]
     # All nodes of a cluster have the same settings.
@@ -128,11 +127,11 @@ def _check_limits(pool: Any, connection: Any) -> None:
 
 
 def _is_private(connection: Any, leads_elsewhere: bool) -> bool:
-    """Whether nobody else can read what goes over it."""
+    """Return whether this connection protects what it carries from others."""
     kinds = _kinds(connection)
     if "UnixDomainSocketConnection" in kinds:
         return True
-    if "SSLConnection" in kinds:  # also on loopback: it may be the end of a tunnel
+    if "SSLConnection" in kinds:  # on loopback too, which may be the end of a tunnel
         is_verified: bool = connection.cert_reqs == ssl.CERT_REQUIRED
         return is_verified and bool(connection.check_hostname)
     return not leads_elsewhere and _is_loopback(str(getattr(connection, "host", None)))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import redis
     import redis.asyncio
 
-#: What to do about an error: by its kind, or by the word of a Redis server. The first that fits.
+#: Advice by exception class or by a word from the server. The first match counts.
 _ADVICE = {
     "max number of clients": "All connections are in use: see the server's maxclients",
     "BusyLoadingError": "Wait until the server has loaded its data",
@@ -42,29 +42,29 @@ _ADVICE = {
 
 
 class RedisStore:
-    """Keeps records in Redis (6.2 or newer) or Valkey: for workers, containers and machines.
+    """Keep records in Redis (6.2 or newer) or Valkey, for several containers or machines.
 
     Needs redis-py: ``pip install 'monta-auth[redis]'``.
 
     Args:
-        url_or_client: ``rediss://``, ``redis://``, ``unix://``, ``valkeys://`` or ``valkey://``;
-            it works with every adapter. Or a client of your own, of redis-py or valkey-py:
-            ``Redis``, ``RedisCluster``, or what a Sentinel's ``master_for`` returns. One of their
-            ``asyncio`` packages works with async auth objects in one event loop. A ``Redis``
-            needs a ``socket_timeout`` of at most 1 s, and no retries.
-        allow_plaintext: whether records and the password may go over the network without TLS, or
-            with TLS that verifies neither certificate nor host name.
-        prefix: how the keys begin; the rest of a key is a digest.
+        url_or_client: a URL (``rediss://``, ``redis://``, ``unix://``, ``valkeys://`` or
+            ``valkey://``), which works with every adapter. Or your client from redis-py or
+            valkey-py: ``Redis``, ``RedisCluster``, or the result of a Sentinel's ``master_for``.
+            Clients from their ``asyncio`` packages work with async clients in one event loop. A
+            ``Redis`` needs a ``socket_timeout`` of at most 1 s and no retries.
+        allow_plaintext: allow records and the password on the network without TLS, or with TLS
+            that does not verify the certificate and host name.
+        prefix: start of each key; the rest is a digest.
 
-    Each call takes at most one second. Nothing connects before the first; see `check`.
+    Each call takes at most one second. The first call connects; `check` tests the connection.
 
-    A pickle of a store that was made with a URL holds this URL, with the password in it: another
-    process needs it to connect. Treat it like the password.
+    A pickle contains the URL with its password, because another process needs it to connect. Treat
+    the pickle like the password.
 
     Raises:
         ImportError: redis-py is missing.
-        ConfigurationError: no Redis URL or client, a client without such limits, or one without
-            TLS to another machine.
+        ConfigurationError: this is not a Redis URL or client, or the client lacks these limits or
+            uses no TLS to another machine.
     """
 
     _place = "not accepted yet"
@@ -123,10 +123,10 @@ class RedisStore:
         return None
 
     def check(self) -> Any:
-        """Go through all methods, under a name of its own. Await it where the client is async.
+        """Save, load and delete a record. Await it if the client is async.
 
         Raises:
-            TokenStoreError: says what is wrong, and what to do.
+            TokenStoreError: the store does not work; the text says why and what to do.
         """
         try:
             check(self)
@@ -142,12 +142,12 @@ class RedisStore:
     def _run(
         self, operation: str, name: str, script: str, *args: str | int | bytes, again: bool = False
     ) -> Any:
-        """Run a script; return its answer, or a coroutine that does."""
+        """Run a script; return its result or a coroutine for it."""
         return self._calls.run(operation, command(self._prefix, name, script, *args), again)
 
 
 class _AsyncRedisStore(RedisStore):
-    """What `RedisStore` makes of an asyncio client."""
+    """A `RedisStore` with an asyncio client."""
 
     async def load(self, name: str) -> bytes | None:
         return await self._run("load", name, LOAD)  # type: ignore[no-any-return]
@@ -169,7 +169,7 @@ class _AsyncRedisStore(RedisStore):
 
 
 class _Lease:
-    """Names the lease by a token of its own."""
+    """Identify a lease by a random token."""
 
     def __init__(self, store: RedisStore, name: str, token: str, doubt: bool) -> None:
         self.doubt = doubt
@@ -179,7 +179,7 @@ class _Lease:
         self._turns = itertools.count(1)
 
     def turn(self) -> tuple[str, int]:
-        """Return what the next step taken with it begins with."""
+        """Return the first arguments of the next command for this lease."""
         return self._token, next(self._turns)
 
     def extend(self, seconds: float) -> Awaitable[bool] | bool:
@@ -204,7 +204,7 @@ def _rebuild(url_or_client: Any, allow_plaintext: bool, prefix: str) -> RedisSto
 
 
 def _advised(error: TokenStoreError) -> TokenStoreError:
-    """Return the error of a check, with what to do about it."""
+    """Return the error of a check, with advice."""
     words = {kind.__name__ for cause in causes(error) for kind in type(cause).__mro__}
     words.update(re.findall(r"\w+", str(error)))
     # Only the server's text distinguishes this from a server that is down.

@@ -1,4 +1,4 @@
-"""The rules of a store as tests, for custom stores.
+"""Test a custom store against the rules of all stores.
 
 Subclass `StoreContract` in your tests and return your store from its fixture::
 
@@ -22,29 +22,29 @@ __all__ = ["StoreContract"]
 
 
 class StoreContract(Calls):
-    """Tests that each store must pass: subclass it and override its fixture `store`.
+    """Test your store: subclass this and override the fixture `store`.
 
-    The store's methods may be plain or coroutine functions. Plain ones are called from changing
-    threads, as async clients call them. Coroutine functions run in one event loop per test, which
-    a fixture can use as well: ``self.runner.run(connect())``.
+    The store's methods may be plain or coroutine functions. Plain functions are called from
+    changing threads, as async clients do. Coroutine functions run in one event loop per test, which
+    fixtures can use too: ``self.runner.run(connect())``.
 
-    Every test uses new names, so the place may hold other records. Names are 32 hexadecimal
-    digits, records are URL-safe base64 of up to 45 kB, leases are short. A run takes 4 to 5 s.
+    Every test uses new names, so other records may be present. Names are 32 hexadecimal digits and
+    records up to 45 kB of URL-safe base64. A run takes 4 to 5 s.
 
     Attributes:
-        lease_seconds: how long a lease is that a test lets expire. Raise it for a place that is
-            slow, or that counts whole seconds.
-        at_once: how long ``try_lock`` may take where another holds the lease, in seconds.
+        lease_seconds: life of a lease that a test lets expire, in seconds. Raise it if your store
+            is slow or counts whole seconds.
+        at_once: longest time in seconds for ``try_lock`` if the lease is taken.
     """
 
     @pytest.fixture
     def store(self) -> Any:
-        """Override it: return your store."""
+        """Return your store. You must override this."""
         raise NotImplementedError("override the fixture `store` and return your store from it")
 
     @pytest.fixture
     def other(self, store: Any) -> Any:
-        """Return the store as another process has it. Override it to return a second object."""
+        """Return the store as another process sees it. Override it to return a second object."""
         return store
 
     # --- records
@@ -122,7 +122,7 @@ class StoreContract(Calls):
 
     def test_nobody_waits_for_a_lease(self, store: Any, other: Any, name: str) -> None:
         lease = self._take(store, name)
-        try:  # A busy machine lets one of three be quick.
+        try:  # Three tries, for busy machines.
             assert any(self._is_refused_at_once(other, name) for _ in range(3)), (
                 "try_lock() must return None at once if another holds the lease"
             )
