@@ -1,4 +1,4 @@
-"""The calls that this package makes by itself: token calls, and the question who we are."""
+"""The calls that this package makes: token calls, and the one for `application`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TokenBody(Payload):
     """The body of a token call.
 
     Attributes:
-        is_sent: whether writing it has begun.
+        is_sent: whether sending it has begun.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -48,7 +48,7 @@ class TokenBody(Payload):
         return len(self.content)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Not shown to anybody: aiohttp itself writes bodies and does not decode them."""
+        """Hide the content. aiohttp itself does not decode bodies."""
         return "[redacted]"
 
     async def write(self, writer: Any) -> None:
@@ -59,19 +59,19 @@ class TokenBody(Payload):
 async def make_token_call(
     session: ClientSession, effect: Send, lent: dict[str, Any], maker: Maker
 ) -> Reply:
-    """Make a token call, without the session's middlewares, auth and redirects.
+    """Make a token call without the session's middlewares and auth, and without redirects.
 
     Args:
         lent: further arguments; see `lent_by`.
-        maker: what the session is.
+        maker: where the session comes from.
 
     Raises:
-        TransportFailure: no reply came.
+        TransportFailure: there was no response.
     """
     call = effect.request
     body = TokenBody(call.body)
     timeout = _within(session.timeout, effect)
-    received = Body(AUTH_RESPONSE_LIMIT, float("inf"))  # The time is limited as a whole.
+    received = Body(AUTH_RESPONSE_LIMIT, float("inf"))  # The timeout limits the whole call.
     try:
         async with session.post(
             call.url,
@@ -97,7 +97,7 @@ async def make_token_call(
 
 
 async def make_call(session: ClientSession, effect: Ask, auth: ClientMiddlewareType) -> Reply:
-    """Make a call with the token, without the session's other middlewares and redirects."""
+    """Make a call with the token, without other middlewares and without redirects."""
     async with session.get(
         effect.url,
         headers=effect.headers,
@@ -116,9 +116,9 @@ async def _no_auth(request: ClientRequest, handler: ClientHandlerType) -> Client
 
 
 def lent_by(request: ClientRequest, base_url: URL) -> dict[str, Any]:
-    """Return the arguments that a token call takes over from the request that caused it.
+    """Return the arguments that a token call adopts from the request that caused it.
 
-    They are made for one host: a request to another one lends none.
+    They are specific to a host, so a request to another host provides none.
     """
     if request.url.origin() != base_url.origin():
         return {}
@@ -126,7 +126,7 @@ def lent_by(request: ClientRequest, base_url: URL) -> dict[str, Any]:
     proxy = request.proxy
     auth: Any = request.proxy_auth
     if proxy is not None:
-        # In the URL, since the argument `proxy_auth` has been deprecated meanwhile.
+        # In the URL, because the argument `proxy_auth` is deprecated by now.
         if auth is not None:
             proxy = proxy.with_user(auth.login).with_password(auth.password)
         lent |= {"proxy": proxy, "proxy_headers": request.proxy_headers}
@@ -134,11 +134,11 @@ def lent_by(request: ClientRequest, base_url: URL) -> dict[str, Any]:
 
 
 def check_proxy(session: ClientSession, url: str, proxy: URL | None = None) -> None:
-    """Raise if a proxy of the environment would carry this URL, or one that is below it.
+    """Raise if calls to this URL, or to URLs below it, would use a proxy of the environment.
 
     Args:
-        url: of an allowed origin; all that are plain http are on this machine.
-        proxy: of a request to it, if there is a request.
+        url: a URL of an allowed origin; plain http ones are on this machine.
+        proxy: the proxy of the request, if there is a request.
     """
     goes_by_environment = session.trust_env and getattr(session, "_default_proxy", None) is None
     if not goes_by_environment or not url.startswith("http:"):
@@ -152,7 +152,7 @@ def check_proxy(session: ClientSession, url: str, proxy: URL | None = None) -> N
 
 
 def _within(given: ClientTimeout, effect: Send) -> ClientTimeout:
-    """The session's own timeout, and in all no more than is left; 0 and None mean none."""
+    """Return the session's timeout within the time that is left; 0 and None mean no limit."""
     return ClientTimeout(
         total=effect.within(given.total or None),
         connect=given.connect,

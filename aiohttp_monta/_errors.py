@@ -1,4 +1,4 @@
-"""Our errors as errors of aiohttp, and aiohttp's failures as values."""
+"""Convert our errors to errors of aiohttp, and failures of aiohttp to values."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from monta_auth._core.replies import safe_text
 
 errors: LibraryErrors = LibraryErrors("aiohttp_monta", aiohttp.ClientError)
 
-#: What a text alone can make, and what a session does not take for a stale connection: after a
-#: `ClientOSError` or a `ServerDisconnectedError` it would start the user's request over.
+#: Classes that take only a text and do not look like a stale connection: after `ClientOSError` or
+#: `ServerDisconnectedError`, the session would repeat the user's request.
 _BY_KIND: dict[FailureKind, type[aiohttp.ClientError]] = {
     "timeout": aiohttp.ServerTimeoutError,
     "connect": aiohttp.ClientConnectionError,
@@ -33,7 +33,7 @@ _BY_KIND: dict[FailureKind, type[aiohttp.ClientError]] = {
 
 
 def library_error(failure: Failure) -> Exception:
-    """Return what a caller of aiohttp gets for a failure of the core."""
+    """Return the error for callers of aiohttp."""
     if isinstance(failure, TransportFailure):
         return _BY_KIND[failure.kind](failure.text)
     return errors.recast(failure)
@@ -47,13 +47,13 @@ def transport_failure(
     sent: bool,
     maker: Maker,
 ) -> TransportFailure:
-    """Return what the core learns of an exception that a token call raised.
+    """Return the failure for an exception that a token call raised.
 
     Args:
-        timeout: the call's.
+        timeout: the timeouts of the call, in seconds.
         closed: whether its session is closed.
-        sent: whether some of the body went out.
-        maker: what its session is.
+        sent: whether a part of the body was sent.
+        maker: where its session comes from.
     """
     call = effect.request
     kind: FailureKind = "other" if sent else "connect"
@@ -67,7 +67,7 @@ def transport_failure(
         kind = "timeout"
         words, own = _lateness(error, effect, timeout, sent)
     elif isinstance(error, aiohttp.ClientResponseError):
-        # Its own text quotes the URL of a proxy.
+        # The original text quotes the URL of a proxy.
         words = safe_text(f"{error.status} {error.message}", call.secrets)
     elif _is_cut_handshake(error):
         words, tls = "the server closed the connection during the TLS handshake", True
@@ -83,9 +83,9 @@ def transport_failure(
 def _lateness(
     error: Exception, effect: Send, timeout: aiohttp.ClientTimeout, sent: bool
 ) -> tuple[str, bool]:
-    """Return words for a timeout, and whether the session's own settings are the reason.
+    """Return a text for a timeout, and whether the session's own settings are the cause.
 
-    These are its timeouts, or its full pool; else the endpoint was silent.
+    These are its timeouts or a full pool. Otherwise the endpoint was silent.
     """
     given = [timeout.total]
     given += [timeout.sock_read] if sent else [timeout.connect, timeout.sock_connect]
@@ -99,6 +99,6 @@ def _lateness(
 
 
 def _is_cut_handshake(error: Exception) -> bool:
-    """Whether the server hung up in the middle: asyncio says so without a word or a number."""
+    """Return whether the server closed the connection: asyncio reports it without any detail."""
     of_system = getattr(error, "os_error", None)
     return isinstance(of_system, ConnectionResetError) and not of_system.args

@@ -1,4 +1,4 @@
-"""What is known of a request over all hops of its redirects."""
+"""State of a request across its redirects."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Hops:
     """One request, from its first hop to its last.
 
     Attributes:
-        was_foreign: whether it has been to an origin that is not allowed to receive the token. From
-            there on, that origin decides where the request goes.
-        spent: on the token, by all hops together.
+        was_foreign: whether it reached an origin that is not allowed to receive the token. That
+            origin then decides where the request goes.
+        spent: what all hops together have spent on the token.
     """
 
     __slots__ = ("__weakref__", "spent", "timer", "was_foreign")
@@ -27,20 +27,20 @@ class Hops:
 
 
 class Requests:
-    """The requests under way. One is known for as long as aiohttp holds its redirect responses."""
+    """The requests in progress, each for as long as aiohttp holds its redirect responses."""
 
     def __init__(self) -> None:
         self._by_timer: WeakValueDictionary[int, Hops] = WeakValueDictionary()
         self._by_response: WeakKeyDictionary[ClientResponse, Hops] = WeakKeyDictionary()
 
     def hops_of(self, request: ClientRequest) -> Hops:
-        """Return the hops that this one belongs to.
+        """Return the state of the request that this hop belongs to.
 
-        aiohttp calls a middleware anew for each hop. Nothing public says which request a hop
-        belongs to. But all hops of a request have one timer, and no other request has it.
+        aiohttp calls a middleware for each hop, without a public way to know its request. But all
+        hops of a request share a timer that no other request has.
         """
-        # From Python 3.13 on it cannot be weakly referenced. The hops hold it, so that no other
-        # object can have its id meanwhile.
+        # Since Python 3.13 it cannot be weakly referenced. `Hops` holds it, so that its id stays
+        # unique.
         timer = getattr(request, "_timer", request)
         hops = self._by_timer.get(id(timer))
         if hops is None:
@@ -48,6 +48,6 @@ class Requests:
         return hops
 
     def keep(self, hops: Hops, response: ClientResponse) -> None:
-        """Keep the hops until the next one comes: until then, aiohttp holds this response."""
+        """Keep the state until the next hop; aiohttp holds this response until then."""
         if 300 <= response.status < 400:
             self._by_response[response] = hops

@@ -1,4 +1,4 @@
-"""Sending a refused request once more: what can be, and how it is made ready for it."""
+"""Retry a refused request once: whether it can be repeated, and how to prepare it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from monta_auth._adapters.bodies import Body
 
 
 def can_repeat(body: object) -> bool:
-    """Whether a request's body can be sent (once more) as it was first.
+    """Return whether a request's body can be sent again unchanged.
 
-    aiohttp itself takes a file back to where it stood. Async generators, stream readers and
-    payload classes that we do not know are sent once.
+    aiohttp rewinds files itself. Async generators, stream readers and unknown payload classes can
+    be sent only once.
     """
     if not isinstance(body, Payload):
         return body is None or body == b""
@@ -35,36 +35,36 @@ def can_repeat(body: object) -> bool:
 
 
 def _can_go_back(body: IOBasePayload) -> bool:
-    # There is no public way to the file that the user gave.
+    # There is no public way to reach the user's file.
     file: Any = getattr(body, "_value", None)
     try:
         return bool(file.seekable()) and file.seek(file.tell()) >= 0
-    except (AttributeError, OSError, ValueError):  # ValueError: it has been closed
+    except (AttributeError, OSError, ValueError):  # ValueError: the file is closed
         return False
 
 
 def content_of(response: ClientResponse) -> bytes | None:
-    """Return the body if it was read before."""
-    # There is no public way to know, and `read` is a coroutine that would read it.
+    """Return the body if it was already read."""
+    # There is no public way to know, and `read` would read it from the network.
     return response._body
 
 
 async def drain(refused: ClientResponse) -> None:
-    """Read the refused response within limits, which frees its connection."""
+    """Read the refused response within limits, to free its connection."""
     body = Body()
     with suppress(ClientError, OSError, ValueError, RuntimeError):
         async for chunk in refused.content.iter_any():
             if not body.add(chunk):
                 refused.close()
                 break
-    # There is no public way to give it back: the caller may get this response after all.
+    # No public way sets the body, and the caller may still receive this response.
     refused._body = body.decoded({})
-    # If the server closes the connection, the loop may learn of it now, and not use it again.
+    # Let the loop notice if the server closes the connection, so that it is not reused.
     await asyncio.sleep(0)
 
 
 def make_ready(request: ClientRequest, refused: ClientResponse) -> None:
-    """Keep the cookies of the refused response, and let the request begin anew."""
+    """Keep the cookies of the refused response, and prepare the request for its retry."""
     refused.release()
     request.session.cookie_jar.update_cookies(refused.cookies, refused.url)
-    request.update_expect_continue()  # if it waits for a 100, it does so again
+    request.update_expect_continue()  # it may have to wait for a 100 again

@@ -1,11 +1,11 @@
-"""Authlib's own clients for Monta: `speak_monta`, and tokens to and from its ``OAuth2Token``.
+"""Use Authlib's clients with Monta: `speak_monta`, and conversions of its ``OAuth2Token``.
 
     client = speak_monta(OAuth2Session("client-id", "client-secret"))
     client.fetch_token()
     client.get("https://public-api.monta.com/api/v1/charge-points")
 
-All of it goes by what Authlib, requests and httpx offer in public: a client auth method writes the
-bodies, compliance hooks read the replies. It stays Authlib's way of renewing; `MontaAuth` does more
+It uses only public interfaces of Authlib, requests and httpx: a client auth method writes the
+bodies, compliance hooks read the responses. Authlib decides when to renew; `MontaAuth` does more
 (see docs/libraries/authlib.rst).
 """
 
@@ -56,36 +56,36 @@ __all__ = ["from_oauth2_token", "speak_monta", "to_oauth2_token"]
 
 T = TypeVar("T")
 
-#: The name of Monta's way to authenticate a client, among Authlib's auth methods.
+#: The name of Monta's method among Authlib's client auth methods.
 _METHOD = "monta"
 
 
 def speak_monta(client: T, base_url: str | None = None) -> T:
-    """Teach a client of Authlib to speak with Monta; return it.
+    """Set up an Authlib client for Monta, once, and return it.
 
-    It is taught once and for good: ``fetch_token()`` needs no argument from then on, and renewals
-    go by ``/auth/refresh``, or by the credentials once no refresh token is left. Dates in the token
-    are on this machine's clock, whatever that says. The token goes to the origin of `base_url`
-    alone, and a redirect of a token call is an error.
+    ``fetch_token()`` then needs no arguments. Renewals use ``/auth/refresh``, or the credentials if
+    there is no refresh token. Dates in the token are converted to this machine's clock. Only the
+    origin of `base_url` receives the token. A redirect of a token call is an error.
+
+    Token calls raise errors that are both a `MontaAuthError` and Authlib's ``OAuthError``. If the
+    network fails, they raise the HTTP library's own exception.
 
     Args:
         client: an ``OAuth2Session`` (requests), ``OAuth2Client`` or ``AsyncOAuth2Client`` (httpx or
-            httpx2, whichever that Authlib uses). Without credentials of its own it takes
-            ``MONTA_CLIENT_ID`` and ``MONTA_CLIENT_SECRET``.
-        base_url: default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
+            httpx2, as Authlib uses). Default credentials: ``MONTA_CLIENT_ID`` and
+            ``MONTA_CLIENT_SECRET``.
+        base_url: URL of the API with ``/api/v1``. Default: ``MONTA_BASE_URL``, else `PUBLIC_API`.
 
     Raises:
-        ConfigurationError: it is no such client, speaks Monta already, has another
-            ``token_placement`` than the header, or `base_url` is unusable.
-            What token calls raise later is both a `MontaAuthError` and Authlib's ``OAuthError``;
-            a network failure raises the HTTP library's own exception.
+        ConfigurationError: this is not an Authlib client, it is already set up, its
+            ``token_placement`` is not the header, or `base_url` is unusable.
     """
     them: Any = client
     if not hasattr(client, "register_compliance_hook") or not hasattr(client, "headers"):
         raise ConfigurationError("speak_monta() takes a client of Authlib, such as OAuth2Session")
     if them.token_endpoint_auth_method == _METHOD:
         raise ConfigurationError("this client speaks Monta already")
-    if them.token_auth.token_placement != "header":  # noqa: S105 - a place, no password
+    if them.token_auth.token_placement != "header":  # noqa: S105 - a place, not a password
         raise ConfigurationError("leave token_placement= out: Monta reads the token in the header")
     dialect = _Dialect(them, clean_base_url(base_url))
     them.register_client_auth_method((_METHOD, dialect.write))
@@ -110,7 +110,7 @@ def speak_monta(client: T, base_url: str | None = None) -> T:
 
 
 def _discreet(call: Callable[..., T], dialect: _Dialect) -> Callable[..., T]:
-    """Have no frame below show a secret, and no text, whatever it raises."""
+    """Keep secrets out of the frames and texts of whatever the call raises."""
 
     @wraps(call)
     def called(*args: Any, **kwargs: Any) -> T:
@@ -122,7 +122,7 @@ def _discreet(call: Callable[..., T], dialect: _Dialect) -> Callable[..., T]:
 
 
 def _adiscreet(call: Callable[..., Awaitable[T]], dialect: _Dialect) -> Callable[..., Awaitable[T]]:
-    """As `_discreet`."""
+    """Do what `_discreet` does, for coroutine functions."""
 
     @wraps(call)
     async def called(*args: Any, **kwargs: Any) -> T:
@@ -134,20 +134,19 @@ def _adiscreet(call: Callable[..., Awaitable[T]], dialect: _Dialect) -> Callable
 
 
 def _hidden(value: Any) -> Any:
-    """Return a string that does not show, or a token whose strings do not; or the value."""
+    """Return a string, or the strings in a token, hidden; any other value unchanged."""
     if isinstance(value, _rfc6749.OAuth2Token):
         return _rfc6749.OAuth2Token({name: hidden(entry) for name, entry in value.items()})
     return hidden(value)
 
 
 def to_oauth2_token(pair: TokenSet, *, refresh_token: bool = False) -> dict[str, Any]:
-    """Return a pair as Authlib's ``OAuth2Token``, dates as whole Unix seconds.
+    """Return a token pair as Authlib's ``OAuth2Token``, with dates in whole Unix seconds.
 
     Args:
-        pair: such as ``auth.token()``. Its dates are the server's, and Authlib compares them with
-            the local clock: only `speak_monta`, which sees the reply, can tell the two apart.
-        refresh_token: hand that over, too. It is single-use: who hands it over must not go on with
-            it.
+        pair: a token pair such as ``auth.token()``. Its dates are the server's, but Authlib
+            compares them with the local clock. Only `speak_monta` can convert them.
+        refresh_token: include the refresh token. It is single-use, so do not use it here as well.
     """
     token = _fields(pair, 0.0)
     if not refresh_token:
@@ -157,15 +156,15 @@ def to_oauth2_token(pair: TokenSet, *, refresh_token: bool = False) -> dict[str,
 
 
 def from_oauth2_token(token: Mapping[str, Any], *, refresh_token: bool = False) -> TokenSet:
-    """Return the pair in a token of Authlib's, as for ``MontaAuth(token=...)``.
+    """Return the token pair in an Authlib token, for example for ``MontaAuth(token=...)``.
 
     Args:
-        token: such as ``client.token``; what `speak_monta` or `to_oauth2_token` put there beside
-            OAuth's own keys (``issued_at``, ``refresh_expires_at``, ids) is used if it is there.
-        refresh_token: take that over, too; see `to_oauth2_token`.
+        token: an Authlib token such as ``client.token``. Keys that `speak_monta` or
+            `to_oauth2_token` added (``issued_at``, ``refresh_expires_at``, ids) are used too.
+        refresh_token: include the refresh token; see `to_oauth2_token`.
 
     Raises:
-        ConfigurationError: there is no usable ``access_token`` or ``expires_at`` in it.
+        ConfigurationError: ``access_token`` or ``expires_at`` is missing or unusable.
     """
     expires = _date(token.get("expires_at"))
     if expires is None:
@@ -182,7 +181,7 @@ def from_oauth2_token(token: Mapping[str, Any], *, refresh_token: bool = False) 
 
 
 class _Dialect:
-    """What a client is taught. `write`, `choose`, `read`, `guard` and `check` are its hooks."""
+    """The hooks of one client: `write`, `choose`, `read`, `guard` and `check`."""
 
     def __init__(self, client: Any, base_url: str) -> None:
         self.base_url = base_url
@@ -192,16 +191,16 @@ class _Dialect:
         self._plain_http = self._origins.plain_http
 
     def secrets(self) -> tuple[str, ...]:
-        """Return what must not show in any text."""
+        """Return the secrets that no text may show."""
         token: Mapping[str, Any] = self._client.token or {}
         now = (self._client.client_secret, token.get("access_token"), token.get("refresh_token"))
         return (*(text for text in now if isinstance(text, str)), *self._earlier)
 
     @contextmanager
     def discreet(self) -> Generator[None]:
-        """Empty the frames of what goes wrong here, and take secrets out of its texts.
+        """Remove secrets from the frames and texts of errors.
 
-        The HTTP library quotes what a server echoes.
+        HTTP libraries quote what a server echoes.
         """
         before = sys.exception()
         try:
@@ -215,7 +214,7 @@ class _Dialect:
             raise
 
     def choose(self, url: str, headers: Any, body: str) -> tuple[str, Any, str]:
-        """Where a renewal goes: a refresh token that is over is not worth a call."""
+        """Return the URL for a renewal: an expired refresh token is not worth a call."""
         over = _date(self._client.token.get("refresh_expires_at"))
         is_over = over is not None and over.timestamp() <= time.time()
         return self.base_url + ("/auth/token" if is_over else "/auth/refresh"), headers, body
@@ -223,7 +222,7 @@ class _Dialect:
     def write(
         self, auth: Any, method: str, uri: str, headers: Any, body: Any
     ) -> tuple[str, Any, bytes]:
-        """Put Monta's body in the place of OAuth's."""
+        """Replace OAuth's body with Monta's."""
         self._keep_here()
         endpoint = self._origins.auth_endpoint(uri)
         if endpoint == "refresh":
@@ -244,7 +243,7 @@ class _Dialect:
         return uri, headers, request.body
 
     def read(self, response: Any) -> _Answer:
-        """Turn Monta's reply into one of OAuth's, or raise what it means."""
+        """Turn Monta's response into an OAuth response, or raise its error."""
         request, wall = self._request_of(response), time.time()
         reply = Reply(response.status_code, response.headers, response.content)
         try:
@@ -254,7 +253,7 @@ class _Dialect:
         except monta_auth.MontaAuthError as error:
             failure = error
         else:
-            # The server's dates, as they are by our clock: life counts from the sending.
+            # Convert the server's dates to our clock; the token's life counts from sending.
             assert pair.issued_at is not None
             tokens = (pair.access_token, pair.refresh_token)
             self._earlier.extend(text for text in tokens if text)
@@ -263,7 +262,7 @@ class _Dialect:
         raise _library_error(failure, request.kind)
 
     def guard(self, uri: str, headers: Any, body: Any) -> tuple[str, Any, Any]:
-        """Keep the token from other origins, to which Authlib would carry it."""
+        """Keep the token from other origins, to which Authlib would send it."""
         if not self._origins.allows(uri):
             self._origins.warn_about(uri)
             headers.pop("Authorization", None)
@@ -272,14 +271,14 @@ class _Dialect:
         return uri, headers, body
 
     def _keep_here(self) -> None:
-        """Refuse a proxy of the environment, once, if plain http would leave this machine by it."""
+        """Refuse, once, a proxy of the environment through which plain http leaves this machine."""
         is_httpx = hasattr(self._client, "event_hooks")
         carries = client_carries_away if is_httpx else session_carries_away
         keep_here(self._plain_http, partial(carries, self._client))
         self._plain_http = ()
 
     def check(self, response: Any) -> None:
-        """Refuse a redirect of a token call, before the client sends its body there."""
+        """Refuse a redirect of a token call before the client follows it."""
         url = str(response.request.url)
         if 300 <= response.status_code < 400 and self._origins.auth_endpoint(url):
             reply = Reply(response.status_code, response.headers, b"")
@@ -293,7 +292,7 @@ class _Dialect:
         try:
             self.check(response)
         except monta_auth.MontaAuthError:
-            response.close()  # which httpx does by itself
+            response.close()  # httpx does this itself
             raise
 
     def _error(self, reply: Reply, request: TokenRequest, wall: float) -> monta_auth.MontaAuthError:
@@ -302,12 +301,12 @@ class _Dialect:
         error = read_error(reply, request, wall)
         token = self._client.token
         if token and not error.retryable and token.get("refresh_token") == request.secrets[0]:
-            # It would be refused again. If it is not this one, another renewal was faster.
+            # It would be refused again. (A different one comes from a faster renewal.)
             token["refresh_token"] = None
         return error
 
     def _request_of(self, response: Any) -> TokenRequest:
-        """The token call that this answers."""
+        """Return the token call that belongs to this response."""
         sent = response.request
         try:
             body = json.loads(sent.content if hasattr(sent, "content") else sent.body)
@@ -325,7 +324,7 @@ class _Dialect:
 
 
 class _Answer:
-    """What Authlib parses: a reply with a good status and an OAuth token in it."""
+    """A successful response with an OAuth token, for Authlib to parse."""
 
     status_code = 200
 
@@ -337,7 +336,7 @@ class _Answer:
 
 
 def _fields(pair: TokenSet, ahead: float) -> dict[str, Any]:
-    """A pair as OAuth names it, on a clock that is `ahead` of the server's by so many seconds."""
+    """Return a token pair with OAuth's names, for a clock `ahead` of the server's (seconds)."""
 
     def seconds(date: datetime | None) -> int | None:
         return None if date is None else int(date.timestamp() + ahead)
@@ -346,7 +345,7 @@ def _fields(pair: TokenSet, ahead: float) -> dict[str, Any]:
         "token_type": "Bearer",
         "access_token": str(pair.access_token),
         "expires_at": seconds(pair.access_expires_at),
-        # None, too: Authlib puts the old one, which is spent, in the place of a missing one.
+        # Also if it is None: Authlib replaces a missing one with the old one, which is spent.
         "refresh_token": in_clear(pair.refresh_token),
         "refresh_expires_at": seconds(pair.refresh_expires_at),
         "issued_at": seconds(pair.issued_at),
@@ -364,8 +363,8 @@ def _date(seconds: object) -> datetime | None:
         return None
 
 
-class _OAuthError(_base_client.OAuthError):  # type: ignore[misc]  # Any, since it is imported late
-    """Authlib's error, which says what ours says."""
+class _OAuthError(_base_client.OAuthError):  # type: ignore[misc]  # Any: it is imported late
+    """Authlib's error with our text."""
 
     def __init__(self, text: str) -> None:
         Exception.__init__(self, text)
@@ -376,7 +375,7 @@ errors: LibraryErrors = LibraryErrors("monta_auth.authlib", _OAuthError)
 
 
 def _library_error(error: monta_auth.MontaAuthError, kind: Kind) -> Exception:
-    """Return what a caller of Authlib gets, with the word that RFC 6749 (5.2) has for it."""
+    """Return Authlib's error, with the error code of RFC 6749 (5.2)."""
     new: Any = errors.recast(error.with_traceback(None))
     if error.retryable:
         new.error = "temporarily_unavailable"

@@ -1,10 +1,10 @@
-"""SDKs that openapi-generator makes (``-g python``, with its default library urllib3), for Monta.
+"""Use SDKs from openapi-generator (``-g python``, default library urllib3) with Monta.
 
     api_client = speak_monta(ApiClient(Configuration(host=PUBLIC_API)), MontaAuth())
     ChargePointsApi(api_client).get_charge_points()
 
-Such an SDK asks its ``Configuration`` for a token before each call, if its description names a
-security scheme; and it makes each call by ``rest_client.request``, which knows URL and reply.
+Such an SDK takes a token from its ``Configuration`` before each call, if its description names a
+security scheme. It makes each call through ``rest_client.request``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Auth(Protocol):
-    """A ``MontaAuth`` whose token calls need no event loop."""
+    """A ``MontaAuth`` with a synchronous ``token()``."""
 
     source: TokenSource
     _source: Source
@@ -38,18 +38,20 @@ class Auth(Protocol):
 
 
 def speak_monta(api_client: T, auth: Auth) -> T:
-    """Teach the ``ApiClient`` of a generated SDK to speak with Monta; return it.
+    """Set up the ``ApiClient`` of a generated SDK for Monta and return it.
 
-    Its calls carry a token of now, whatever the description says of security. One that is refused
-    with 401 is sent once more. One with an ``Authorization`` of its own is left alone.
+    Each call has a valid token, even if the description names no security scheme, and is retried
+    once after a 401. Calls that set ``Authorization`` themselves stay unchanged. Calls raise the
+    errors of `auth`.
 
     Args:
-        api_client: of a synchronous SDK; its ``Configuration`` gets another ``access_token``.
-        auth: such as ``requests_monta.MontaAuth``; it makes the token calls.
+        api_client: the client of a synchronous SDK. Its ``Configuration`` gets a new
+            ``access_token``.
+        auth: makes the token calls; for example a ``requests_monta.MontaAuth``.
 
     Raises:
-        ConfigurationError: it is no such client or auth, the client speaks Monta already, or its
-            ``Configuration`` has the token of another auth. Calls raise what `auth` raises.
+        ConfigurationError: an argument has the wrong type, the client is already set up, or its
+            ``Configuration`` uses another auth object.
     """
     if not isinstance(auth, BaseAuth) or is_async(auth.token):
         raise ConfigurationError(
@@ -72,14 +74,14 @@ def speak_monta(api_client: T, auth: Auth) -> T:
 
 
 class _AccessToken:
-    """Stands in a ``Configuration``, where the SDK says ``"Bearer " + access_token``."""
+    """The token in a ``Configuration``; the SDK evaluates ``"Bearer " + access_token``."""
 
     def __init__(self, auth: Auth, configuration: Any) -> None:
         self.auth = auth
         self._configuration = configuration
 
     def __radd__(self, prefix: str) -> str:
-        """Return the header of now; none for a foreign host, which is not worth a token call."""
+        """Return the current header; for another host an empty one, without a token call."""
         is_ours = self.auth._origins.allows(self._configuration.host)
         return _header(self.auth) if is_ours else ""
 
@@ -88,7 +90,7 @@ class _AccessToken:
 
 
 class _Request:
-    """Stands in for ``rest_client.request``: has the last word on the token, and sends again."""
+    """Replace ``rest_client.request``: set the token, and retry once after a 401."""
 
     def __init__(self, auth: Auth, send: Callable[..., Any]) -> None:
         self._auth = auth
@@ -108,14 +110,14 @@ class _Request:
             origins.warn_about(url)
             return self._send(method, url, rest, **settings)
         header = header or _header(self._auth)
-        # A dict for each sending: the SDK takes the Content-Type of a form out of it.
+        # A new dict each time, because the SDK removes the Content-Type of a form from it.
         reply = self._send(method, url, {**rest, "Authorization": header}, **settings)
         method, url = _end(method, url, reply.response)
         if not source.refuse(reply.status, url, header, header, origins):
             return reply
         again = _header(self._auth)
         if again == header:
-            return reply  # there is no better token
+            return reply  # no other token is available
         reply.response.drain_conn()
         return self._send(method, url, {**rest, "Authorization": again}, **settings)
 
@@ -125,11 +127,11 @@ def _header(auth: Auth) -> BearerHeader:
 
 
 def _end(method: str, url: str, response: Any) -> tuple[str, str]:
-    """Return what was asked last, after redirects; no URL if urllib3 left our header behind."""
+    """Return the last method and URL after redirects; no URL if urllib3 dropped our header."""
     for step in response.retries.history:
         onward = urljoin(url, step.redirect_location or "")
         if urlsplit(onward)[:2] != urlsplit(url)[:2]:
             return method, ""
-        # What a redirect has carried out already is not asked for again.
+        # A redirect with 303 continues with GET, so that the call is not carried out twice.
         method, url = "GET" if step.status == 303 else method, onward
     return method, url

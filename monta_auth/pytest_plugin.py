@@ -1,10 +1,10 @@
-"""Fixtures for the tests of code that calls Monta. pytest finds them by itself.
+"""Test code that calls Monta with these fixtures. pytest finds them automatically.
 
-``monta_emulator`` is a server; ``monta_responses`` (for requests) and ``monta_respx`` (for httpx
-and httpx2) answer the auth calls without one. Beside that, no test finds the token that another
-one fetched: before and after each the registry of shared sources is emptied.
+``monta_emulator`` is a local server. ``monta_responses`` (for requests) and ``monta_respx`` (for
+httpx and httpx2) answer token calls without a server. Tests do not share tokens: the registry of
+shared sources is emptied before and after each test.
 
-Every pytest run on the machine loads this module: what it needs, it imports when it needs it.
+Every pytest run in this environment loads the module, so it imports what it needs only on use.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _AUTH_CALL = re.compile(r"https?://.*/auth/(?:token|refresh)$")
 
-#: Where httpx2 meets the network, in the words of respx, which knows httpx's own only.
+#: Where respx has to intercept httpx2, in its own format. It knows only httpx.
 _HTTPX2_TARGETS = (
     "httpcore2._sync.connection.HTTPConnection",
     "httpcore2._sync.connection_pool.ConnectionPool",
@@ -54,11 +54,10 @@ def pytest_runtest_teardown() -> None:
 
 @pytest.fixture
 def monta_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """A local Monta that runs, a new one for each test; see `monta_auth.emulator.Emulator`.
+    """Run a local Monta for this test; see `monta_auth.emulator.Emulator`.
 
-    ``MONTA_BASE_URL``, ``MONTA_CLIENT_ID`` and ``MONTA_CLIENT_SECRET`` are set to its own for as
-    long as the test runs, so that ``MontaAuth()`` needs no arguments. ``NO_PROXY`` keeps its calls
-    away from a proxy of the environment.
+    During the test, ``MONTA_BASE_URL``, ``MONTA_CLIENT_ID`` and ``MONTA_CLIENT_SECRET`` point to
+    it, so ``MontaAuth()`` needs no arguments. ``NO_PROXY`` keeps proxies of the environment out.
     """
     from .emulator import Emulator
 
@@ -71,11 +70,11 @@ def monta_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
 
 @pytest.fixture
 def monta_responses(monkeypatch: pytest.MonkeyPatch) -> Iterator[responses.RequestsMock]:
-    """A ``responses.RequestsMock`` that answers ``/auth/token`` and ``/auth/refresh`` of any host.
+    """Answer ``/auth/token`` and ``/auth/refresh`` of any host with a ``responses.RequestsMock``.
 
-    The tokens are ``monta-access-1``, ``monta-access-2`` and so on, and live for an hour.
-    ``MONTA_CLIENT_ID`` and ``MONTA_CLIENT_SECRET`` are set to made-up values. A reply that was not
-    asked for fails no test: set ``assert_all_requests_are_fired`` if it should.
+    The tokens are ``monta-access-1``, ``monta-access-2`` and so on, valid for one hour.
+    ``MONTA_CLIENT_ID`` and ``MONTA_CLIENT_SECRET`` are set to made-up values. Unused responses do
+    not fail the test unless you set ``assert_all_requests_are_fired``.
     """
     responses = _import("responses", "monta_responses")
     pairs = _pairs()
@@ -92,10 +91,10 @@ def monta_responses(monkeypatch: pytest.MonkeyPatch) -> Iterator[responses.Reque
 
 @pytest.fixture
 def monta_respx(monkeypatch: pytest.MonkeyPatch) -> Iterator[respx.MockRouter]:
-    """A respx router for httpx and httpx2 that answers the auth calls as `monta_responses` does.
+    """Answer token calls of httpx and httpx2 with a respx router, like `monta_responses`.
 
-    A route that was not called fails no test. For httpx2, which respx itself does not know, routes
-    answer with ``httpx.Response`` nonetheless.
+    Unused routes do not fail the test. Routes answer with ``httpx.Response`` for httpx2 as well,
+    because respx does not know httpx2.
     """
     respx = _import("respx", "monta_respx")
     pairs = _pairs()
@@ -117,7 +116,7 @@ def monta_respx(monkeypatch: pytest.MonkeyPatch) -> Iterator[respx.MockRouter]:
 
 
 def _forget_shared_sources() -> None:
-    # Without this module there is nothing to forget.
+    # Without this module, there are no shared sources.
     registry = sys.modules.get("monta_auth._core.shared_sources")
     if registry is not None:
         registry.forget_shared_sources()
@@ -143,7 +142,7 @@ def _import(name: str, fixture: str) -> Any:
 
 
 def _pairs() -> Iterator[tuple[str, dict[str, str]]]:
-    """The replies of an auth endpoint, one after the other: body and headers."""
+    """Yield the responses of an auth endpoint: body and headers."""
     number = 0
     while True:
         number += 1

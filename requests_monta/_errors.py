@@ -1,4 +1,4 @@
-"""Our errors as errors of requests, and requests' failures as values."""
+"""Convert our errors to errors of requests, and failures of requests to values."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _BY_KIND: dict[FailureKind, type[requests.RequestException]] = {
 
 
 def library_error(failure: Failure, request: requests.PreparedRequest | None) -> Exception:
-    """Return what a caller of requests gets for a failure of the core."""
+    """Return the error for callers of requests."""
     new: Exception
     if isinstance(failure, TransportFailure):
         new = transport_error(failure, requests.RequestException, _BY_KIND)
     else:
         new = errors.recast(failure)
     if isinstance(new, requests.RequestException):
-        # Asking for the application fails with an error that has its request already.
+        # An error of `application` already has its request.
         new.request = getattr(failure, "request", None) if request is None else _harmless(request)
     return new
 
 
 def _harmless(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """A copy for an error to carry: no refused token, and nothing that cannot be pickled."""
+    """Return a copy for an error, without the token and anything that cannot be pickled."""
     copy = request.copy()
     copy.headers.pop("Authorization", None)
     copy.hooks = {"response": []}
@@ -54,14 +54,14 @@ def _harmless(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def transport_failure(
     error: Exception, effect: Send, timeouts: tuple[float, float], maker: Maker
 ) -> TransportFailure:
-    """Return what the core learns of an exception that a token call raised.
+    """Return the failure for an exception that a token call raised.
 
     Args:
-        timeouts: for connecting and for reading.
-        maker: what its session is.
+        timeouts: in seconds, for connecting and for reading.
+        maker: where its session comes from.
     """
     call = effect.request
-    # urllib3 wraps what happened; only a connection that never was leaves nothing sent.
+    # urllib3 wraps the cause. Only without a connection was nothing sent.
     wrapped = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else error
     name = type(getattr(wrapped, "reason", wrapped)).__name__
     tls = isinstance(error, exceptions.SSLError | exceptions.ProxyError)
@@ -91,5 +91,5 @@ def transport_failure(
 
 
 def _is_about_a_file(error: Exception) -> bool:
-    """Whether requests itself did not find the file of a CA or of a client certificate."""
+    """Return whether requests did not find the file of a CA or a client certificate."""
     return type(error) is OSError and str(error).startswith("Could not find ")

@@ -1,6 +1,6 @@
-"""The response hook: has a request that was refused sent once more.
+"""The response hook that retries a refused request once.
 
-In the order of requests' own digest auth: rewind, drain, close, copy, send by the same adapter with
+It follows requests' own digest auth: rewind, drain, close, copy, send through the same adapter with
 the same settings, history.
 """
 
@@ -27,21 +27,21 @@ from monta_auth._core.policy import Spent
 from monta_auth._core.secret import BearerHeader
 from monta_auth._core.source import Source
 
-#: Marks the second sending of a request, whose 401 is handed over (requests-cache calls hooks
-#: twice); copies of the request, as for a redirect, do not have it.
+#: Marks a retried request, so that its 401 is returned (requests-cache calls hooks twice). Copies
+#: of the request, for example for a redirect, do not have the mark.
 _RESENT = "_monta_auth_resent"
 
 
 class Resend:
-    """The response hook of an auth object's requests: has a refused one sent once more.
+    """The response hook of an auth object, which retries a refused request once.
 
-    Redirects share it with the request that they came from. It pickles to a hook that does
-    nothing, since responses are pickled (caches, process pools) and it leads to the secret.
+    A request shares it with its redirects. Responses are pickled (caches, process pools), but this
+    hook leads to the secret, so it pickles to a hook that does nothing.
 
     Args:
-        origins: where the token may go.
-        header: returns the header for a second sending; the request is for errors to carry.
-        spent: on the token, by this request before; None for the hook that all others share.
+        origins: the allowed origins.
+        header: returns the header for the retry; its request is for errors.
+        spent: what this request has spent on the token; None for the hook that requests share.
     """
 
     __slots__ = ("_header", "_origins", "_source", "_spent")
@@ -59,11 +59,11 @@ class Resend:
         self._spent = spent
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
-        # A prepared request may be sent any number of times.
+        # A prepared request may be sent several times.
         spent, self._spent = self._spent or Spent(), None
         answer = self._answer(response, spent, kwargs)
         if 300 <= answer.status_code < 400 and spent.renewals:
-            # The next hop has what is left.
+            # The next hop continues with what is left.
             hooks = getattr(response.request, "hooks", {"response": []})["response"]
             again = Resend(self._source, self._origins, self._header, spent)
             hooks[:] = [again if hook is self else hook for hook in hooks]
@@ -77,9 +77,9 @@ class Resend:
             return response
         connection = getattr(response, "connection", None)
         if connection is None:
-            return response  # out of a cache: it says nothing about the token of today
+            return response  # from a cache: it says nothing about the current token
         sent = refused.headers.get("Authorization")
-        # Only the core makes headers of this kind, so that it is ours, whatever copy carries it.
+        # Only the core makes such headers, so it is ours even in a copy of the request.
         ours = sent if isinstance(sent, BearerHeader) else None
         if not is_refused(self._source, self._origins, 401, refused, ours):
             return response
@@ -87,19 +87,19 @@ class Resend:
         if not _rewound(again):
             return response
         with suppress(requests.RequestException, OSError, ValueError, RuntimeError):
-            read(response, Body)  # Its connection can be used again.
+            read(response, Body)  # so that its connection can be reused
         response.close()
         header = self._header(refused, spent)
         if header == sent:
-            return response  # there is no better token
+            return response  # no other token is available
         jar = again._cookies
         if jar is not None:
             extract_cookies_to_jar(jar, refused, response.raw)
             again.prepare_cookies(jar)
         again.headers["Authorization"] = header
         setattr(again, _RESENT, True)
-        # A redirect of the answer is built from the request that the session knows; the history
-        # tells what was sent.
+        # The session builds redirects from the request that it knows; the history shows what was
+        # sent.
         response.request = refused.copy()
         refused.headers["Authorization"] = header
         started = time.perf_counter()
@@ -124,30 +124,30 @@ def _no_hook() -> Callable[..., None]:
 
 
 def _leave(response: requests.Response, **kwargs: Any) -> None:
-    """A hook that leaves the response as it is."""
+    """Return the response unchanged: a hook that does nothing."""
 
 
 def _rewound(request: requests.PreparedRequest) -> bool:
-    """Set the body back to where it started; False if it cannot be sent a second time."""
+    """Rewind the body; return False if it cannot be sent a second time."""
     body: object = request.body
     if body is None or isinstance(body, bytes | str):
         return True
     try:
         rewind_body(request)
-    except (UnrewindableBodyError, ValueError):  # ValueError: the file has been closed
+    except (UnrewindableBodyError, ValueError):  # ValueError: the file is closed
         return False
     return True
 
 
 def content_of(response: requests.Response) -> bytes | None:
     """Return the body if it was read; `response.content` would read it from the network."""
-    # There is no public way to know. Without `raw` the response was made by hand.
+    # There is no public way to know. A response without `raw` was made by hand.
     is_unread = response._content is False and response.raw is not None
     return None if is_unread else response.content or b""
 
 
 def read(response: requests.Response, begin: Callable[[], Body]) -> bytes:
-    """Read a response within limits, unless that was done before; requests would read it all."""
+    """Read a response within limits, unless it was read before; requests has no limits."""
     content = content_of(response)
     if content is not None:
         return content
