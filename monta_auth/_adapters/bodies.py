@@ -1,4 +1,4 @@
-"""Bodies: how much of a response is read, and what can be sent again with httpx."""
+"""Bodies: how much of a response to read, and what httpx can send again."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from .reasons import call_failed
 
 T = TypeVar("T")
 
-#: What zlib is told for each coding that a token call accepts. Some servers send "deflate" without
+#: Settings of zlib for each coding that a token call accepts. Some servers send "deflate" without
 #: its header.
 _CODINGS = {"gzip": (16 + zlib.MAX_WBITS,), "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS)}
 
 
 class Body:
-    """The body of a response, as far as it is read: by default, of a 401 that no caller sees.
+    """The body of a response, read within limits. The defaults suit a 401 that is retried.
 
     Args:
-        limit: in bytes, as sent and decoded.
-        until: when to read no further chunk, on the clock `time.monotonic`; default: soon.
+        limit: in bytes, both as sent and decoded.
+        until: when to stop reading, in seconds of `time.monotonic`. Default: `DRAIN_SECONDS` from
+            now.
 
     Attributes:
-        is_cut: whether there may be more.
-        is_late: whether the time was over.
+        is_cut: whether the body may continue.
+        is_late: whether the time ran out.
     """
 
     def __init__(self, limit: int = DRAIN_LIMIT, until: float | None = None) -> None:
@@ -56,26 +57,26 @@ class Body:
         return self
 
     def read_file(self, raw: Any) -> None:
-        """As `read`, for what requests calls the raw response, of urllib3 or of a custom adapter.
+        """Read the raw response of requests, from urllib3 or a custom adapter.
 
-        Older releases of urllib3 wait until they have as much as they were asked for, so that is
-        little at first: a response that drips takes at most twice the time.
+        Older releases of urllib3 wait for all requested bytes, so the first reads are small. A slow
+        response then takes at most twice the time.
         """
         options = {"decode_content": False} if hasattr(raw, "stream") else {}
-        # What stands in for urllib3 in recordings has another `read1`.
+        # Recording libraries replace urllib3 with objects that have a different `read1`.
         is_urllib3 = hasattr(raw, "read1") and hasattr(raw, "read_chunked")
         take, size = (raw.read1, 1 << 16) if is_urllib3 else (raw.read, 1)
         while (chunk := take(size, **options)) and self.add(chunk):
             size = min(2 * size, 1 << 16)
 
     async def aread(self, stream: Any) -> Self:
-        """As `read`, for a stream of httpx; one that is cut is closed."""
+        """Read a stream of httpx; close it if it is cut."""
         try:
             async for chunk in stream:
                 if self.is_cut:
                     break
                 if not self.add(chunk):
-                    # Its generators end well only if they learn of it.
+                    # Its generators end cleanly only if they are closed.
                     await stream.aclose()
         except Exception:
             if not self.is_cut:
@@ -83,7 +84,7 @@ class Body:
         return self
 
     def decoded(self, headers: Mapping[str, str]) -> bytes:
-        """Return it without its content coding: as much as the limit allows, if it is readable."""
+        """Return the decoded body up to the limit; empty if it cannot be decoded."""
         content = b"".join(self._chunks)
         coding = headers.get("Content-Encoding", "").strip().lower()
         if coding not in ("", "identity"):
@@ -92,22 +93,22 @@ class Body:
         return content[: self._limit]
 
     def again(self, headers: Mapping[str, str]) -> bytes:
-        """Return it as it was sent, for whoever decodes it without a limit; empty if it is cut."""
+        """Return it as it was sent, for a decoder without a limit; empty if it is cut."""
         return b"".join(self._chunks) if self.decoded(headers) and not self.is_cut else b""
 
 
 class AuthBody(Body):
-    """The body of a response to a token call that began at this moment."""
+    """The body of the response to a token call that began at this time."""
 
     def __init__(self, effect: Send, began: float) -> None:
         super().__init__(AUTH_RESPONSE_LIMIT, began + effect.timeout)
         self._url, self._seconds = effect.request.url, effect.timeout
 
     def decoded(self, headers: Mapping[str, str]) -> bytes:
-        """As of any body.
+        """Do what `Body.decoded` does.
 
         Raises:
-            TransportFailure: it did not end in time.
+            TransportFailure: the body did not end in time.
         """
         if self.is_late:
             words = f"its reply did not end within {self._seconds:.1f} s"
@@ -125,7 +126,7 @@ def _decompressed(content: bytes, kinds: tuple[int, ...], limit: int) -> bytes:
 
 
 async def within(seconds: float, call: Awaitable[T]) -> T:
-    """Await a call of our own, which raises a TimeoutError after so many seconds."""
+    """Await one of our calls; raise a TimeoutError after this many seconds."""
     if in_trio():
         import trio
 
@@ -139,20 +140,21 @@ async def within(seconds: float, call: Awaitable[T]) -> T:
 
 
 def rewinder(module: Any, stream: Any) -> Callable[[], bool] | None:
-    """Return a function that readies the body for a second sending, or None if that is not
-    possible. Called before the first sending: files are sent again from where they stood.
+    """Return a function that prepares the body for a retry, or None if it cannot be repeated.
+
+    Call it before the first sending, because files are sent again from their current position.
     """
     if isinstance(stream, module.ByteStream):
         return as_it_is
     if type(stream).__module__.partition(".")[0] != module.__name__:
-        return None  # a stream of the user's own: nobody knows what a second pass gives
+        return None  # a custom stream may not be repeatable
     fields = getattr(stream, "fields", None)
     if fields is not None and hasattr(stream, "boundary"):
-        # Multipart. The library itself sets the files back to their start when it sends.
+        # Multipart. The library rewinds the files when it sends.
         files = [field.file for field in fields if hasattr(field, "file")]
         ok = all(isinstance(f, str | bytes) or _is_seekable(f) for f in files)
         return as_it_is if ok else None
-    # There is no public way to the object that the user gave as content.
+    # There is no public way to reach the user's content object.
     content: Any = getattr(stream, "_stream", None)
     if hasattr(content, "read"):
         return _seeker(content)

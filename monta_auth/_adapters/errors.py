@@ -1,4 +1,4 @@
-"""The errors that an adapter raises: each is ours and, at the same time, its HTTP library's."""
+"""The errors of an adapter, which are also errors of its HTTP library."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ R = TypeVar("R")
 
 
 class LibraryErrors:
-    """Our errors, as one package raises them: each derives from `base` as well.
+    """The errors of one adapter; each also derives from `base`.
 
     Args:
-        package: that offers them as ``errors``, where pickle finds them.
-        base: the root of its library's errors.
+        package: the package that offers them as ``errors``, where pickle finds them.
+        base: the base class of its library's errors.
     """
 
     def __init__(self, package: str, base: type[Exception]) -> None:
-        # Pickle looks there for its name.
+        # Pickle looks for the name there.
         self.__module__ = package
         self._by_ours: dict[type[MontaAuthError], type[MontaAuthError]] = {}
 
@@ -58,12 +58,12 @@ class LibraryErrors:
         return "errors"
 
     def recast(self, error: MontaAuthError) -> MontaAuthError:
-        """Return a new error that says and carries the same; one that is ours alone stays that."""
+        """Return the error as one of this adapter, if it has a class for it."""
         return recast(error, self._by_ours.get(type(error), type(error)))
 
 
 def response_in(error: BaseException | None, kind: type[R]) -> R | None:
-    """Return the response of a library's error, as of a hook that raised for the status."""
+    """Return the response in a library's error, for example from ``raise_for_status()``."""
     response = getattr(error, "response", None)
     return response if isinstance(response, kind) else None
 
@@ -71,11 +71,11 @@ def response_in(error: BaseException | None, kind: type[R]) -> R | None:
 def transport_error(
     failure: TransportFailure, base: type[X], by_kind: Mapping[FailureKind, type[X]]
 ) -> X:
-    """Return a library's own exception for a failure, of the class that it came with, if it fits.
+    """Return a library's exception for a failure, of its original class if possible.
 
     Args:
-        base: the root of the library's errors; a failure may come from another library.
-        by_kind: the class where none fits.
+        base: the base class of the library's errors; a failure may come from another library.
+        by_kind: the classes to use otherwise.
     """
     kind = failure.library_class
     if kind is None or not issubclass(kind, base):

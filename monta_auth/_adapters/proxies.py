@@ -1,4 +1,4 @@
-"""Whether a session of requests or a client of httpx goes by a proxy of the environment."""
+"""Whether a requests session or an httpx client uses a proxy of the environment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .._core.proxies import environment_carries, environment_proxy
 
 
 def session_carries_away(session: Any, url: str) -> bool:
-    """Whether a proxy of the environment carries what this session of requests sends there."""
+    """Return whether this session of requests uses a proxy of the environment for the URL."""
     found = session.merge_environment_settings(url, {}, False, None, None)["proxies"]
     return _choose(found, url) != _choose(session.proxies, url)
 
@@ -22,9 +22,10 @@ def _choose(proxies: dict[str, str], url: str) -> str | None:
 
 
 def client_carries_away(client: Any, url: str) -> bool:
-    """As `session_carries_away`, for a client of httpx or httpx2; None is one that we do not know.
+    """Return whether this client of httpx or httpx2 uses a proxy of the environment for the URL.
 
-    The environment counted when the client was made. Its own proxy or mount has another address.
+    None stands for an unknown client. A client reads the environment when it is made. Its own proxy
+    or mount has another address.
     """
     if client is None:
         return environment_carries(url)

@@ -1,4 +1,4 @@
-"""Why a token call brought no reply, in words: to which host, the reason, and whose settings."""
+"""Texts for token calls without a response: host, reason, and what to set."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from .._core.errors import is_of_caller
 from .._core.replies import safe_text
 
-#: What makes a token call: a client or session with the library's defaults, the one that carries
-#: the user's request, or the one that the user gave us for token calls.
+#: Which client or session makes a token call: one with the library's defaults, the one that sends
+#: the user's request ("carrier"), or the one that the user passed for token calls.
 Maker = Literal["defaults", "carrier", "given"]
 
 # Numbers of OpenSSL's x509_vfy.h.
@@ -36,23 +36,23 @@ def call_failed(url: str, words: str, error: BaseException | None = None) -> str
     """Return the text of a failed token call to this URL, for this reason.
 
     Args:
-        error: shows whether a proxy was in use, which may be what the reason is about.
+        error: shows whether a proxy was in use, which may be the cause.
     """
     through = " through a proxy" if error is not None and went_by_proxy(error) else ""
     return f"the token call to {urlsplit(url).hostname}{through} failed: {words}"
 
 
 def too_late(what: str, seconds: float) -> str:
-    """Return the reason for a timeout: the libraries' own texts are empty, or say no more."""
+    """Return the reason for a timeout. The libraries' own texts say less or nothing."""
     return f"{_LATE[what]} within {round(seconds, 2):g} s"
 
 
 def settings_hint(argument: Literal["session", "client"], maker: Maker, *, tls: bool) -> str:
-    """Return words for the end of an error's text: which argument brings the user's settings.
+    """Return advice for an error's text: which argument applies the user's settings.
 
     Args:
-        tls: whether TLS or a proxy failed, not the connection itself. A client that carries the
-            request has the right proxy and certificates for that request, if not for this call.
+        tls: whether TLS or a proxy failed, not the connection itself. The client that sends the
+            request has the right proxy and certificates at least for that request.
     """
     if maker == "given" or (maker == "carrier" and not tls):
         return ""
@@ -60,14 +60,14 @@ def settings_hint(argument: Literal["session", "client"], maker: Maker, *, tls: 
 
 
 def certificate_reason(error: BaseException, url: str, ca: str) -> str | None:
-    """Return why a certificate was not accepted and, after a colon, what to do about it.
+    """Return why a certificate was not accepted and what to do.
 
     Args:
-        url: of the call.
-        ca: where the library is told the file of a CA.
+        url: the URL of the call.
+        ca: the setting of the library for the file of a CA.
 
     Returns:
-        None if it is no error about a certificate.
+        None if the error is not about a certificate.
     """
     found = [
         (getattr(each, "verify_code", 0), each)
@@ -76,7 +76,7 @@ def certificate_reason(error: BaseException, url: str, ca: str) -> str | None:
     ]
     if not found:
         return None
-    # An error of aiohttp is of that class as well, without what OpenSSL said.
+    # One error of aiohttp has the same class, but not OpenSSL's text.
     code, said = next((each for each in found if each[0]), found[0])
     message = getattr(said, "verify_message", None)
     host = urlsplit(url).hostname
@@ -93,7 +93,7 @@ def certificate_reason(error: BaseException, url: str, ca: str) -> str | None:
             "the clock; if it is right, the server needs a new certificate"
         )
     if code in _OTHER_HOST:
-        # OpenSSL names what it compared with: a call may ask for another name than its URL has.
+        # OpenSSL names what it compared. A call may expect another name than that in its URL.
         wanted = re.search(r"'(.+)'", message or "")
         return (
             f"the certificate that was shown is not for {wanted[1] if wanted else host}, but for "
@@ -113,10 +113,10 @@ def certificate_reason(error: BaseException, url: str, ca: str) -> str | None:
 
 
 def reason(error: BaseException, secrets: tuple[str, ...]) -> str:
-    """Return what the system or OpenSSL said, or else the library.
+    """Return the error text of the system or OpenSSL, else that of the library.
 
-    A library's own text can be empty, hide the number of the system's error, or have a page of
-    wrappers around it. No text shows the name and the password of a URL.
+    A library's text can be empty, hide the system's error number or consist of wrappers. User and
+    password of a URL are removed.
     """
     found = list(linked(error))
     texts = [_of_system(each) for each in found] + [_of_library(each) for each in found]
@@ -128,12 +128,12 @@ def reason(error: BaseException, secrets: tuple[str, ...]) -> str:
 
 
 def is_about_tls(error: BaseException) -> bool:
-    """Whether OpenSSL failed, whatever the library or a transport made of that."""
+    """Return whether OpenSSL failed, even if a library or transport wrapped the error."""
     return any(isinstance(e, ssl.SSLError) or "[SSL: " in str(e) for e in linked(error))
 
 
 def went_by_proxy(error: BaseException) -> bool:
-    """Whether a proxy was in use, as far as the error shows it."""
+    """Return whether a proxy was in use, as far as the error shows it."""
     for each in linked(error):
         # A pool of urllib3 knows its proxy.
         if "Proxy" in type(each).__name__ or getattr(vars(each).get("pool"), "proxy", None):
@@ -152,7 +152,7 @@ def _of_system(error: BaseException) -> str:
     if not is_of_system or not isinstance(error, OSError) or not error.errno:
         return ""
     if not isinstance(error, ssl.SSLError | socket.gaierror):
-        # Event loops put the address in the place of the reason.
+        # Event loops replace the reason with the address.
         words = os.strerror(error.errno)
         if "Unknown" not in words:
             return f"[Errno {error.errno}] {words}"
@@ -166,15 +166,15 @@ def _of_library(error: BaseException) -> str:
         return f"the URL of a proxy is not valid ({name})"
     wrapped = (getattr(error, "reason", None), *error.args)
     if hasattr(error, "exceptions") or any(isinstance(each, BaseException) for each in wrapped):
-        return ""  # What it wraps is among the linked errors, and says it without the wrapper.
+        return ""  # The wrapped error is among the linked ones, without the wrapper.
     text: str = getattr(error, "strerror", None) or str(error)
     if name == "BadStatusLine":
-        return f"{name}: {text}"  # The text alone is what the server sent.
+        return f"{name}: {text}"  # The text alone is only what the server sent.
     return text.removeprefix(f"{vars(error).get('pool')}: ")
 
 
 def linked(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that it came from or wraps, the nearest first."""
+    """Yield an error with all its causes and wrapped errors, the nearest first."""
     found: list[object] = [error]
     for each in found:
         if not isinstance(each, BaseException):

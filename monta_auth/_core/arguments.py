@@ -1,4 +1,4 @@
-"""What is said of an argument of the wrong kind."""
+"""Errors for arguments of the wrong type."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def wrong_argument(name: str, value: object, takes: str) -> ConfigurationError:
     """Return the error for a value of the wrong type. The value itself is not quoted.
 
     Args:
-        name: of the argument, as it is written: ``policy=`` or ``token()``.
-        takes: what it takes, after "takes".
+        name: the argument or method, as in ``policy=`` or ``token()``.
+        takes: what it takes, as it follows "takes" in the text.
     """
     if isinstance(value, type):
         kind = value.__name__
@@ -21,10 +21,10 @@ def wrong_argument(name: str, value: object, takes: str) -> ConfigurationError:
 
 
 def check_arguments(token: object, on_token: object, policy: object, *, has_store: bool) -> None:
-    """See that these arguments of a source can work; None means that one is left out.
+    """Check these arguments of a source; None stands for an argument that was left out.
 
     Raises:
-        ConfigurationError: they cannot.
+        ConfigurationError: the arguments cannot work.
     """
     if token is not None and has_store:
         raise ConfigurationError("token= and store= exclude each other: give one of them")

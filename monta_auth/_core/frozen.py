@@ -1,7 +1,7 @@
-"""A base for small immutable values.
+"""A base class for small immutable values.
 
-It does by hand the little of ``dataclasses`` that we use: importing that module takes a third of
-the time that importing an adapter may take.
+It replaces ``dataclasses``, because that import takes a third of the time that the import of an
+adapter may take.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, ClassVar, NoReturn, Self, dataclass_transform
 
 @dataclass_transform(frozen_default=True)
 class Frozen:
-    """Values with fields: equal by their fields, hashable, and never changed.
+    """An immutable value, compared and hashed by its fields.
 
-    A subclass annotates its fields. Its `__init__` takes them in that order, with their names, and
-    hands its ``locals()`` to `_set`.
+    A subclass annotates its fields. Its `__init__` takes them by name in the same order, and passes
+    its ``locals()`` to `_set`.
     """
 
     __slots__ = ()

@@ -1,7 +1,7 @@
 """Which URLs are allowed to receive the token.
 
-An origin is scheme, host and port. Plain http is accepted for loopback only: a bearer token
-on an open wire is a token given away.
+An origin is scheme, host and port. Plain http is accepted for loopback only, because anyone on the
+network could read the token.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ logger = logging.getLogger("monta_auth")
 PUBLIC_API = "https://public-api.monta.com/api/v1"
 #: Monta's API for operators (Partner API documentation).
 PARTNER_API = "https://partner-api.monta.com/api/v1"
-#: Monta's own sandbox of the Partner API, with credentials of its own (Partner API documentation).
+#: Monta's sandbox of the Partner API; needs separate credentials (Partner API documentation).
 PARTNER_SANDBOX_API = "https://partner-api.sandbox.monta.com/api/v1"
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _WARNED_AT_MOST = 64
-#: Names and addresses that every library reads alike. Others (with "%", "\\", or beyond ASCII)
-#: they turn into different hosts.
+#: Names and addresses that all libraries read alike. Others (with "%", "\\" or non-ASCII letters)
+#: lead them to different hosts.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 
 Origin = tuple[str, str, int]
 
 
 def clean_base_url(value: str | None) -> str:
-    """Return the base URL without a slash at its end: the argument, else that of the environment.
+    """Return the base URL without a trailing slash: the argument, else ``MONTA_BASE_URL``.
 
-    Without either it is `PUBLIC_API`.
+    Without either, return `PUBLIC_API`.
 
     Raises:
-        ConfigurationError: it is no absolute http(s) URL, is http to a host that is not
+        ConfigurationError: it is not an absolute http(s) URL, is http to a host that is not
             loopback, or has a user, query or fragment.
     """
     name = "base_url"
@@ -60,18 +60,18 @@ def clean_base_url(value: str | None) -> str:
         raise ConfigurationError(f"{name} is that of an auth endpoint: end it before /auth")
     netloc = _host(host) if port == _DEFAULT_PORTS[scheme] else f"{_host(host)}:{port}"
     url = f"{scheme}://{netloc}{split.path.rstrip('/')}"
-    # One of Monta's hosts without a path is what people copy.
+    # People copy Monta's hosts without a path.
     whole = f"{url}/api/v1"
     return whole if whole in (PUBLIC_API, PARTNER_API, PARTNER_SANDBOX_API) else url
 
 
 class Origins:
-    """The allowed origins: that of `base_url` and those of `allowed`.
+    """The allowed origins: those of `base_url` and of `allowed`.
 
     Attributes:
-        urls: those of `allowed`, as they were given.
-        is_plain_http: whether `base_url` is one of plain http.
-        plain_http: the allowed origins of plain http. All of them are on this machine.
+        urls: the URLs of `allowed`, as given.
+        is_plain_http: whether `base_url` is plain http.
+        plain_http: the allowed origins with plain http. All of them are on this machine.
     """
 
     def __init__(self, base_url: str, allowed: Iterable[str] = ()) -> None:
@@ -92,25 +92,25 @@ class Origins:
         self.plain_http = tuple(sorted(plain))
 
     def allows(self, url: str) -> bool:
-        """Whether a request to this absolute URL is allowed to receive the token.
+        """Return whether this absolute URL is allowed to receive the token.
 
-        The auth endpoints themselves get none: they take credentials, not a bearer token.
+        The auth endpoints are not, because they take credentials instead of an access token.
         """
-        # Nearly every request of an API client is told by this, without parsing.
+        # A fast path without parsing, for nearly every request.
         if url.startswith(self._inside) and not url.startswith(self._auth):
             return True
         return _origin_of(url) in self._allowed and self.auth_endpoint(url) is None
 
     def auth_endpoint(self, url: str) -> str | None:
-        """Return the auth endpoint that this is, "token" or "refresh"; None if it is neither.
+        """Return "token" or "refresh" if this URL is that auth endpoint, else None.
 
-        Credentials are allowed to go nowhere else.
+        Credentials are sent only to these two.
         """
         is_ours = _origin_of(url) == self._base
         return self._endpoints.get(urlsplit(url).path) if is_ours else None
 
     def warn_about(self, url: str) -> None:
-        """Log once in this process, for each foreign origin, that no token goes there."""
+        """Log that a foreign origin gets no token, once per process and origin."""
         origin = _origin_of(url)
         if origin in self._allowed or (self._base, origin) in _warned:
             return
@@ -138,7 +138,7 @@ _warned_base_urls: set[str] = set()
 
 
 def bare(url: str) -> str:
-    """Return a URL as a record may hold it: without user, query and fragment."""
+    """Return a URL that is safe to log: without user, query and fragment."""
     split = urlsplit(url)
     return f"{split.scheme}://{split.netloc.rpartition('@')[2]}{split.path}"
 
@@ -149,7 +149,7 @@ def forget_warnings() -> None:
 
 
 def _warn_about_base_url(host: str) -> None:
-    """Log once in this process, for each host, that the environment sends secrets there."""
+    """Log that the environment sends secrets to a host, once per process and host."""
     if host.endswith(".monta.com") or _is_loopback(host) or host in _warned_base_urls:
         return
     _warned_base_urls.add(host)
@@ -167,7 +167,7 @@ def _split(url: str, name: str) -> SplitResult:
         raise ConfigurationError(f"{name} must be a URL without white space")
     try:
         split = urlsplit(url)
-        split.port  # noqa: B018 - a port that is no number raises here
+        split.port  # noqa: B018 - raises if the port is not a number
     except ValueError:
         raise ConfigurationError(f"{name} is not a URL; expected one like {PUBLIC_API}") from None
     if split.scheme.lower() not in _DEFAULT_PORTS or not split.hostname:
@@ -192,7 +192,7 @@ def _checked_origin(split: SplitResult, name: str) -> Origin:
 
 
 def _origin_of(url: str) -> Origin | str:
-    """The origin of a URL, or a word that is no origin for one that cannot be read."""
+    """Return the origin of a URL, or a text if the URL cannot be read."""
     try:
         split = urlsplit(url)
         is_http = split.scheme.lower() in _DEFAULT_PORTS

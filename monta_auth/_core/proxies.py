@@ -1,7 +1,7 @@
 """Plain http to this machine, and the proxies of the environment.
 
-Nothing encrypts such a request: a proxy that carries it could read the token and the secret. A
-proxy that the user set for a client is the user's decision.
+Such requests are not encrypted, so a proxy could read the token and the secret. A proxy that the
+user set for a client is the user's decision.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def environment_proxy() -> Address | None:
     try:
         return split.hostname, split.port or {"http": 80, "https": 443}.get(split.scheme)
     except ValueError:
-        return split.hostname, None  # No library can use it.
+        return split.hostname, None  # no library can use it
 
 
 def environment_carries(url: str) -> bool:
-    """Whether a client that goes by the environment sends this plain http URL to a proxy.
+    """Return whether clients that follow the environment send this plain http URL to a proxy.
 
-    The libraries read NO_PROXY in different ways. What counts here is understood by all of them.
+    The libraries read NO_PROXY differently. This accepts only what all of them understand.
     """
     from urllib.request import getproxies
 
@@ -45,9 +45,9 @@ def keep_here(urls: Iterable[str], carries: Callable[[str], bool], hint: str = "
     """Raise if a proxy of the environment would carry plain http off this machine.
 
     Args:
-        urls: the allowed origins of plain http.
-        carries: whether it does so for an origin.
-        hint: how to go on if the environment does not count.
+        urls: the allowed origins with plain http.
+        carries: returns whether a proxy would carry requests to an origin.
+        hint: advice for clients that ignore the environment.
     """
     for url in urls:
         if carries(url):
@@ -55,7 +55,7 @@ def keep_here(urls: Iterable[str], carries: Callable[[str], bool], hint: str = "
 
 
 def carried_away(url: str, hint: str = "") -> ConfigurationError:
-    """Return the error for a request to this origin that a proxy of the environment would carry."""
+    """Return the error for an origin that would be reached through a proxy of the environment."""
     names = dict.fromkeys(("localhost", "127.0.0.1", urlsplit(url).hostname or ""))
     return ConfigurationError(
         f"a proxy of the environment would carry requests to {url}, and could read the token and "

@@ -1,7 +1,7 @@
-"""Sealed records: what lies in a store is of use only to those who have the client secret.
+"""Encrypt the records in a store, so that they are useless without the client secret.
 
-Whoever reads a store's place finds bytes under names that say nothing. Without the secret a record
-can be destroyed, but not found, read, forged or used by another client.
+Someone who can read the store sees only opaque bytes and names. Without the secret, a record can be
+destroyed, but not found, read, forged or used by another client.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .tokens import TokenSet
 
 logger = logging.getLogger("monta_auth")
 
-#: Part of what names and keys are derived from: records of another form have other names.
+#: Names and keys derive from this too, so records in another format have other names.
 _FORM = "monta-auth 1"
-#: Two tokens of 8,192 characters each take less than half of it, in characters.
+#: In characters. Two tokens of 8,192 characters take less than half of it.
 _LONGEST = 1 << 16
 
 
@@ -31,18 +31,18 @@ def require_cryptography() -> None:
 
 
 class Seal:
-    """Seals the records of one client id and secret at one base URL.
+    """Encrypt the records of one client id and secret at one base URL.
 
-    It holds a key that is derived from the secret by HKDF-SHA256 (RFC 5869), and not the secret.
+    It holds a key derived from the secret with HKDF-SHA256 (RFC 5869), not the secret itself.
     Records are Fernet tokens: AES-128-CBC with HMAC-SHA256.
 
     Attributes:
-        name: of the record: 32 hexadecimal digits from the same derivation.
+        name: the name of the record: 32 hexadecimal digits from the same derivation.
     """
 
     def __init__(self, base_url: str, client_id: str, secret: str) -> None:
         secret = hidden(secret)
-        # Here, since this is called when a store is first used: the import takes a while.
+        # Imported at the first use of a store, because the import takes a while.
         from cryptography.fernet import Fernet
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -54,13 +54,13 @@ class Seal:
         self._warned = b""
 
     def seal(self, pair: TokenSet) -> bytes:
-        """Return the record of this pair: ASCII, safe in URLs."""
+        """Return the record of a token pair, in URL-safe ASCII."""
         return self._fernet.encrypt(json.dumps(pair.to_dict()).encode())
 
     def open(self, record: bytes | None) -> TokenSet | None:
-        """Return the pair in a record; None if there is none or it is not of this seal.
+        """Return the token pair in a record; None if there is no record or it cannot be decrypted.
 
-        Such a record is reported once.
+        The log reports such a record once.
         """
         from cryptography.fernet import InvalidToken
 

@@ -1,8 +1,8 @@
-"""Which sources are shared in this process.
+"""The sources that this process shares.
 
-``requests.get(url, auth=MontaAuth(...))`` in a loop makes an auth object a turn; all of them
-must use one pair. A source lives as long as an auth object that uses it. A few stay alive without
-one: those whose tokens live longest and, among equals, those that were used last.
+``requests.get(url, auth=MontaAuth(...))`` in a loop makes a new auth object each time, and all of
+them must use one token pair. A source lives as long as its auth objects. A few live longer: those
+whose tokens live longest and, among equals, those used last.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .policy import RefreshPolicy
 from .secret import hidden
 from .source import Source
 
-#: With more different credentials than this in turns, those whose tokens end soonest mint anew.
+#: Number of sources that are kept. Beyond it, those whose tokens expire first are dropped.
 KEPT = 64
 
 _Key = tuple[str, str, str, RefreshPolicy]
@@ -35,16 +35,16 @@ def shared_source(
     base_url: str | None = None,
     policy: RefreshPolicy | None = None,
 ) -> Source:
-    """Return the one source of this process for these settings.
+    """Return the only source of this process for these settings.
 
     Raises:
-        ConfigurationError: as `Source`.
+        ConfigurationError: as for `Source`.
     """
     client_secret = hidden(client_secret)
     credentials = find_credentials(client_id, client_secret)
     is_sound = policy is None or isinstance(policy, RefreshPolicy)
     if credentials is None or credentials.literal_secret is None or not is_sound:
-        # Nothing to share, or it explains itself what is wrong.
+        # There is nothing to share, or `Source` reports what is wrong.
         return Source(client_id, client_secret, base_url=base_url, policy=policy)
     key = (
         clean_base_url(base_url),
@@ -69,7 +69,7 @@ def _end_of_life(key: _Key) -> float:
 
 
 def forget_shared_sources() -> None:
-    """Empty the registry: auth objects made from now on share nothing with earlier ones."""
+    """Empty the registry, so that new auth objects share nothing with earlier ones."""
     with _mutex:
         _alive.clear()
         _recent.clear()
