@@ -1,7 +1,7 @@
-"""The auth flow of one request: a plain generator, one for each kind of client.
+"""The auth flow of one request: a plain generator for each kind of client.
 
-A client closes its flow when the request that the flow yielded has failed. The flow then sees
-`GeneratorExit`. Outside of the except clause, `sys.exception` shows what the client is raising.
+If a yielded request fails, the client closes the flow, which then gets `GeneratorExit`. Outside the
+except clause, `sys.exception` shows what the client is raising.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .reasons import Maker
 
 
 class FlowAuth(Protocol):
-    """What a flow asks of the auth object that it belongs to."""
+    """What a flow needs from its auth object."""
 
     _source: Source
     _origins: Origins
@@ -72,7 +72,7 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
                         flow.call = None
                 header = step.value
             if header == flow.header and not flow.called:
-                return  # there is no better token: the caller gets its 401
+                return  # no other token is available: the caller gets the 401
             sending.headers["Authorization"] = flow.header = header
             flow.called = False
             response = yield sending
@@ -94,7 +94,7 @@ def sync_flow(auth: FlowAuth, request: Any) -> Generator[Any, Any, None]:
 
 
 async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
-    """As `sync_flow`. Nothing is awaited after an exception: a task may have been cancelled."""
+    """Do what `sync_flow` does. Await nothing after an exception: it may be a cancellation."""
     url = str(request.url)
     if not auth._origins.allows(url):
         auth._origins.warn_about(url)
@@ -122,7 +122,7 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
                         flow.call = None
                 header = step.value
             if header == flow.header and not flow.called:
-                return  # there is no better token: the caller gets its 401
+                return  # no other token is available: the caller gets the 401
             sending.headers["Authorization"] = flow.header = header
             flow.called = False
             response = yield sending
@@ -142,14 +142,14 @@ async def async_flow(auth: FlowAuth, request: Any) -> AsyncGenerator[Any, Any]:
 
 
 class _Flow:
-    """The state of one flow, its judgment of a 401, and its end.
+    """The state of one flow, how it handles a 401, and how it ends.
 
     Attributes:
-        header: the token that the request carries.
-        called: whether the client has made a token call since. It returns the last response, so
-            that the request has to be sent again in any case.
-        steps: what the source does to get it.
-        call: the token call that is under way.
+        header: the header of the request.
+        called: whether the client made a token call since. The client returns the last response,
+            so the request then has to be sent again.
+        steps: the running renewal.
+        call: the token call in progress.
         before: the exception that the caller handled when the request began.
     """
 
@@ -170,10 +170,10 @@ class _Flow:
         self.before = sys.exception()
 
     def acquire(self, client: Any, left: float | None = None) -> Steps[BearerHeader]:
-        """Begin to get a token.
+        """Start to acquire a token.
 
         Args:
-            left: seconds that a task has; None for a thread.
+            left: seconds that are left for a task; None for a thread.
         """
         limit = self._request.extensions.get("timeout", {}).get("read") or INFINITE
         self._spent = self._spent or Spent()
@@ -185,10 +185,10 @@ class _Flow:
         )
 
     def to_retry(self, response: Any) -> Any:
-        """Return the request to send once more, or None if the response is for the caller."""
+        """Return the request to retry, or None to return the response to the caller."""
         if response.status_code == 401 and not self._is_retry and self._is_refused(response):
             self._is_retry = True
-            # After a redirect it may be another request than ours, without the body.
+            # After a redirect it may be another request, without the body.
             if self._is_repeatable(response.request.stream):
                 return response.request
         if self._calls:
@@ -200,24 +200,24 @@ class _Flow:
         return is_refused(auth._source, auth._origins, status, response.request, self.header)
 
     def _is_repeatable(self, stream: Any) -> bool:
-        """Whether it can be sent again: it is bytes, or the stream that we know how to rewind."""
+        """Return whether it can be sent again: it is bytes or a stream that can be rewound."""
         if isinstance(stream, self._library.byte_stream):
             return True
         return stream is self._stream and self._rewind is not None and self._rewind()
 
     def token_call(self, effect: Send) -> Any:
-        """Return the request for a token call that the client itself is to make."""
+        """Return the request for a token call that the client itself makes."""
         self.call = self._library.token_call(effect, self._request)
         self._calls.append(self.call)
         self.called = True
         return self.call
 
     def end(self, ended: GeneratorExit | Failure) -> NoReturn:
-        """Raise what the caller gets. Call it outside of any except clause."""
+        """Raise the error for the caller. Call this outside any except clause."""
         if not isinstance(ended, GeneratorExit):
             self.abandon()
             raise self._library.error(ended.with_traceback(None), self._request)
-        # Its text may quote what the server echoed: no frame of ours keeps it.
+        # Its text may quote what the server echoed, so no frame of ours may keep it.
         cause = sys.exception()
         error = self._error_for(cause) or ended
         if self.call is not None and cause is not None:
@@ -227,11 +227,11 @@ class _Flow:
         try:
             raise error
         finally:
-            # What the client is raising leads to the frames of the token call.
+            # The client's exception leads to the frames of the token call.
             error.__context__ = None
 
     def _error_for(self, cause: BaseException | None) -> Exception | None:
-        """Return what the caller gets in place of the exception that the client is raising."""
+        """Return the error that replaces the client's exception, or None."""
         library, steps, call = self._library, self.steps, self.call
         if call is None:
             response = library.response_of(cause)
@@ -245,8 +245,8 @@ class _Flow:
         assert cause is not None
         error = failure
         try:
-            # A hook that raised for the status leaves us a response. But no further token call
-            # can be made from here: if the source asks for one, the renewal has failed.
+            # If a hook raised for the status, there is a response. But no token call can be made
+            # from here: if the source asks for another one, the renewal has failed.
             outcome: Reply | Raised = library.outcome(cause, call)
             while not isinstance(resume(steps, outcome), Done):
                 outcome = Raised(failure)
@@ -255,13 +255,13 @@ class _Flow:
         return library.error(error, self._request)
 
     def abandon(self) -> None:
-        """End the renewal if it is under way."""
+        """Stop the renewal if one is in progress."""
         if self.steps is not None:
             self.steps.close()
 
 
 def _check_sync(module: Any, stream: object) -> None:
-    """Raise a ConfigurationError where a sync flow is driven by an async client."""
+    """Raise a ConfigurationError if an async client drives a sync flow."""
     is_async = isinstance(stream, module.AsyncByteStream)
     if is_async and not isinstance(stream, module.SyncByteStream):
         raise ConfigurationError(
@@ -271,7 +271,7 @@ def _check_sync(module: Any, stream: object) -> None:
 
 
 def _take_out(calls: list[Any], response: Any) -> None:
-    """Take token calls out of the history of a response that the caller will see."""
+    """Remove token calls from the history of a response for the caller."""
     kept = [entry for entry in response.history if not any(entry.request is c for c in calls)]
     for entry in kept:
         _take_out(calls, entry)

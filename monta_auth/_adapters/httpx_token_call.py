@@ -1,6 +1,6 @@
-"""A token call as a request of httpx or httpx2: it is sent once, and nowhere else.
+"""A token call as a request of httpx or httpx2, which is sent only once and to one URL.
 
-And what is kept of a response that the client itself reads and closes.
+Also the kept body of a response that the client itself reads and closes.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from .reasons import Maker, too_late
 
 
 class Redirected(Exception):
-    """A token call was answered with this redirect. No caller sees it."""
+    """A token call got this redirect. Callers never see this exception."""
 
     def __init__(self, response: Any) -> None:
         self.response = response
 
 
 def token_call_class(module: Any) -> Any:
-    """Make the library's classes for a token call: a request whose body can be sent once."""
+    """Make the library's class for a token call: a request whose body is sent only once."""
 
     class Unredirected(module.URL):  # type: ignore[misc]
-        """The URL of a token call, of which nothing follows a redirect, not even an empty request.
+        """The URL of a token call. Its redirects are not followed, not even with an empty request.
 
-        A client that follows redirects cannot be told to leave out this one. But it asks the URL
-        for its fragment when it builds the request to the other place, and at no other time.
+        A client that follows redirects has no exception for one request. But it reads the fragment
+        of the URL only when it builds the redirected request.
         """
 
         @property
@@ -41,7 +41,7 @@ def token_call_class(module: Any) -> Any:
             return ""
 
     class OneShot(module.SyncByteStream, module.AsyncByteStream):  # type: ignore[misc]
-        """The body of a token call. A transport that retries POST would spend a token twice."""
+        """The body of a token call. A transport that retries POST would send a token twice."""
 
         def __init__(self, body: bytes) -> None:
             self.body = body
@@ -63,7 +63,7 @@ def token_call_class(module: Any) -> Any:
             yield self._take()
 
     class TokenCall(module.Request):  # type: ignore[misc]
-        """Reading it (as logging hooks do) must not exchange its stream for one that repeats."""
+        """A token call. Reading it, as logging hooks do, must not make its body repeatable."""
 
         def __init__(
             self,
@@ -99,7 +99,7 @@ def token_call_class(module: Any) -> Any:
 
         @url.setter
         def url(self, url: Any) -> None:
-            # The library, or a hook, made a URL of the library's own kind of it.
+            # The library or a hook set a plain URL.
             self._url = Unredirected(url)
 
         @property
@@ -117,16 +117,16 @@ def token_call_class(module: Any) -> Any:
 
 
 def timeout_words(error: Exception, call: Any) -> str | None:
-    """Return what a timeout means; None if the error is none."""
+    """Return the text for a timeout; None if the error is not a timeout."""
     what = type(error).__name__.removesuffix("Timeout").lower()
     seconds = call.extensions["timeout"].get(what)
     return None if seconds is None else too_late(what, seconds)
 
 
 def _response_to_follow(url: Any) -> Any:
-    """Return the response to a request for this URL whose redirect its client is about to follow.
+    """Return the response for this URL whose redirect the client is about to follow.
 
-    Clients of httpx up to 0.28 build the other request in any case, so that they can offer it.
+    Clients of httpx up to 0.28 always build the redirected request, to offer it to the user.
     """
     frame: FrameType | None = sys._getframe()
     while frame is not None:
@@ -142,7 +142,7 @@ def _response_to_follow(url: Any) -> Any:
 
 def kept_class(module: Any) -> Any:
     class Kept(module.ByteStream):  # type: ignore[misc]
-        """What was kept of a body, in place of the stream that it came from."""
+        """The kept part of a body, which replaces its stream."""
 
         def __init__(self, content: bytes, stream: Any) -> None:
             super().__init__(content)  # pyright: ignore[reportUnknownMemberType]
@@ -150,7 +150,7 @@ def kept_class(module: Any) -> Any:
 
         @property
         def elapsed(self) -> object:
-            """For httpx2, which measures the time in its own stream."""
+            """Return the time that httpx2 measures in its own stream."""
             return getattr(self._origin, "elapsed", None)
 
         def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Strings and bytes that must not be seen: secrets, tokens, and what is made of them.
+"""Strings and bytes that hide their content: secrets, tokens, and what is made from them.
 
-They are strings and bytes as HTTP libraries want them, but neither their repr nor their pickle
-shows them: requests and the frames of a traceback are full of them. What is not protected stands
-in SECURITY.md: ``str()``, f-strings, ``+``, ``json.dumps``.
+HTTP libraries can use them like other strings and bytes, but neither repr nor pickle shows them, so
+requests and traceback frames do not either. SECURITY.md lists what is not protected: ``str()``,
+f-strings, ``+``, ``json.dumps``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class SecretBytes(bytes):
-    """Bytes that show nothing; a slice or a copy is again of this kind."""
+    """Bytes that hide their content, as do slices and copies."""
 
     __slots__ = ()
     _shown: ClassVar[bytes] = b"[redacted]"
@@ -41,7 +41,7 @@ class SecretBytes(bytes):
 
 
 class Secret(str):
-    """A string that shows nothing; a slice or a copy is again of this kind."""
+    """A string that hides its content, as do slices and copies."""
 
     __slots__ = ()
     _shown: ClassVar[str] = "[redacted]"
@@ -66,34 +66,34 @@ class Secret(str):
 
 
 class BearerHeader(Secret):
-    """The value of an ``Authorization`` header, which names a token throughout the package."""
+    """The value of an ``Authorization`` header, which stands for a token in this package."""
 
     __slots__ = ("_encoded",)
     _encoded: SecretBytes
     _shown = "Bearer [redacted]"
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> SecretBytes:
-        """Return its ASCII bytes; every encoding that headers are sent in agrees on those."""
+        """Return its ASCII bytes, which are the same in every encoding of headers."""
         return self._encoded
 
 
 class _BearerBytes(SecretBytes):
     __slots__ = ()
     _shown = b"Bearer [redacted]"
-    decode = bytes.decode  # httpx does so several times in each request, and hides it itself
+    decode = bytes.decode  # httpx decodes several times per request, and hides the value itself
 
 
 def bearer(access_token: str) -> BearerHeader:
-    """Return the header that carries this access token."""
+    """Return the header for this access token."""
     header = BearerHeader("Bearer " + access_token)
     header._encoded = _BearerBytes(str.encode(header, "ascii"))
     return header
 
 
 def hidden(value: T) -> T:
-    """Return a string or bytes that show nothing; anything else is returned as it is.
+    """Return a string or bytes hidden; any other value unchanged.
 
-    The first line of each function that is handed a secret: its frame must not show it.
+    Functions that receive a secret call it first, so that their frames do not show it.
     """
     shown: object = value
     if isinstance(value, str) and not isinstance(value, Secret):
@@ -104,10 +104,10 @@ def hidden(value: T) -> T:
 
 
 class Unfit:
-    """Stands for what was passed in the place of a secret or of a token pair, and may hold one.
+    """Replaces a value of the wrong type that may contain a secret or token.
 
     Attributes:
-        kind: its type, for the error.
+        kind: the type of the value, for the error.
     """
 
     def __init__(self, kind: str) -> None:
@@ -118,7 +118,7 @@ class Unfit:
 
 
 def hidden_argument(value: T) -> T:
-    """As `hidden`; a container in the place of a secret may hold one, and becomes an `Unfit`."""
+    """Do what `hidden` does, and replace containers, which may hold a secret, with `Unfit`."""
     if isinstance(value, dict | list | tuple | set | bytearray):
         shown: Any = Unfit(type(value).__name__)  # pyright: ignore[reportUnknownArgumentType]
         return cast(T, shown)
@@ -126,13 +126,13 @@ def hidden_argument(value: T) -> T:
 
 
 def with_hidden_secret(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return these arguments, with a client secret and a token pair that do not show."""
+    """Return these arguments with the client secret and token pair hidden."""
     names = ("client_secret", "token")
     return {k: hidden_argument(v) if k in names else v for k, v in settings.items()}
 
 
 def in_clear(value: object) -> Any:
-    """Return a value, or all those of a dict, as a pickle holds them: that is what it is for."""
+    """Return a value, or the values of a dict, in clear text, for a pickle."""
     if isinstance(value, dict):
         settings = cast("dict[str, Any]", value)
         return {name: in_clear(entry) for name, entry in settings.items()}
@@ -140,19 +140,19 @@ def in_clear(value: object) -> Any:
 
 
 def empty_frames(error: BaseException, before: BaseException | None) -> None:
-    """Empty all frames that this error leads to and that have ended: those below the caller's.
+    """Clear all finished frames that this error leads to, below the caller's frame.
 
-    Libraries make plain copies of what they send and receive. Lines and functions still show.
+    Libraries make plain copies of what they send and receive. Line numbers and functions stay.
 
     Args:
-        before: what was handled when the call began: how that came about is the caller's.
+        before: the exception that was handled when the call began; its frames stay.
     """
     for cause in causes_since(error, before):
         clear_frames(cause.__traceback__)
 
 
 def causes_since(error: BaseException, before: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and all that it leads to, without what was handled before."""
+    """Yield an error and all its causes, without what was handled before."""
     seen: set[int] = {id(before)}
     found: list[BaseException | None] = [error]
     while found:
