@@ -230,7 +230,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         keep_here(self._origins.plain_http, partial(client_carries_away, client), hint)
 
     def _library_error(self, failure: Failure, request: Any) -> Exception:
-        return self._library.error(failure, request)
+        return self._library.failures.error(failure, request)
 
 
 _SWITCH = "; MontaAuth(client=client) turns this check off where your client uses no such proxy"

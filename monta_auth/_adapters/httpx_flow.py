@@ -216,7 +216,7 @@ class _Flow:
         """Raise the error for the caller. Call this outside any except clause."""
         if not isinstance(ended, GeneratorExit):
             self.abandon()
-            raise self._library.error(ended.with_traceback(None), self._request)
+            raise self._library.failures.error(ended.with_traceback(None), self._request)
         # Its text may quote what the server echoed, so no frame of ours may keep it.
         cause = sys.exception()
         error = self._error_for(cause) or ended
@@ -234,11 +234,11 @@ class _Flow:
         """Return the error that replaces the client's exception, or None."""
         library, steps, call = self._library, self.steps, self.call
         if call is None:
-            response = library.response_of(cause)
+            response = library.failures.response_of(cause)
             if response is not None:
                 self._is_refused(response)  # an event hook raised for a 401 before we saw it
-            return library.too_many_redirects(cause) if self._calls else None
-        failure = library.failure(cause, call)
+            return library.failures.too_many_redirects(cause) if self._calls else None
+        failure = library.failures.of(cause, call)
         if failure is None:
             return None  # cancelled: one of the waiting callers renews instead
         assert steps is not None
@@ -252,7 +252,7 @@ class _Flow:
                 outcome = Raised(failure)
         except (MontaAuthError, TransportFailure) as raised:
             error = raised
-        return library.error(error, self._request)
+        return library.failures.error(error, self._request)
 
     def abandon(self) -> None:
         """Stop the renewal if one is in progress."""

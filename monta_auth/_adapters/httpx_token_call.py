@@ -123,6 +123,14 @@ def timeout_words(error: Exception, call: Any) -> str | None:
     return None if seconds is None else too_late(what, seconds)
 
 
+def handles_redirects(frame: FrameType) -> bool:
+    """Return whether this is the client's loop over redirects, with its local `response`.
+
+    There is no public way to this response, neither before a redirect nor after a hook that raised.
+    """
+    return frame.f_code.co_name == "_send_handling_redirects"
+
+
 def _response_to_follow(url: Any) -> Any:
     """Return the response for this URL whose redirect the client is about to follow.
 
@@ -130,7 +138,7 @@ def _response_to_follow(url: Any) -> Any:
     """
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        if frame.f_code.co_name == "_send_handling_redirects":
+        if handles_redirects(frame):
             names = frame.f_locals
             response = names.get("response")
             if response is not None and response.request.url is url:

@@ -53,7 +53,7 @@ def test_a_waiter_gets_its_own_librarys_class_for_a_failure_of_another(
     kinds = {"timeout": module.ReadTimeout, "connect": module.ConnectError}
     for kind, expected in (*kinds.items(), ("other", module.NetworkError)):
         failure = TransportFailure("x", kind, library_class=requests.Timeout)  # type: ignore[arg-type]
-        assert type(library.error(failure, None)) is expected
+        assert type(library.failures.error(failure, None)) is expected
 
 
 def test_a_waiter_in_requests_gets_a_class_of_requests() -> None:
