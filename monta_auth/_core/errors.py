@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import copy
 import math
-import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -64,7 +63,6 @@ class MontaAuthError(Exception):
         self.retryable = retryable
 
 
-_WAIT = re.compile(r"; wait [\d.]+ s before the next try")
 _CARRIED = ("status", "error_code", "api_message", "request_id", "retry_after", "retryable")
 
 
@@ -185,9 +183,10 @@ def remembered(failure: Failure, wall: float, age: float, left: float) -> Failur
         datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         for moment in (wall - age, wall + left)
     )
-    # The wait in its text counted from the time of the failure.
-    what = _WAIT.sub("", str(new))
-    text = f"{what} (remembered since {since}; "
+    text = str(new)
+    if new.retry_after is not None:  # It counted from the time of the failure.
+        text = text.replace(wait_text(new.retry_after), "", 1)
+    text += f" (remembered since {since}; "
     text += f"no token call before {until}, in {in_seconds(left)} s)"
     if isinstance(new, TransportFailure):
         new.text = text
@@ -196,6 +195,10 @@ def remembered(failure: Failure, wall: float, age: float, left: float) -> Failur
         if new.retryable:
             new.retry_after = max((new.retry_after or 0.0) - age, left)
     return new
+
+
+def wait_text(seconds: float) -> str:
+    return f"; wait {in_seconds(seconds)} s before the next try"
 
 
 def in_seconds(seconds: float) -> str:

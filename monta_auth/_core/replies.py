@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar, cast
 
-from .errors import MontaAuthError, in_seconds
+from .errors import MontaAuthError, wait_text
 from .policy import CLOCKS_AGREE, SYSTEM_CLOCK
 from .secret import Secret, SecretBytes, empty_frames
 
@@ -204,7 +204,7 @@ def error_of(
     """
     code, identifier = error_code(reply, secrets), request_id(reply, secrets)
     if retry_after and retryable:
-        what += f"; wait {in_seconds(retry_after)} s before the next try"
+        what += wait_text(retry_after)
     message = safe_text(json_object(reply).get("message"), secrets)
     facts = [f"HTTP {reply.status}", code, message, identifier and f"request-id {identifier}"]
     return kind(
