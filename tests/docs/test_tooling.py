@@ -128,5 +128,7 @@ def test_the_links_of_a_release_are_those_of_the_repository_that_makes_it(
         "Source": "https://code.example/owner/name",
         "Changelog": "https://code.example/owner/name/blob/v1.2.3/CHANGELOG.rst",
         "Issues": "https://code.example/owner/name/issues",
+        "Monta Public API": "https://docs.public-api.monta.com/reference/authentication",
+        "Monta Partner API": "https://docs.partner-api.monta.com/docs/integration-notes",
     }
     assert settings["metadata"]["name"] == "monta-auth"
