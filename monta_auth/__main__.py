@@ -1,4 +1,4 @@
-"""``python -m monta_auth``: the command ``monta-auth``; its demo and its emulator need no click."""
+"""``python -m monta_auth``: the command ``monta-auth``. The demo and emulator need no click."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command with these arguments (``sys.argv`` unless given); return the exit status.
 
     Raises:
-        SystemExit: 2, with the usage on standard error, if there is no such command; or the
-            command itself has ended.
+        SystemExit: the command ended with this exit status; 2 if it is unknown, with the usage on
+            standard error.
     """
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
@@ -25,10 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         usage=f"%(prog)s {' | '.join(COMMANDS)} [-h | OPTIONS]",
         description="demo: watch the clients work against a local Monta, in seconds. "
         "emulator: run that local Monta for your own tests. "
-        "The others are those of `monta-auth`; -h after one of them describes it.",
+        "The other commands are those of `monta-auth`; -h after a command describes it.",
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
-    # What stands behind the command is the command's own.
+    # Options after the command belong to the command.
     command, options = parser.parse_args(arguments[:1]).command, arguments[1:]
     if command == "emulator":
         return plain.emulator(options)

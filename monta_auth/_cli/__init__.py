@@ -1,7 +1,7 @@
 """The command ``monta-auth``. Without the extra ``cli``, only `main` and `plain` work.
 
 This is an entry point: it may import anything, and only entry points import it. `group` has the
-commands and their options; the larger ones have modules of their own.
+commands and their options; larger commands have a separate module.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from .plain import missing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command with these arguments (default: those of ``sys.argv``).
+    """Run a command with these arguments (default: ``sys.argv``).
 
-    Returns 1, with a sentence on standard error, if click is not installed.
+    Return 1, with a sentence on standard error, if click is not installed.
 
     Raises:
-        SystemExit: the command has ended, with this exit status.
+        SystemExit: the command ended with this exit status.
     """
     try:
         from .group import cli

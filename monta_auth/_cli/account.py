@@ -25,10 +25,10 @@ ID, SECRET = "MONTA_CLIENT_ID", "MONTA_CLIENT_SECRET"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Credentials, what they are for, and where they came from.
+    """Credentials, the API that they are for, and where they came from.
 
     Args:
-        profile: their name in the keyring, or None if they come from the environment.
+        profile: their name in the keyring; None if they come from the environment.
     """
 
     credentials: Credentials
@@ -46,7 +46,7 @@ class Account:
         return str(FileStore()._directory)
 
     def auth(self) -> MontaAuth:
-        """Return an auth object that shares its tokens with other processes of this user."""
+        """Return an auth object that shares its token with other processes of this user."""
         from requests_monta import MontaAuth
 
         from ..stores import FileStore
@@ -57,7 +57,7 @@ class Account:
         )
 
     def fresh_auth(self, session: requests.Session | None = None) -> MontaAuth:
-        """Return an auth object that has no token yet and stores none."""
+        """Return an auth object without a token and without a store."""
         from requests_monta import MontaAuth
 
         from .. import TokenSource
@@ -67,11 +67,11 @@ class Account:
         return MontaAuth(source=source, session=session)
 
     def stored_pair(self) -> TokenSet | None:
-        """Return what is stored, without any call and without renewing it."""
+        """Return the stored token pair, if any, without a call and without renewing it."""
         from ..stores import FileStore
 
         credentials = self.credentials
-        assert isinstance(credentials.secret, str)  # It comes from the environment or a keyring.
+        assert isinstance(credentials.secret, str)  # from the environment or a keyring
         seal = Seal(self.base_url, credentials.client_id, credentials.secret)
         return seal.open(FileStore().load(seal.name))
 
@@ -80,10 +80,10 @@ def find_account(profile: str | None, base_url: str | None) -> Account:
     """Find the credentials of a named profile, else of the environment or the default profile.
 
     Args:
-        base_url: replaces that of the environment or the profile.
+        base_url: replaces the one of the environment or the profile.
 
     Raises:
-        Failed: there are none.
+        Failed: there are no credentials.
         ConfigurationError: they cannot be used.
     """
     if profile is None:

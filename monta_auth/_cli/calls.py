@@ -1,4 +1,4 @@
-"""The calls that `doctor` makes, and what their replies say about the rate limit."""
+"""Record the calls of `doctor`, and read the rate limit from their replies."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that was answered.
+    """A call and its reply.
 
     Args:
-        at: when the reply came, as a Unix time.
+        at: when the reply came, as a Unix time in seconds.
         is_auth: whether it was a token call.
-        reply: it may contain tokens, so it is never shown.
+        reply: never shown, because it may contain tokens.
     """
 
     at: float
@@ -31,18 +31,21 @@ class Call:
 
     @property
     def remaining(self) -> int | None:
-        """How many calls are left; only the Partner API says so, in its headers."""
+        """How many calls are left. Only the Partner API says so, in its headers."""
         value = self.reply.headers.get("ratelimit-remaining", "")
         return int(value) if value.isdecimal() else None
 
     @property
     def limit(self) -> dict[str, Any]:
-        """What a 429 says about the limit."""
+        """The rate limit, as a 429 describes it."""
         return rate_limit(self.reply)
 
 
 class Session(requests.Session):
-    """A session that remembers token calls, and calls with a token: these may count."""
+    """A session that records calls that may count against the rate limit.
+
+    These are token calls, and calls with a token.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         super().__init__()
@@ -60,5 +63,5 @@ class Session(requests.Session):
 
 
 def leave(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Use this as ``auth=``, so that requests adds no password from ``.netrc``."""
+    """Return the request unchanged. As ``auth=``, this keeps requests from reading ``.netrc``."""
     return request

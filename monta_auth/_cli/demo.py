@@ -1,7 +1,7 @@
-"""``python -m monta_auth demo``: real clients against a local Monta, step by step, at a terminal.
+"""``python -m monta_auth demo``: watch real clients work against a local Monta.
 
-Each step runs the line of code that it shows. It passes if the emulator counted the expected calls,
-and the caller got the expected results. No token is ever printed.
+Each step runs the line of code that it shows. It passes if the emulator counted the expected calls
+and the caller got the expected results. No token is printed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ import requests_monta
 from .. import Clock, RateLimitError, RefreshPolicy, TokenSource, __version__
 from ..emulator import Emulator, Fault
 
-#: How long a token lives in the step that waits for its expiry, and how long before that the next
-#: request is made, in seconds. That is in its last fifth, when the default policy renews.
+#: In the step that waits for an expiry: how long the token is valid, and how long before its expiry
+#: the next request is made, in seconds. The default policy renews in the last fifth.
 _SHORT_LIFE = 3.0
 _BEFORE_END = 0.5
 _WIDTH = 78
-#: The signs for passed, failed, the space between two calls, and "times".
+#: The signs for passed, failed, a gap between two calls, and "times".
 _SIGNS = ("✓", "✗", " · ", "×")  # noqa: RUF001 - this sign is intended
 _ASCII_SIGNS = ("ok", "XX", ", ", "x")
 
@@ -53,11 +53,11 @@ class Step:
     """One step of the demo.
 
     Args:
-        title: what it shows.
+        title: what the step shows.
         line: the line of user code.
         run: runs that line; returns what the caller got, one word per request.
-        sent: the calls to expect, as `summary` returns them.
-        got: what the caller has to get, in the same form.
+        sent: the expected calls, in the form of `summary`.
+        got: the expected results, in the same form.
         before: prepares the step; its calls do not count.
     """
 
@@ -74,7 +74,7 @@ class Demo:
 
     Args:
         monta: a running emulator.
-        policy: for every client; default: that of the library.
+        policy: the policy of every client. Default: the library's.
     """
 
     def __init__(self, monta: Emulator, policy: RefreshPolicy | None = None) -> None:
@@ -84,7 +84,7 @@ class Demo:
         self.session = requests.Session()
         self.session.auth = self.auth = self.requests_auth(monta.client_id)
         self.remark = ""
-        # How far the clock of the outage's client is ahead of the real one, in seconds.
+        # How far the clock of the client in the outage is ahead, in seconds.
         self._ahead = 0.0
         self._patient = requests.Session()
 
@@ -216,7 +216,7 @@ class Demo:
         ]
 
     async def _crowd(self) -> list[str]:
-        # The renewal takes a while, so that all requests need a token before it ends.
+        # The renewal is slow, so that all requests need a token before it ends.
         self.monta.inject(Fault(delay=0.3), path="/auth/refresh")
         monta, secret = self.monta, self.monta.client_secret
         settings: _Settings = {"base_url": monta.base_url, "policy": self.policy}
@@ -250,11 +250,11 @@ class Demo:
         self._patient.auth = requests_monta.MontaAuth(source=source)
         self._get(1, self._patient)
         self.monta.inject(Fault(close=True), times=100)
-        # Into the last five minutes of the hour, in which the policy renews.
+        # This is in the last five minutes of the hour, when the policy renews.
         self._ahead = 0.95 * self.monta.access_lifetime
 
     def _after_outage(self) -> list[str]:
-        # Past the pause after a failed renewal, which is 10 s unless the policy says otherwise.
+        # This is after the pause that follows a failed renewal (10 s by default).
         self._ahead += 1.0 + (self.policy or RefreshPolicy()).pause
         return self._get(1, self._patient)
 
@@ -277,7 +277,7 @@ class Demo:
 
 
 class Screen:
-    """Prints for people: in color at a terminal, in ASCII if stdout cannot encode more."""
+    """Prints the steps: in color at a terminal, in ASCII if stdout cannot encode more."""
 
     def __init__(self) -> None:
         self._is_plain = (
@@ -296,7 +296,7 @@ class Screen:
         print(f"    {step.line}", flush=True)
 
     def end(self, step: Step, sent: list[str], got: list[str], remark: str) -> bool:
-        """Print the result of a step; return whether it is the expected one."""
+        """Print the result of a step; return whether the step passed."""
         good = (sent, got) == (step.sent, step.got)
         mark, color = (self._tick, "32") if good else (self._cross, "31")
         self._list(f"{mark:>3} sent", sent, color)
@@ -318,7 +318,7 @@ class Screen:
         print(self._in("32" if good else "31", text))
 
     def _joined(self, items: list[str]) -> str:
-        # Only our own counts, such as "x100", have an x after a space. No path has one.
+        # Only our counts, such as "x100", have an x after a space.
         return self._dot.join(items).replace(" x", f" {self._times}") or "nothing"
 
     def _list(self, head: str, items: list[str], color: str = "") -> None:
@@ -375,11 +375,11 @@ def _show(demo: Demo, screen: Screen) -> bool:
 
 
 def main(monta: Emulator | None = None, policy: RefreshPolicy | None = None) -> int:
-    """Run the demo; return the exit status: 0, or 1 if a step went wrong.
+    """Run the demo; return the exit status: 0, or 1 if a step failed.
 
     Args:
-        monta: the emulator to start; default: a new one.
-        policy: for every client; default: that of the library.
+        monta: the emulator to start. Default: a new one.
+        policy: the policy of every client. Default: the library's.
     """
     with _undisturbed(), monta if monta is not None else Emulator() as running:
         good = run(running, policy)
@@ -391,7 +391,7 @@ def main(monta: Emulator | None = None, policy: RefreshPolicy | None = None) -> 
 
 @contextmanager
 def _undisturbed() -> Generator[None, None, None]:
-    """Keep the environment's proxies, and log lines between the steps, out of the demo."""
+    """Turn off proxies of the environment, and log lines between the steps."""
     logger, silent = logging.getLogger("monta_auth"), logging.NullHandler()
     before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
     os.environ.update(dict.fromkeys(before, "*"))

@@ -1,7 +1,6 @@
 """`monta-auth doctor`: small checks, each after those that it depends on.
 
-A check returns a result or raises. If it fails, those that depend on it are skipped, and the others
-still run.
+A check returns a result or raises. Checks that depend on a failed one are skipped.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ from .live import Live, Patience, Report, examine
 from .output import duration, echo, show_json, sign, wrapped
 
 _INDENT = 15
-#: A clock that is more than this wrong gets a warning, in seconds.
+#: A clock that is wrong by more than this gets a warning, in seconds.
 _CLOCK_LIMIT = 30.0
 _LIBRARIES = ("requests", "httpx", "httpx2", "aiohttp", "keyring", "filelock", "click")
 
 
 class Result(NamedTuple):
-    """What a check found, and what to do about it."""
+    """What a check found, and what to do."""
 
     state: Literal["ok", "warning", "failed", "skipped"]
     text: str
@@ -54,11 +53,11 @@ class Result(NamedTuple):
 
 @dataclass
 class Case:
-    """What is checked, and what the earlier checks have found.
+    """What to check, and what earlier checks found.
 
     Args:
         profile, base_url, redis, allow_plaintext: the options of the command.
-        patience: for waiting where the API asks for it.
+        patience: waits when the API asks for it; without it, checks fail instead.
     """
 
     profile: str | None
@@ -80,7 +79,7 @@ class Case:
 
 
 class Check(NamedTuple):
-    """A check, and the names of those that it depends on."""
+    """A check, and the names of the checks that it depends on."""
 
     name: str
     run: Callable[[Case], Result]
@@ -88,7 +87,7 @@ class Check(NamedTuple):
 
 
 def _versions(case: Case) -> Result:
-    """Compare with the extras; a library that was installed without them can be older."""
+    """Compare with the extras: a library that was installed without them can be too old."""
     found = {"monta-auth": __version__, "Python": platform.python_version()}
     old: list[str] = []
     lowest = _lowest()
@@ -111,7 +110,7 @@ def _lowest() -> dict[str, str]:
     try:
         lines = metadata.requires("monta-auth") or []
     except metadata.PackageNotFoundError:
-        return {}  # It runs from a folder, without being installed.
+        return {}  # not installed, but run from a folder
     return {m[1]: m[2] for line in lines if (m := re.match(r"([\w-]+)>=([\d.]+)", line))}
 
 
@@ -139,7 +138,7 @@ def _store(case: Case) -> Result:
         FileStore().check()
         stored = "no token" if case.account.stored_pair() is None else "a token"
     except TokenStoreError as error:
-        # Its parts: the operation, what is wrong, what to do about it.
+        # The text has three parts: the operation, what is wrong, what to do.
         operation, failed, rest = at_a_shell(str(error)).rpartition(" failed: ")
         what, _, advice = rest.rpartition(": ")
         return Result("failed", operation + failed + (what or advice), advice if what else "")
@@ -164,7 +163,7 @@ def _proxy(case: Case) -> Result:
     case.proxy = proxy = select_proxy(case.address, found)
     if proxy is None:
         return Result("ok", f"none is set for {case.host}")
-    # A proxy may be given without a scheme; a password in it is not shown.
+    # The scheme is optional. Host and port are shown, and a password is not.
     split = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     port = split.port or {"http": 80, "https": 443}.get(split.scheme, 1080)
     name = f"{split.hostname}:{port}"
@@ -205,14 +204,14 @@ def _reason(error: OSError) -> str:
 
 
 def _connection(case: Case) -> Result:
-    """Make a call without a token: the API itself answers it with 401."""
+    """Make a call without a token, because the API answers it with 401."""
     began = time.time()
     url = application_urls(case.address)[0]
     answer = case.session.get(url, auth=leave, timeout=TIMEOUT, allow_redirects=False)
     middle = (began + time.time()) / 2
     date = http_date(answer.headers.get("Date"))
     if date is not None:
-        case.ahead = date.timestamp() + 0.5 - middle  # it has whole seconds
+        case.ahead = date.timestamp() + 0.5 - middle  # the date has whole seconds
     status = answer.status_code
     if status in (401, 403, 429):
         tls = ", its certificate is trusted" if case.address.startswith("https:") else ""
@@ -292,12 +291,12 @@ CHECKS = (
     Check("scopes", _scopes, ("credentials",)),
     Check("rate limit", _quota, ("scopes",)),
 )
-#: Runs after the check of the store, if there is a URL.
+#: Runs after the store check, if `Case.redis` is set.
 REDIS = Check("Redis", _redis)
 
 
 def results(case: Case) -> Generator[tuple[str, Result], None, None]:
-    """Run the checks one by one, as the caller iterates."""
+    """Run one check per iteration; yield its name and result."""
     without: set[str] = set()
     checks = [*CHECKS]
     if case.redis is not None:
@@ -334,7 +333,7 @@ def _failed(error: Exception) -> Result:
 
 
 def run(case: Case, *, as_json: bool, live: Live | None) -> bool:
-    """Print what the checks find; return whether no check failed."""
+    """Run the checks and print their results; return whether no check failed."""
     found: dict[str, Result] = {}
     for name, result in results(case):
         found[name] = result

@@ -1,4 +1,4 @@
-"""Errors as a sentence and an exit status. Both are documented in docs/guides/command-line.rst."""
+"""Turn errors into a sentence and an exit status (documented in docs/guides/command-line.rst)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..stores._files import EXAMPLE
 
 FAILED, USAGE, CREDENTIALS, RATE_LIMIT, NETWORK = 1, 2, 3, 4, 5
 
-#: Advice of the library with Python code, and the same advice for a shell.
+#: The library's advice for Python code, and the same advice for a shell.
 _AT_A_SHELL = {
     f" (is HOME set?): name the directory, {EXAMPLE}": ": set HOME or XDG_STATE_HOME",
     f", {EXAMPLE}": " with XDG_STATE_HOME",
@@ -26,17 +26,17 @@ _AT_A_SHELL = {
         "Leave ssl_cert_reqs and ssl_check_hostname out of the URL, or use --allow-plaintext"
     ),
 }
-#: Where advice begins that is for Python only.
+#: How advice begins that is only useful in Python.
 _FOR_PYTHON = ("; MontaAuth(", ", or give a client these: ")
 
 
 class Failed(Exception):
-    """Ends a command.
+    """Ends a command with an error.
 
     Args:
         text: what is wrong.
-        advice: what to do about it.
-        exit_code: the command's exit status.
+        advice: what to do.
+        exit_code: the exit status of the command.
     """
 
     def __init__(self, text: str, advice: str = "", exit_code: int = FAILED) -> None:
@@ -47,7 +47,7 @@ class Failed(Exception):
 
 
 def at_a_shell(text: str) -> str:
-    """Return a text of the library, with its Python code replaced by advice for a shell."""
+    """Return a text of the library, with advice for a shell instead of Python code."""
     for python, shell in _AT_A_SHELL.items():
         text = text.replace(python, shell)
     for end in _FOR_PYTHON:
@@ -56,7 +56,7 @@ def at_a_shell(text: str) -> str:
 
 
 def as_failure(error: Exception) -> Failed | None:
-    """Return what to show for this error, or None if it is unknown."""
+    """Return the failure to show for this error, or None if the error is unknown."""
     if isinstance(error, Failed):
         return error
     if isinstance(error, MontaAuthError):
@@ -67,7 +67,7 @@ def as_failure(error: Exception) -> Failed | None:
         return _of_the_network(error.library_class or requests.ConnectionError, str(error))
     if isinstance(error, requests.RequestException):
         url = str(getattr(error.request, "url", ""))
-        words = str(error)  # ours, of a token call
+        words = str(error)  # our text, if this was a token call
         if not words.startswith("the token call "):
             words = certificate_reason(error, url, "REQUESTS_CA_BUNDLE") or reason(error, ())
         return _of_the_network(type(error), words)
@@ -88,19 +88,19 @@ def _ours(error: MontaAuthError) -> Failed:
     if isinstance(error, TokenStoreError):
         return Failed(text)
     if error.retry_after:
-        return Failed(text)  # It says how many seconds to wait.
+        return Failed(text)  # the text says how many seconds to wait
     return Failed(text, "try again later" if error.retryable else "check the base URL")
 
 
 def _of_the_network(kind: type[Exception], words: str) -> Failed:
-    """Choose our own words by the class of the error: those of requests are for programmers."""
+    """Return our text for this class of error, because texts of requests are for programmers."""
     from requests import exceptions
 
     words = at_a_shell(re.sub(r"^the token call to .+? failed: ", "", words))
     is_proxy = issubclass(kind, exceptions.ProxyError)
     if words.startswith("the certificate ") and (is_proxy or issubclass(kind, exceptions.SSLError)):
         text, _, advice = words.removesuffix(" or session.verify").partition(": ")
-        if is_proxy:  # Its certificate is refused, before there is one of the API.
+        if is_proxy:  # The certificate is the proxy's: the connection never reached the API.
             whose = r"of (?!the proxy)[^ ,]+(, or of the proxy before it,)?|that was shown"
             text = re.sub(whose, "of the proxy", text, count=1)
             advice = advice.replace("the base URL", "HTTPS_PROXY")

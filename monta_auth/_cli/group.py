@@ -1,4 +1,4 @@
-"""The commands and their options. They import what they need when they run: `token` starts fast."""
+"""The commands and their options. Commands import late, so that `token` starts fast."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Group(click.Group):
 
 
 class _Warnings(logging.Handler):
-    """Shows the library's warnings on standard error, such as one about the store."""
+    """Shows the library's warnings on standard error, such as those about the store."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -80,8 +80,8 @@ def _base_url_option(command: F) -> F:
     return click.option(
         "--base-url",
         metavar="URL",
-        help="URL of the API, with /api/v1. Default: that of the login, else MONTA_BASE_URL, else "
-        "the Public API.",
+        help="URL of the API, with /api/v1. Default: the URL of the login, else MONTA_BASE_URL, "
+        "else the Public API.",
     )(command)
 
 
@@ -108,7 +108,7 @@ def me(profile: str | None, base_url: str | None, as_json: bool) -> None:
 
 
 def _used(status: Status, account: Account) -> dict[str, Any]:
-    """Return where the token of an auth object came from, where it is stored, and its expiry."""
+    """Return the origin, the store and the expiry of the token that was used."""
     origin = "fetched" if status.fetches else "refreshed" if status.refreshes else "stored"
     store = None if status.store_failure else account.store_path
     return {"origin": origin, "store": store, "access_expires_at": status.access_expires_at}
@@ -144,13 +144,13 @@ def _described(application: Application, account: Account) -> list[tuple[str, st
 
 @cli.command()
 @_account_options
-@click.option("--header", is_flag=True, help="Print it as a header, for `curl -H @-`.")
+@click.option("--header", is_flag=True, help="Print a header, for `curl -H @-`.")
 def token(profile: str | None, base_url: str | None, header: bool) -> None:
     """Print a usable access token, and nothing else.
 
-    It is stored in a file that only you can read, so that a loop makes one token call per hour.
+    The token is stored in a file that only you can read, so a loop makes one token call per hour.
 
-    As a header, it does not appear in the list of processes:
+    As a header, the token does not appear in the list of processes:
 
         monta-auth token --header | curl -H @- URL
     """
@@ -202,10 +202,10 @@ def _expiry(date: datetime | None, now: float) -> str:
 
 @cli.command()
 @click.option("--profile", metavar="NAME", default=DEFAULT, show_default=True)
-@click.option("--client-id", metavar="ID", help="Asked for if missing.")
+@click.option("--client-id", metavar="ID", help="Default: prompt for it.")
 @_base_url_option
-@click.option("--no-check", is_flag=True, help="Do not ask the API whether it accepts them.")
-@click.option("--allow-plaintext", is_flag=True, help="Also use a keyring that does not encrypt.")
+@click.option("--no-check", is_flag=True, help="Do not check the credentials with the API.")
+@click.option("--allow-plaintext", is_flag=True, help="Allow a keyring that does not encrypt.")
 def login(
     profile: str,
     client_id: str | None,
@@ -215,11 +215,11 @@ def login(
 ) -> None:
     """Store credentials in the system keyring.
 
-    First asks the API whether it accepts them, which costs one call. Type the secret, which is not
-    shown, or pipe it to standard input. It is never an argument: others could see it in the list of
+    First checks them with the API, which costs one call. Type the secret, which is not shown, or
+    pipe it to standard input. It is never an argument, because others could see it in the list of
     processes.
 
-    A keyring that stores plain text is refused, unless you allow it.
+    A keyring that stores plain text is refused unless you allow it.
     """
     url = clean_base_url(base_url)
     backends = keyring.backends(profile, allow_plaintext=allow_plaintext)
@@ -244,7 +244,7 @@ def login(
 def logout(profile: str) -> None:
     """Delete credentials from the system keyring, and their token from the store.
 
-    Monta has no call that revokes a token: a copy of it works until it expires.
+    Monta has no call that revokes a token: a copy works until it expires.
     """
     keyring.backends(profile, allow_plaintext=True)
     find_account(profile, None).auth().forget()
@@ -258,8 +258,8 @@ def logout(profile: str) -> None:
 @click.option(
     "--redis",
     metavar="URL",
-    help="Also check the Redis of a RedisStore. With - the URL is read from standard input: others "
-    "can see arguments, and the password in them.",
+    help="Also check the Redis of a RedisStore. Use - to read the URL from standard input, because "
+    "others can see arguments, and the password in them.",
 )
 @click.option(
     "--allow-plaintext",
@@ -267,8 +267,8 @@ def logout(profile: str) -> None:
     help="With --redis: accept a server without TLS, or with TLS that verifies nothing.",
 )
 @click.option("--live", is_flag=True, help="Also find out what Monta has not published.")
-@click.option("--wait", is_flag=True, help="With --live: wait where the API asks for it.")
-@click.option("--spend-quota", is_flag=True, help="With --live: call until the rate limit is met.")
+@click.option("--wait", is_flag=True, help="With --live: wait when the API asks for it.")
+@click.option("--spend-quota", is_flag=True, help="With --live: call until the rate limit.")
 def doctor(
     profile: str | None,
     base_url: str | None,
@@ -284,8 +284,8 @@ def doctor(
     Makes three calls, two of which count against the rate limit. The exit status is 1 if something
     is wrong.
 
-    --live makes a few more calls, with fresh tokens. It says how many before it makes them, and
-    prints a report without secrets.
+    --live makes a few more calls, with fresh tokens. It first says how many, and prints a report
+    without secrets.
     """
     if (wait or spend_quota) and not live:
         raise click.UsageError("--wait and --spend-quota need --live")

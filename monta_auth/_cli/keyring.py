@@ -19,10 +19,10 @@ _NO_KEYRING = "this system has no keyring"
 
 
 def load(profile: str, *, is_named: bool) -> dict[str, str] | None:
-    """Return the `FIELDS` of a profile, or None if there is none of this name.
+    """Return the `FIELDS` of a profile, or None if it does not exist.
 
     Args:
-        is_named: whether the user named it. If not, the environment has no credentials.
+        is_named: whether the user named the profile. If not, the environment has no credentials.
     """
     nothing = f"there are no credentials in the environment, and {_NO_KEYRING}"
     with _keyring() if is_named else _keyring(nothing, _INSTEAD) as keyring:
@@ -41,15 +41,15 @@ def load(profile: str, *, is_named: bool) -> dict[str, str] | None:
 
 
 def backends(profile: str, *, allow_plaintext: bool) -> list[Any]:
-    """Return the backends that work and may be used, the preferred one first.
+    """Return the backends that work and are allowed, the preferred one first.
 
-    Each is asked for the profile, so that a missing or locked one is found now.
+    This looks up the profile in each, to find out now whether a backend is missing or locked.
 
     Args:
-        allow_plaintext: whether those that store secrets in plain text may be used.
+        allow_plaintext: whether a backend may store secrets in plain text.
 
     Raises:
-        Failed: there are none.
+        Failed: no backend can be used.
     """
     with _keyring() as keyring:
         from keyring.backends.chainer import ChainerBackend
@@ -84,31 +84,27 @@ def backends(profile: str, *, allow_plaintext: bool) -> list[Any]:
 def _stores_plaintext(backend: Any) -> bool:
     module = type(backend).__module__
     if module.startswith("keyrings.alt."):
-        return True  # One of them encrypts, but asks for a password each time.
+        return True  # one of them encrypts, but asks for a password each time
     if module in ("keyring.backends.fail", "keyring.backends.null"):
-        return False  # They store nothing.
+        return False  # these store nothing
     try:
-        # keyring itself recommends a backend from priority 1 on.
+        # keyring recommends backends with a priority of 1 or more.
         return bool(backend.priority < 1)
     except Exception:
-        return False  # It does not work here. When it is used, it says why.
+        return False  # it does not work here, and says why when it is used
 
 
 def _name_of(backend: Any) -> str:
-    """Return the name by which ``PYTHON_KEYRING_BACKEND`` selects a backend."""
+    """Return the name of a backend, as ``PYTHON_KEYRING_BACKEND`` takes it."""
     kind = cast("type[object]", type(backend))
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def save(profile: str, allowed: list[Any], **fields: str) -> str:
-    """Store a profile in the keyring, and replace one with the same name.
-
-    Returns:
-        The name of the backend that stores it.
-    """
+    """Store a profile, replacing one with the same name; return the name of the backend used."""
     text = json.dumps(fields)
     for backend in allowed:
-        with _keyring() as keyring, suppress(NotImplementedError):  # Some are read-only.
+        with _keyring() as keyring, suppress(NotImplementedError):  # some are read-only
             backend.set_password(SERVICE, profile, text)
             # Some backends accept everything and store nothing.
             if keyring.get_password(SERVICE, profile) == text:
@@ -135,7 +131,7 @@ def _keyring(
         yield keyring
     except NoKeyringError:
         raise Failed(missing, advice, CREDENTIALS) from None
-    except Exception as error:  # keyring's, or any of the backend's
+    except Exception as error:  # of keyring, or any that a backend raises
         homeless = os.path.expanduser("~") == "~"  # noqa: PTH111 - Path would raise
         if homeless and isinstance(error, RuntimeError):
             nowhere = "there is no home directory, where the keyring has its settings"

@@ -1,7 +1,7 @@
-"""`monta-auth doctor --live`: a few calls find out what Monta has not published.
+"""`monta-auth doctor --live`: find out what Monta has not published, with a few calls.
 
-They use fresh tokens. The report has no secret, no token and no client id: people paste it into
-issues.
+They use fresh tokens. The report has no secret, no token and no client id, because people paste it
+into issues.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from .output import duration, echo, show
 if TYPE_CHECKING:
     from .account import Account
 
-#: How many calls the experiments make at most, and how many more `--spend-quota` makes.
+#: The most calls that the experiments make, and that `--spend-quota` adds.
 CALLS, SPENDING = 7, 12
-#: The longest that `--wait` waits in all, in seconds: a whole window of the Partner API.
+#: How long all pauses of `--wait` may take together, in seconds: one window of the Partner API.
 LONGEST_WAIT = 600.0
 _OPEN = "not settled"
 
@@ -52,16 +52,16 @@ LIMIT = "reply to too many calls"
 
 
 class Patience:
-    """How long `--wait` may wait: `LONGEST_WAIT` in all, counted from the first pause."""
+    """Waits for `--wait`, until `LONGEST_WAIT` seconds after the first pause began."""
 
     def __init__(self) -> None:
         self._end: float | None = None
         self._shortest = 1
 
     def pause(self, hint: float, why: str) -> bool:
-        """Wait for this many whole seconds, and say so; return False if that would be too long.
+        """Announce a pause of this many seconds and make it; return False if it is too long.
 
-        The first pause is at least 1 s, the next 2 s, then 4 s and so on. A server that always
+        The first pause is at least 1 s, the next 2 s, then 4 s and so on. So a server that always
         asks for 0 s gets a few calls within `LONGEST_WAIT`, not hundreds.
         """
         now = time.monotonic()
@@ -78,11 +78,11 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """How far to go.
+    """How far the experiments go.
 
     Args:
-        patience: for waiting where the rate limit is met; without it, the experiments stop there.
-        spend_quota: call until the rate limit is met.
+        patience: waits at the rate limit; without it, the experiments stop there.
+        spend_quota: whether to call until the rate limit is reached.
     """
 
     patience: Patience | None = None
@@ -91,7 +91,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found, by the names below."""
+    """The answers, by their names (the constants above)."""
 
     answers: dict[str, str]
 
@@ -101,7 +101,7 @@ class Report:
 
 
 def examine(account: Account, session: Session, live: Live) -> Report:
-    """Say how many calls will be made, make them, and return what they show."""
+    """Announce how many calls this makes, make them, and return what they show."""
     limit = f", then at most {SPENDING} until the rate limit is met" if live.spend_quota else ""
     echo(
         f"Making at most {CALLS} calls with these credentials{limit}. Other programs that use "
@@ -142,7 +142,7 @@ class _Experiments:
         answers[LIVES] = _lives(first)
         second = self._mint()
         is_alive, answers[MINT] = self._try(first)
-        # If a new pair ends older ones, only the second one works.
+        # If a new token pair revokes older ones, only the second pair works.
         base = first if is_alive else second
         reply, request = self._refresh(base.refresh_token)
         if not reply.is_good:
@@ -183,7 +183,7 @@ class _Experiments:
         return self._send(lambda: refresh_request(self._account.base_url, token))
 
     def _send(self, make: Callable[[], TokenRequest]) -> tuple[Reply, TokenRequest]:
-        """Make a token call as the auth object does, but leave its answer to the caller."""
+        """Make a token call as the auth object does; return the reply, even of a failed call."""
         while True:
             request = make()
             reply = self._auth._send(Send(request, TIMEOUT))
@@ -227,14 +227,14 @@ def _words(reply: Reply, request: TokenRequest) -> str:
 
 def _lives(pair: TokenSet) -> str:
     born = pair.issued_at
-    assert born is not None  # It was just received.
+    assert born is not None  # the pair was just received
     dates = (pair.access_expires_at, pair.refresh_expires_at)
     lives = ("unknown" if d is None else duration((d - born).total_seconds()) for d in dates)
     return ", ".join(lives)
 
 
 def _of_the_limit(calls: Sequence[Call]) -> dict[str, str]:
-    """Return what all calls together show about the rate limit."""
+    """Return what the calls show about the rate limit."""
     names = {name for call in calls for name in call.reply.headers}
     told = sorted(name for name in names if "ratelimit" in name or name == "retry-after")
     answers = {COUNTED: _by_headers(calls) or _by_the_limit(calls), HEADERS: ", ".join(told)}
@@ -249,7 +249,10 @@ def _of_the_limit(calls: Sequence[Call]) -> dict[str, str]:
 
 
 def _by_headers(calls: Sequence[Call]) -> str | None:
-    """Compare two API calls: what is left falls by one, or by one more for each token call."""
+    """Find out whether token calls count, by comparing what two API calls say is left.
+
+    The number falls by one, and by one more for each token call that counts.
+    """
     before: int | None = None
     auth_calls = 0
     for call in calls:
@@ -265,13 +268,13 @@ def _by_headers(calls: Sequence[Call]) -> str | None:
 
 
 def _by_the_limit(calls: Sequence[Call]) -> str:
-    """A 429 says the quota and when its window began: were token calls counted in it?"""
+    """Find out whether token calls count, from the quota and the window that a 429 reports."""
     for over in calls:
         names = ("quota", "timeWindow", "resetsIn")
         quota, window, left = (whole_number(over.limit.get(name)) for name in names)
         if quota is None or window is None or left is None:
             continue
-        began = over.at + left - window - 1.0  # the rest is in whole seconds
+        began = over.at + left - window - 1.0  # `left` is in whole seconds
         inside = [c for c in calls if began <= c.at <= over.at and c.reply.status != 429]
         auth_calls = [call for call in inside if call.is_auth]
         others = len(inside) - len(auth_calls)

@@ -1,4 +1,4 @@
-"""Printing: for people at a terminal, for pipes, and as JSON."""
+"""Print for terminals, for pipes, and as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def echo(text: str, *, err: bool = False, style: str = "") -> None:
     """Print a line. Characters that the stream cannot encode are replaced.
 
     Args:
-        style: for the first two columns, as rich names it. It needs a terminal with colors.
+        style: a style of rich for the first two columns, if the terminal has colors.
     """
     from rich.console import Console
     from rich.text import Text
@@ -33,7 +33,7 @@ def echo(text: str, *, err: bool = False, style: str = "") -> None:
 
 
 def sign(wanted: str, plain: str) -> str:
-    """Return a sign, two columns wide: the plain one if stdout cannot encode the other."""
+    """Return the wanted sign, or the plain one if stdout cannot encode it, two columns wide."""
     try:
         return f"{_encodable(wanted, sys.stdout):<2}"
     except UnicodeEncodeError:
@@ -55,15 +55,15 @@ def show(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def wrapped(text: str, indent: int) -> list[str]:
-    """Return the lines of a text that begins in this column; it is wrapped only at a terminal.
+    """Return the lines of a text that begins in this column, wrapped only at a terminal.
 
-    Unprintable characters become spaces: a text of the API could control the terminal.
+    Unprintable characters become spaces, because a text of the API could control the terminal.
     """
     text = "".join(c if c.isprintable() else " " for c in text)
     if not sys.stdout.isatty():
         return [text]
     width = min(shutil.get_terminal_size().columns, _WIDEST) - indent - 1
-    # A long path or URL stays on one line, so that it can be copied.
+    # Long paths and URLs stay on one line, so that they can be copied.
     return wrap(text, max(width, 20), break_on_hyphens=False, break_long_words=False) or [""]
 
 
@@ -78,9 +78,9 @@ def _iso(value: object) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time in words, such as ``"59 minutes"``."""
+    """Return a duration in words, such as ``"59 minutes"``."""
     for name, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        # Two of a unit at least: "90 minutes" says more than "2 hours" or "1 hour".
+        # "90 minutes" says more than "2 hours" or "1 hour", so a unit needs at least two.
         if round(seconds) >= 2 * length:
             return f"{seconds / length:.0f} {name}s"
     return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"

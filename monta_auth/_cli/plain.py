@@ -16,7 +16,7 @@ def demo() -> int:
     try:
         return demo.main()
     except BrokenPipeError:
-        # The reader has closed the pipe, as `head` does. The interpreter would complain at exit.
+        # The reader closed the pipe, as `head` does. Without this, Python complains at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -31,7 +31,7 @@ def emulator(options: Sequence[str]) -> int:
 
 
 def missing(what: str, extras: str, error: ImportError) -> int:
-    """Say on standard error what to install; return the exit status."""
+    """Print on standard error what to install; return the exit status."""
     cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
     sys.stderr.write(
         f"{what} needs {cause.name}, which is not installed: pip install 'monta-auth[{extras}]'\n"

@@ -18,18 +18,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m monta_auth emulator",
         description="Serve a local Monta for tests, on 127.0.0.1, until Ctrl-C.",
-        epilog="The client secret is taken from MONTA_CLIENT_SECRET, or made up and printed.",
+        epilog="The client secret comes from MONTA_CLIENT_SECRET, or is random and printed.",
     )
     option = parser.add_argument
-    option("--client-id", help="made up unless given")
-    option("--port", type=_port, default=0, help="a free one unless given")
-    option("--partner", action="store_true", help="speak the partner dialect")
-    option("--quota", type=int, metavar="CALLS", help="in each window; no limit unless given")
+    option("--client-id", help="default: random")
+    option("--port", type=_port, default=0, help="default: a free port")
+    option("--partner", action="store_true", help="emulate the Partner API")
+    option("--quota", type=int, metavar="CALLS", help="per window; default: no limit")
     for name, default, text in (
         *(("quota-window", 60.0, None), ("access-lifetime", 3600.0, None)),
-        ("refresh-lifetime", None, "30 days unless given, partner 24 h"),
+        ("refresh-lifetime", None, "default: 30 days, with --partner 24 h"),
         ("clock-offset", 0.0, "how far the server's clock is ahead"),
-        ("latency", 0.0, "before each answer"),
+        ("latency", 0.0, "before each reply"),
     ):
         option(f"--{name}", type=float, default=default, metavar="SECONDS", help=text)
     return parser
@@ -44,10 +44,10 @@ def _port(text: str) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with these arguments (``sys.argv`` unless given).
+    """Run the command with these arguments (default: ``sys.argv``).
 
     Returns:
-        The exit status: 0, or 1 with a message on standard error if the port cannot be had.
+        The exit status: 0, or 1 with a message on standard error if the port cannot be used.
     """
     parser = _parser()
     options = vars(parser.parse_args(argv))
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         while True:
             time.sleep(60)
-            monta.clear()  # nobody reads the calls here
+            monta.clear()  # or the list of calls would grow forever
     except KeyboardInterrupt:
         return 0
     finally:
