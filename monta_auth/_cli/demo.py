@@ -122,7 +122,7 @@ class Demo:
                 [f"{_STATUS_OK} x100"],
             ),
             Step(
-                f"The token is refreshed before it expires (it lives for {_SHORT_LIFE:g} s)",
+                f"The token is refreshed before it expires (valid for {_SHORT_LIFE:g} s)",
                 f"{get}  # {_BEFORE_END:g} s before the token expires",
                 self._near_expiry,
                 ["POST /auth/refresh 200", _GET],

@@ -247,8 +247,10 @@ def _credentials(case: Case) -> Result:
     case.auth = case.account.fresh_auth(case.session)
     pair = case.auth.token()
     life = pair.access_expires_at - pair.issued_at if pair.issued_at else None
-    text = "" if life is None else f"; an access token lives for {duration(life.total_seconds())}"
-    return Result("ok", f"accepted{text}")
+    if life is None:
+        return Result("ok", "accepted")
+    lasts = duration(life.total_seconds())
+    return Result("ok", f"accepted; an access token is valid for {lasts}")
 
 
 def _scopes(case: Case) -> Result:

@@ -108,7 +108,7 @@ def _of_the_network(kind: type[Exception], words: str) -> Failed:
         text = "the proxy cannot be reached, or refuses the connection"
         advice = "correct HTTPS_PROXY, or name the API's host in NO_PROXY"
     elif issubclass(kind, exceptions.SSLError):
-        text = "something that does not speak TLS answers in place of the API"
+        text = "something that does not speak TLS answers instead of the API"
         advice = "check the host and the port of the base URL, and the proxy"
     elif issubclass(kind, exceptions.Timeout):
         text = "the API did not answer in time"

@@ -268,7 +268,9 @@ def logout(profile: str) -> None:
 )
 @click.option("--live", is_flag=True, help="Also find out what Monta has not published.")
 @click.option("--wait", is_flag=True, help="With --live: wait when the API asks for it.")
-@click.option("--spend-quota", is_flag=True, help="With --live: call until the rate limit.")
+@click.option(
+    "--spend-quota", is_flag=True, help="With --live: call until the rate limit is reached."
+)
 def doctor(
     profile: str | None,
     base_url: str | None,

@@ -14,7 +14,7 @@ from .failures import CREDENTIALS, Failed
 SERVICE = "monta-auth"
 FIELDS = ("client_id", "client_secret", "base_url")
 _INSTEAD = "set MONTA_CLIENT_ID and MONTA_CLIENT_SECRET"
-_IN_PLACE = "use MONTA_CLIENT_ID and MONTA_CLIENT_SECRET in place of a login"
+_NO_LOGIN = "use MONTA_CLIENT_ID and MONTA_CLIENT_SECRET instead of a login"
 _NO_KEYRING = "this system has no keyring"
 
 
@@ -65,7 +65,7 @@ def backends(profile: str, *, allow_plaintext: bool) -> list[Any]:
     if type(chosen).__module__ == "keyring.backends.null":
         raise Failed(
             "the keyring is turned off (keyring --disable, or PYTHON_KEYRING_BACKEND)",
-            f"turn it on (`keyring diagnose` names its files), or {_IN_PLACE}",
+            f"turn it on (`keyring diagnose` names its files), or {_NO_LOGIN}",
         )
     usable: list[Any] = []
     failures: list[Failed] = []
@@ -122,7 +122,7 @@ def delete(profile: str) -> None:
 @contextmanager
 def _keyring(
     missing: str = _NO_KEYRING,
-    advice: str = f"install or unlock the keyring of your system, or {_IN_PLACE}",
+    advice: str = f"install or unlock the keyring of your system, or {_NO_LOGIN}",
 ) -> Generator[ModuleType, None, None]:
     import keyring
     from keyring.errors import NoKeyringError

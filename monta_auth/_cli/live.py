@@ -102,10 +102,10 @@ class Report:
 
 def examine(account: Account, session: Session, live: Live) -> Report:
     """Announce how many calls this makes, make them, and return what they show."""
-    limit = f", then at most {SPENDING} until the rate limit is met" if live.spend_quota else ""
+    limit = f", then at most {SPENDING} until the rate limit is reached" if live.spend_quota else ""
     echo(
         f"Making at most {CALLS} calls with these credentials{limit}. Other programs that use "
-        "them meanwhile may meet the rate limit.",
+        "them meanwhile may reach the rate limit.",
         err=True,
     )
     answers = {
@@ -212,12 +212,14 @@ class _Experiments:
     def _wait(self, reply: Reply) -> None:
         hint = wait_hint(reply, time.time())
         if hint is None:
-            raise Failed("the rate limit is met, and the API does not say how long to wait")
+            raise Failed("the rate limit is reached, and the API does not say how long to wait")
         patience = self._live.patience
         if patience is None or not patience.pause(hint, "for the rate limit"):
             most = f"; --wait waits for {duration(LONGEST_WAIT)} at most"
             advice = f"try again in {max(1, math.ceil(hint))} s"
-            raise Failed("the rate limit is met", advice + (most if patience else ", or --wait"))
+            raise Failed(
+                "the rate limit is reached", advice + (most if patience else ", or --wait")
+            )
 
 
 def _words(reply: Reply, request: TokenRequest) -> str:

@@ -58,7 +58,7 @@ def test_nothing_is_wrong(monta: Emulator, run: Run, state_home: Path) -> None:
         "✓  host name      127.0.0.1 is 127.0.0.1",
         "✓  connection     127.0.0.1 answers",
         "✓  clock          this machine and the API agree",
-        "✓  credentials    accepted; an access token lives for 60 minutes",
+        "✓  credentials    accepted; an access token is valid for 60 minutes",
         "✓  scopes         all",
         "✓  rate limit     the API does not say; users of the Public API report 10 calls in 60 s",
     ]
@@ -236,7 +236,7 @@ def test_a_port_that_speaks_no_tls(monta: Emulator, examine: Examine) -> None:
     found = examine("--base-url", monta.base_url.replace("http:", "https:"))
     assert found["connection"] == (
         "failed",
-        "something that does not speak TLS answers in place of the API",
+        "something that does not speak TLS answers instead of the API",
         "check the host and the port of the base URL, and the proxy",
     )
 
@@ -549,7 +549,7 @@ def test_a_life_that_is_unknown(monta: Emulator, examine: Examine) -> None:
     """Monta could leave the dates out: five minutes are assumed then."""
     monta.inject(Fault(body='{"accessToken": "made-up"}'), path="/auth/token")
     found = examine()
-    assert found["credentials"][1] == "accepted; an access token lives for 5 minutes"
+    assert found["credentials"][1] == "accepted; an access token is valid for 5 minutes"
 
 
 def test_every_line_fits_a_terminal(monta: Emulator, state_home: Path) -> None:

@@ -94,7 +94,7 @@ def test_as_the_emulator_has_it(monta: Emulator, run: Run) -> None:
     assert done.code == 0
     assert done.err == (
         "Making at most 7 calls with these credentials. Other programs that use them meanwhile may "
-        "meet the rate limit.\n"
+        "reach the rate limit.\n"
     )
     assert done.out.partition("\n\n")[2] == (
         f"report                          monta-auth {monta_auth.__version__}, "
@@ -220,7 +220,7 @@ def test_a_limit_that_is_not_met(monta: Emulator, settle: Settle) -> None:
 def test_it_says_how_many_calls_it_spends(run: Run) -> None:
     assert run("doctor", "--live", "--spend-quota").err.startswith(
         "Making at most 7 calls with these credentials, then at most 12 until the rate limit is "
-        "met. "
+        "reached. "
     )
 
 
@@ -231,7 +231,7 @@ def test_it_says_how_many_calls_it_spends(run: Run) -> None:
 def test_it_stops_at_the_rate_limit(monta: Emulator, settle: Settle, quota: int) -> None:
     monta.quota = quota
     answers = settle()
-    assert answers["stopped"] == "the rate limit is met: try again in 60 s, or --wait"
+    assert answers["stopped"] == "the rate limit is reached: try again in 60 s, or --wait"
     assert answers[live.ONCE] == "not settled"
     assert monta.count() == 1 + quota + 1
 
@@ -341,7 +341,7 @@ def test_the_experiments_end_as_well(
     assert sum(clock.slept) <= live.LONGEST_WAIT
     assert monta.count() <= 20
     assert answers["stopped"] == (
-        "the rate limit is met: try again in 1 s; --wait waits for 10 minutes at most"
+        "the rate limit is reached: try again in 1 s; --wait waits for 10 minutes at most"
     )
 
 
@@ -354,17 +354,17 @@ def test_the_checks_and_the_experiments_share_the_longest_wait(
     answers = settle("--wait")
     assert clock.slept == [400]
     assert answers["stopped"] == (
-        "the rate limit is met: try again in 400 s; --wait waits for 10 minutes at most"
+        "the rate limit is reached: try again in 400 s; --wait waits for 10 minutes at most"
     )
 
 
 @pytest.mark.parametrize(
     ("headers", "stopped"),
     [
-        (None, "the rate limit is met, and the API does not say how long to wait"),
+        (None, "the rate limit is reached, and the API does not say how long to wait"),
         (
             {"Retry-After": "86400"},
-            "the rate limit is met: try again in 86400 s; --wait waits for 10 minutes at most",
+            "the rate limit is reached: try again in 86400 s; --wait waits for 10 minutes at most",
         ),
     ],
     ids=["none", "a day"],

@@ -359,12 +359,12 @@ def test_a_keyring_that_does_not_work_here_says_so(
 
 NO_KEYRING = (
     "monta-auth: this system has no keyring: install or unlock the keyring of your system, or use "
-    "MONTA_CLIENT_ID and MONTA_CLIENT_SECRET in place of a login\n"
+    "MONTA_CLIENT_ID and MONTA_CLIENT_SECRET instead of a login\n"
 )
 TURNED_OFF = (
     "monta-auth: the keyring is turned off (keyring --disable, or PYTHON_KEYRING_BACKEND): turn it "
-    "on (`keyring diagnose` names its files), or use MONTA_CLIENT_ID and MONTA_CLIENT_SECRET in "
-    "place of a login\n"
+    "on (`keyring diagnose` names its files), or use MONTA_CLIENT_ID and MONTA_CLIENT_SECRET "
+    "instead of a login\n"
 )
 
 
