@@ -1,8 +1,7 @@
-"""A local Monta to test your own code against: no account, no network, no waiting.
+"""Test your code against a local Monta: no account, no network, no waiting.
 
-It speaks both dialects of the API (public and partner) and misbehaves when it is told to. It is
-built from public documents and observations, and is not one of Monta's own environments: what is
-unknown about Monta is marked so in the docstrings.
+It emulates the Public API and the Partner API, with faults when you ask for them. It is built from
+public documents and observations, not by Monta. Docstrings mark what is unknown about Monta.
 
     >>> from monta_auth.emulator import Emulator
     >>> import requests

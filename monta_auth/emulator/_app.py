@@ -1,7 +1,7 @@
-"""The ASGI application: HTTP in, HTTP out, and the acting out of faults.
+"""The ASGI application: reads requests, sends replies, and applies faults.
 
-A call is carried out first and delayed then, so that a client that gives up waiting meets a server
-that went on, as in life. It waits with anyio: httpx.ASGITransport runs it under trio, too.
+A call takes effect before its delay. So if a client stops waiting, the server has still done the
+work, as in production. Delays use anyio, because httpx.ASGITransport also runs the app under trio.
 """
 
 import logging
@@ -28,9 +28,9 @@ from ._site import Site
 from ._state import AUTH_PATHS, Call, Fault, State, reply_of
 
 BASE_PATH = "/api/v1"
-#: Where in the ASGI scope's state our own server leaves the function that closes the connection.
+#: The key in the ASGI scope's state for the function of our server that closes the connection.
 HANG_UP = "monta_auth.emulator.hang_up"
-#: What Monta answers to a form is unknown. It documents no other status for a wrong body.
+#: Monta's reply to a form is unknown. It documents no other status for a wrong body.
 _NO_JSON = envelope(400, "The Content-Type of the body must be application/json")
 
 logger = logging.getLogger("monta_auth.emulator")
@@ -65,7 +65,7 @@ class App:
         if reply is not None and not self._settings.null_keys:
             reply = without_nulls(reply)
         status, at = None if reply is None else reply.status, datetime.fromtimestamp(now, UTC)
-        # Recorded and logged before anything is sent: who has the reply sees the record as well.
+        # Record and log before sending, so that a client that has the reply also finds the call.
         self._state.record(Call(scope["method"], path, status, at, client_id))
         await anyio.sleep(self._settings.latency + fault.delay)
         took = 1000 * (time.perf_counter() - began)
@@ -83,7 +83,7 @@ class App:
         if hang_up is None:
             raise ConnectionResetError("the connection was closed by an injected fault")
         hang_up()
-        # The server takes the call for finished only when it knows of the disconnection.
+        # The server treats the call as finished only after the disconnect.
         message: Message = {"type": ""}
         while message["type"] != "http.disconnect":
             message = await receive()
@@ -114,7 +114,7 @@ class App:
             return envelope(404, f"Everything is below {BASE_PATH}"), None
         headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
         if path in AUTH_PATHS:
-            # The query is let through: a gateway in front may want one, and it filters nothing.
+            # Any query is accepted: a gateway may need one, and it filters nothing.
             if body and not _is_json(headers):
                 return _NO_JSON, None
             return self._state.authenticate(scope["method"], path, body, now)
@@ -126,7 +126,7 @@ class App:
         if guard == "upstream" and bearer is None:
             return envelope(400, words=("BAD_REQUEST", "upstream")), None
         refusal, client_id = self._state.admit(bearer, now)
-        # Where no token is needed, a wrong one does no harm.
+        # An open call ignores a wrong token.
         if refusal is not None and (guard != "open" or refusal.status != 401):
             return refusal, client_id
         if is_routed:

@@ -1,4 +1,4 @@
-"""The public class: verbs, and the server's life."""
+"""The public class `Emulator`."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -13,45 +13,48 @@ from ._state import Call, Fault, State
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Emulator(Settings):
-    """A Monta of your own, in this process. As a context manager it serves HTTP; `app` works
-    without any server.
+    """A local Monta in this process.
+
+    As a context manager it serves HTTP. `app` works without a server.
 
         with Emulator(partner=True, quota=100) as monta:
             client = httpx.Client(base_url=monta.base_url)
 
-    The guide "Testing your code" lists the calls that it answers. Any other path, query parameter
-    or field of a body is a 501 that names it; without a valid token, even that is a 401. All
-    arguments are attributes too and may be changed while it runs, from any thread.
+    The guide "Testing your code" lists its calls. Any other path, query parameter or body field is
+    a 501 that names it (a 401 without a valid token). All arguments are also attributes, which any
+    thread may change while it runs.
 
     Args:
-        client_id, client_secret: the credentials to use; random unless given. A new
-            ``client_secret`` leaves tokens alive (what Monta does is unknown).
-        credentials: further accepted pairs, client id to secret. A removed pair's tokens die.
-        partner: speak the partner dialect: its calls and fields, RateLimit headers when there is a
-            quota, refresh tokens of 24 h.
-        reissue: ``/auth/token`` gives the same access token while it lives. (What Monta does is
-            unknown for this one and the next two.)
+        client_id, client_secret: the credentials. Default: random. Tokens stay valid when you set
+            another ``client_secret`` (for Monta, this is unknown).
+        credentials: more accepted credentials, client id to secret. If you remove one, its tokens
+            are no longer valid.
+        partner: emulate the Partner API: its calls and fields, RateLimit headers with a quota,
+            refresh tokens of 24 h.
+        reissue: ``/auth/token`` returns the same access token while it is valid. (For this argument
+            and the next two, it is unknown what Monta does.)
         single_use_refresh: a refresh token works once.
-        rotation_revokes: a refresh ends the access token that came with the refresh token.
+        rotation_revokes: a refresh revokes the access token of the same token pair.
         access_lifetime: seconds. Source: 1 h (API references).
-        refresh_lifetime: seconds; None means 30 days, partner 24 h (API references).
+        refresh_lifetime: seconds. None means 30 days, or 24 h with ``partner`` (API references).
         clock_offset: seconds that the server's clock is ahead of ``time``.
-        latency: seconds before each answer; the call has taken effect already.
-        quota: calls that a client has in each window, auth calls included (whether Monta counts
-            them is unknown); None means no limit. Over it: 429. Monta's own are 10 in 60 s (public,
-            seen by third parties) and 1000 in 600 s (partner integration notes).
-        quota_window: seconds; a window opens with the first call in it.
-        send_retry_after, send_date: a 429 carries ``Retry-After``; replies carry ``Date``.
-        null_keys: errors have keys that are null (production log), or not (Monta's description).
-        routes: Starlette routes below ``/api/v1``, behind the same token check, before the built-in
-            ones. ``request.state.client_id`` says who calls. Replies are collected whole.
-        time: the clock, Unix seconds: tokens expire and charges go on by it.
+        latency: seconds before each reply. The call takes effect before that.
+        quota: calls per client and window, including token calls (whether Monta counts these is
+            unknown). More are a 429. None means no limit. Monta's limits are 10 in 60 s (Public
+            API, seen by third parties) and 1000 in 600 s (Partner API, integration notes).
+        quota_window: seconds. A window begins with its first call.
+        send_retry_after, send_date: whether a 429 has ``Retry-After``, and all replies ``Date``.
+        null_keys: whether errors include keys that are null. A production log of Monta has them,
+            Monta's description does not.
+        routes: Starlette routes below ``/api/v1``, with the same token check. They take precedence
+            over built-in calls. ``request.state.client_id`` is the caller. Replies do not stream.
+        time: the clock for tokens and charges, in Unix seconds.
         host: a loopback address.
-        port: 0 means a free one; from the first start on, the one in use, so that after ``stop()``,
-            ``start()`` the server is back at the same ``base_url``.
+        port: 0 means a free port. The first start sets it to the port in use, so ``base_url`` stays
+            the same after ``stop()`` and ``start()``.
 
     Raises:
-        ValueError: an argument, or what an attribute is set to, is of no use.
+        ValueError: an argument, or the new value of an attribute, cannot work.
     """
 
     def __post_init__(self) -> None:
@@ -63,30 +66,35 @@ class Emulator(Settings):
 
     @property
     def app(self) -> ASGIApp:
-        """The ASGI application, such as for ``httpx.ASGITransport``. A fault that closes the
-        connection raises ConnectionResetError there."""
+        """The ASGI application, for example for ``httpx.ASGITransport``.
+
+        A fault that closes the connection raises ConnectionResetError there.
+        """
         return self._app
 
     @property
     def base_url(self) -> str:
-        """Such as ``"http://127.0.0.1:49152/api/v1"``; without a port as long as none is known."""
+        """The base URL, such as ``"http://127.0.0.1:49152/api/v1"``.
+
+        It has no port before the first start, unless you set one.
+        """
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}{f':{self.port}' if self.port else ''}{BASE_PATH}"
 
     def start(self) -> None:
-        """Serve HTTP from a thread until `stop`.
+        """Serve HTTP in a thread until `stop`.
 
         Raises:
-            RuntimeError: it runs already.
-            OSError: the port is taken.
+            RuntimeError: it is already running.
+            OSError: the port cannot be used.
         """
         if self._server is not None:
-            raise RuntimeError("the emulator runs already")
+            raise RuntimeError("the emulator is already running")
         self._server = Server(for_loopback_names(self._app), self.host, self.port)
         self.port = self._server.port
 
     def stop(self) -> None:
-        """Close all connections, at once, and end the thread. Tokens and calls stay."""
+        """Close all connections at once, and end the thread. Tokens and calls are kept."""
         server, self._server = self._server, None
         if server is not None:
             server.stop()
@@ -103,21 +111,20 @@ class Emulator(Settings):
         return f"<Emulator {state} base_url={self.base_url!r} client_id={self.client_id!r}>"
 
     def revoke_access_tokens(self) -> None:
-        """Forget every access token: each gets a 401 from now on, refresh tokens go on working."""
+        """Revoke all access tokens: calls with them get a 401. Refresh tokens stay valid."""
         self._state.revoke_access_tokens()
 
     def revoke_refresh_tokens(self) -> None:
-        """Forget every refresh token: each gets a 401 from now on, access tokens go on working."""
+        """Revoke all refresh tokens: refreshes get a 401. Access tokens stay valid."""
         self._state.revoke_refresh_tokens()
 
     def inject(self, fault: Fault, times: int = 1, path: str | None = None) -> None:
-        """Let the next ``times`` matching calls have this fault. Faults queue up in the order they
-        came.
+        """Apply this fault to the next matching calls. Faults queue up in order.
 
         Args:
             fault: what goes wrong.
-            times: how many calls it meets.
-            path: relative to ``/api/v1``, such as ``"/charge-points"``; None means both auth
+            times: the number of calls.
+            path: relative to ``/api/v1``, such as ``"/charge-points"``. None means both auth
                 endpoints.
 
         Raises:
@@ -127,13 +134,13 @@ class Emulator(Settings):
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """Every call since the last `clear`, in the order they were carried out."""
+        """All calls since the last `clear`, in order."""
         return self._state.calls()
 
     def count(self, path: str | None = None) -> int:
-        """How many calls there were, in all or to one path such as ``"/auth/token"``."""
+        """Return the number of calls, in total or to one path such as ``"/auth/token"``."""
         return sum(path is None or call.path == path for call in self._state.calls())
 
     def clear(self) -> None:
-        """Forget calls and pending faults. Tokens, quotas and charges stay."""
+        """Forget calls and pending faults. Tokens, quotas and charges are kept."""
         self._state.clear()

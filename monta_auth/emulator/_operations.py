@@ -1,6 +1,6 @@
-"""Which calls the emulator answers, in one text: routes, parameters, and the OpenAPI document.
+"""The calls that the emulator answers. One text defines routes, parameters and OpenAPI document.
 
-Source: the API references of both dialects; for AFIR, the pages of the Public API (2026).
+Source: the API references of both APIs; for AFIR, the pages of the Public API (2026).
 """
 
 import contextlib
@@ -15,9 +15,9 @@ from urllib.parse import parse_qsl
 from ._replies import ReplyError, bad_request, envelope, not_allowed, not_emulated
 from ._schema import KINDS, Schema, models, reference
 
-# Method, path, name, the model of the reply. Then, in any order: the only dialect that has
-# it; `open` if it needs no token, `upstream` if it is a 400 without one (seen in 2026); the model
-# of the body; the query parameters, and the kind of each.
+# Method, path, name, model of the reply. Then, in any order: `public` or `partner` if only that API
+# has the call; `open` if it needs no token, `upstream` if it is a 400 without one (seen in 2026);
+# the model of the body; the query parameters with their kinds.
 _TEXT = """
 POST /auth/token     get_token     Token  body=Credentials open
 POST /auth/refresh   refresh_token Token  body=RefreshToken open
@@ -43,7 +43,7 @@ GET  /afir/charge-points       get_afir_points   AfirPoints  public open ?countr
     ?page:afirPage ?perPage:afirSize
 GET  /afir/charge-points/{evseId}/status  get_afir_status  AfirStatus  public upstream
 """
-#: What the Partner API has where the text would answer something else than "not here".
+#: Calls of the Partner API that are not emulated, but whose paths match those of other calls.
 _NOT_HERE = {
     *("GET /charge-points/map", "GET /charges/insights", "POST /charge-points"),
     *("PATCH /charge-points/{chargePointId}", "DELETE /charge-points/{chargePointId}"),
@@ -54,13 +54,13 @@ _TYPES = {"int": int, "bool": bool, "text": str}
 
 
 class Parameter(NamedTuple):
-    """A query parameter. ``kind`` is a key of `KINDS`, or a model of values: a list of them."""
+    """A query parameter. ``kind`` is a key of `KINDS`, or an enumeration: then it takes a list."""
 
     name: str
     kind: str
 
     def read(self, texts: list[str], partner: bool) -> object:
-        """Return the value of what was given, dates as Unix seconds; or raise a 400."""
+        """Return the parsed value, a date as Unix seconds; raise a 400 if it is wrong."""
         text, kind = ",".join(texts), KINDS.get(self.kind)
         if kind is None:
             values = models(partner).values[self.kind]
@@ -90,7 +90,7 @@ class Parameter(NamedTuple):
 
 
 class Operation:
-    """One call, as a line of the text has it. ``partner`` is None if both dialects have it."""
+    """One call, parsed from a line of the text. ``partner`` is None if both APIs have it."""
 
     def __init__(self, line: str) -> None:
         self.method, self.path, self.name, self.sends, *words = line.split()
@@ -101,12 +101,12 @@ class Operation:
         self._pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path))
 
     def match(self, path: str) -> dict[str, str] | None:
-        """Return what stands in the places of the ids, if it is this path."""
+        """Return the ids in this path, or None if the path does not match."""
         found = self._pattern.fullmatch(path)
         return None if found is None else found.groupdict()
 
     def read_query(self, text: str, partner: bool) -> dict[str, Any]:
-        """Return what was given, or defaults; or raise a 400, or a 501 that names the unknown."""
+        """Return the parameters, with defaults; raise a 400, or a 501 that names unknown ones."""
         given: dict[str, list[str]] = {}
         for name, value in parse_qsl(text, keep_blank_values=True):
             given.setdefault(name, []).append(value)
@@ -122,7 +122,7 @@ class Operation:
         return values | {name: known[name].read(given[name], partner) for name in given}
 
     def read_body(self, body: bytes, partner: bool) -> dict[str, Any]:
-        """Return the fields; or raise a 400, or a 501 that names the unknown."""
+        """Return the fields; raise a 400, or a 501 that names unknown ones."""
         if self.method == "GET" or not (body or self.takes):
             return {}
         data: object = None
@@ -172,14 +172,17 @@ def operations(partner: bool) -> list[Operation]:
 
 
 def guard_of(path: str, partner: bool) -> str | None:
-    """Return "open" or "upstream" if such a path asks for less than a token, or else None."""
+    """Return the token check of this path: "open", "upstream", or None for the usual one."""
     here = (known.guard for known in operations(partner) if known.match(path) is not None)
     return next(here, None)
 
 
 def find(method: str, path: str, partner: bool) -> tuple[Operation, Mapping[str, str]]:
-    """Return the operation of a call, and the ids in its path; or raise a 501 that names it, a 405,
-    or a 404 for ``/consumers/me`` of the Public API, where clients of both APIs ask, and go on."""
+    """Return the operation of a call, and the ids in its path.
+
+    Raise a 405, or a 501 that names the call. ``/consumers/me`` is a 404 in the Public API, because
+    clients that work with both APIs try it and continue.
+    """
     wanted = "GET" if method == "HEAD" else method
     here = [(known, known.match(path)) for known in operations(partner)]
     found = {known.method: (known, ids) for known, ids in here if ids is not None}
@@ -197,7 +200,7 @@ def find(method: str, path: str, partner: bool) -> tuple[Operation, Mapping[str,
 
 
 def document(partner: bool) -> Schema:
-    """Return the OpenAPI document of a dialect, made from the text. It is not Monta's own."""
+    """Return the OpenAPI document of one API, made from the text. It is not Monta's."""
     paths: Schema = {}
     for one in operations(partner):
         paths.setdefault(one.path, {})[one.method.lower()] = one.described

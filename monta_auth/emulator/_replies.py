@@ -1,4 +1,4 @@
-"""What the emulator answers with: bodies, dates, and errors in Monta's envelope."""
+"""Replies of the emulator: bodies, dates, and errors in Monta's envelope."""
 
 import json
 import math
@@ -9,8 +9,8 @@ from http import HTTPStatus
 
 Headers = tuple[tuple[str, str], ...]
 
-#: Code and message of the errors that Monta documents (its description of the Partner API, version
-#: 2024-01-18). Those of the Public API are unknown: it gets the same here.
+#: Codes and messages of the errors in Monta's description of the Partner API, version 2024-01-18.
+#: Those of the Public API are unknown, so it has the same here.
 _WORDS = {
     400: ("BAD_REQUEST", "Invalid request"),
     401: ("INVALID_ACCESS_TOKEN", "Invalid or expired `accessToken`."),
@@ -23,7 +23,7 @@ CONSUMER_NOT_FOUND = ("CONSUMER_NOT_FOUND", _TEXT)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole reply, before the headers that each one gets; ``error`` is the envelope in it."""
+    """A reply without the headers that all replies get; ``error`` is its error envelope."""
 
     status: int
     body: bytes = field(repr=False)
@@ -32,7 +32,7 @@ class Reply:
 
 
 class ReplyError(Exception):
-    """Ends the work on a call with this reply."""
+    """Ends a call with this reply."""
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
@@ -50,8 +50,8 @@ def envelope(
     context: object = None,
     headers: Headers = (),
 ) -> Reply:
-    """An error in Monta's form: five keys, ``status`` a name (observed in a production log,
-    2024-10). ``words`` are code and message; the code is UNKNOWN where no source names Monta's."""
+    """Return an error in Monta's form: five keys, with a name as ``status`` (production log,
+    2024-10). ``words`` are code and message. The code is UNKNOWN if no source names Monta's."""
     name = HTTPStatus(status).name if status in {*HTTPStatus} else f"HTTP_{status}"
     other = ("UNKNOWN", readable or "This reply was injected")
     code, message = words or _WORDS.get(status, other)
@@ -61,7 +61,7 @@ def envelope(
 
 
 def without_nulls(reply: Reply) -> Reply:
-    """Leave the keys that are null out of an envelope, as services of Monta may do."""
+    """Remove keys that are null from an envelope, as services of Monta may do."""
     known = {key: value for key, value in (reply.error or {}).items() if value is not None}
     return replace(reply, body=answer(reply.status, known).body) if known else reply
 
@@ -81,11 +81,11 @@ def not_emulated(what: str) -> ReplyError:
 
 
 def date(moment: float) -> str:
-    """ISO 8601 in UTC with nine fractional digits (observed in a production log, 2025-08)."""
+    """Return ISO 8601 in UTC with nine fractional digits (production log, 2025-08)."""
     seconds = math.floor(moment)
     return f"{date_of_record(seconds)[:-1]}.{int((moment - seconds) * 1e9):09d}Z"
 
 
 def date_of_record(moment: float) -> str:
-    """ISO 8601 in UTC without fractions, as records have it (API reference)."""
+    """Return ISO 8601 in UTC without fractions, as in records (API reference)."""
     return f"{datetime.fromtimestamp(math.floor(moment), UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,9 +1,8 @@
-"""The fields of all that is sent and taken, in one text: replies and the OpenAPI document are made
-from it.
+"""The fields of all requests and replies. One text defines replies and OpenAPI document.
 
 Source: the API reference; production logs of 2024-11 and 2025-03 (transactions, charges and charge
 points of the Public API); Monta's description of the Partner API, version 2024-01-18; for AFIR,
-what public readers of its lists expect (2026-07).
+public code that reads its lists (2026-07).
 """
 
 import string
@@ -15,9 +14,9 @@ from ._replies import date_of_record
 Record = Mapping[str, Any]
 Schema = dict[str, Any]
 
-# A line is a model, `Name = type: field field type: field`, or the values of one, `Name | value
-# value`; an indented line goes on with the one before. `@Name` stands for the fields of another
-# model. After a type: `?` may be null, `*` is a list, `~` may be absent.
+# A line is a model, `Name = type: field field type: field`, or an enumeration, `Name | value
+# value`. An indented line continues the line before. `@Name` stands for the fields of that model.
+# After a type: `?` may be null, `*` is a list, `~` may be absent.
 _BOTH = """
 ChargeState | reserved starting charging stopping paused scheduled stopped completed
 TransactionState | complete pending failed reserved
@@ -109,7 +108,7 @@ WalletTransaction = @Transfer number: fromSubAmount fromVatAmount toSubAmount to
 _INT: Schema = {"type": "integer", "format": "int64"}
 _DATE: Schema = {"type": "string", "format": "date-time"}
 _SECOND = "[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}"
-#: Each type, and those that only query parameters have.
+#: All types. Those from "id" on are only for parameters.
 KINDS: dict[str, Schema] = {
     "text": {"type": "string"},
     "int": _INT,
@@ -125,13 +124,13 @@ KINDS: dict[str, Schema] = {
     "afirSize": {**_INT, "minimum": 1, "maximum": 1000, "default": 100},
     "period": {**_INT, "enum": [3600, 1800, 900, 600, 300], "default": 3600},
     "moment": {**_DATE, "pattern": rf"^{_SECOND}(\.[0-9]+)?(Z|[+-][0-9]{{2}}:[0-9]{{2}})$"},
-    # Transactions take whole seconds in UTC only, by the pattern in Monta's description.
+    # Transactions take only whole seconds in UTC, according to the pattern in Monta's description.
     "second": {**_DATE, "pattern": f"^{_SECOND}Z$"},
 }
 
 
 class Field(NamedTuple):
-    """One field of a model; ``marks`` are those of the text."""
+    """One field of a model; ``marks`` are the signs after its type in the text."""
 
     kind: str
     marks: str
@@ -152,7 +151,7 @@ def reference(model: str) -> Schema:
 
 
 class Models:
-    """The models of one dialect."""
+    """The models of one API."""
 
     def __init__(self, text: str) -> None:
         self.fields: dict[str, dict[str, Field]] = {}
@@ -173,7 +172,7 @@ class Models:
                     fields[word] = Field(kind.rstrip("?*~"), kind.lstrip(string.ascii_letters))
 
     def schemas(self) -> Schema:
-        """All models, as JSON Schema."""
+        """Return all models as JSON Schema."""
         schemas: Schema = {
             name: {"type": "string", "enum": values} for name, values in self.values.items()
         }
@@ -184,8 +183,10 @@ class Models:
         return schemas
 
     def shape(self, model: str, record: Record) -> dict[str, Any]:
-        """The fields of this model out of a record, which may know more; what it does not know, and
-        may be null, is null. Dates are Unix seconds in records."""
+        """Return the fields of this model from a record, which may have more fields.
+
+        A missing field becomes null, if null is allowed. Dates in records are Unix seconds.
+        """
         shaped: dict[str, Any] = {}
         for name, field in self.fields[model].items():
             value = record.get(name) if "?" in field.marks else record[name]

@@ -1,7 +1,7 @@
-"""One thread that serves an ASGI application on a loopback socket until it is told to stop.
+"""Serve an ASGI application on a loopback socket, in a thread.
 
-It uses uvicorn's HTTP protocol on an event loop of its own, not uvicorn.Server: that one polls ten
-times a second, waits for open connections when it stops, and logs to the user's root logger.
+This uses uvicorn's HTTP protocol without uvicorn.Server, which polls ten times a second, waits for
+open connections when it stops, and logs to the user's root logger.
 """
 
 import asyncio
@@ -36,8 +36,10 @@ def require_loopback(host: str) -> None:
 
 
 def for_loopback_names(app: ASGIApp) -> ASGIApp:
-    """The application, for requests whose ``Host`` is this machine: a page in a browser can let a
-    name of its own have this address (DNS rebinding)."""
+    """Return an application that refuses requests with a ``Host`` other than this machine.
+
+    Otherwise a web page could make its host name resolve to this address (DNS rebinding).
+    """
 
     async def ask(scope: Scope, receive: Receive, send: Send) -> None:
         host = dict(scope["headers"]).get(b"host", b"localhost").decode("latin-1").lower()
@@ -50,19 +52,19 @@ def for_loopback_names(app: ASGIApp) -> ASGIApp:
 class _Protocol(H11Protocol):
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**keywords)
-        # Not by Config(access_log=False): that one edits a logger of the whole process.
+        # Config(access_log=False) would change a logger of the whole process.
         self.access_log = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio does this only for sockets that name their protocol, which accepted ones do not;
-        # without it each reply on a kept connection waits 40 ms for the client's acknowledgement.
+        # asyncio does this only for sockets that name their protocol, and accepted ones do not.
+        # Without it, each reply on a kept connection waits 40 ms for the client's acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.app_state = {**self.app_state, HANG_UP: transport.close}
 
 
 class Server:
-    """Serves from construction until `stop`; an OSError if the port is taken."""
+    """Serves from construction until `stop`. Raises an OSError if the port cannot be used."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         require_loopback(host)
@@ -70,13 +72,13 @@ class Server:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family)
         self.port: int = self._socket.getsockname()[1]
-        # Keep-alive is long, so that no client meets a connection that closes just as it sends.
+        # A long keep-alive, so that no connection closes just as a client sends.
         given: dict[str, Any] = {"ws": "none", "lifespan": "off", "interface": "asgi3"}
         given |= {"log_config": None, "proxy_headers": False, "timeout_keep_alive": 600}
         self._config = Config(self._serve, http=_Protocol, **given)
         self._config.load()
-        # Where the user logs everything, uvicorn has wrapped the application in a logger of
-        # headers, the bearer's too.
+        # If the user logs everything, uvicorn wraps the application in a logger that shows headers,
+        # including access tokens. Undo that.
         self._config.loaded_app = self._serve
         self._ready = threading.Event()
         self._thread = threading.Thread(
@@ -87,7 +89,7 @@ class Server:
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._done.set)
-        # A synchronous route of the user's may still block; a daemon thread may be left behind.
+        # A synchronous route of the user may still block. Then the daemon thread is left behind.
         self._thread.join(timeout=5.0)
 
     async def _main(self) -> None:
@@ -99,8 +101,8 @@ class Server:
         server = await self._loop.create_server(protocol, sock=self._socket)
         self._ready.set()
         await self._done.wait()
-        # Accept no more, but do not close yet: in a closed server asyncio drops a connection that
-        # it has just accepted, open. It is known after three turns of the loop at most.
+        # Stop accepting, but do not close yet: a closed server would drop a connection that asyncio
+        # just accepted, and leave it open. After at most three turns of the loop, it is known.
         with contextlib.suppress(NotImplementedError):  # Windows
             self._loop.remove_reader(self._socket)
         for _ in range(3):
@@ -108,14 +110,14 @@ class Server:
         server.close()
         for connection in list(state.connections):
             connection.transport.abort()
-        # One turn of the loop tells the calls in flight that they are disconnected: uvicorn logs
-        # none of them then.
+        # After one turn of the loop, pending calls know that they are disconnected. Then uvicorn
+        # does not log them.
         await asyncio.sleep(0)
         for task in list(state.tasks):
             task.cancel()
         await asyncio.gather(*state.tasks, return_exceptions=True)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Only stopping cancels a call, and uvicorn would log that as an error of the application.
+        # Only `stop` cancels calls. Uvicorn would log that as an error of the application.
         with contextlib.suppress(asyncio.CancelledError):
             await self._app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The attributes of an `Emulator`, and what they may be."""
+"""The attributes of an `Emulator`, and their allowed values."""
 
 import math
 import time as _time
@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Settings:
-    """What the rest reads, anew at each call; see `Emulator`."""
+    """The settings, read again for each call; see `Emulator`."""
 
     client_id: str = ""
     client_secret: str = ""
@@ -36,7 +36,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 0
 
-    if not TYPE_CHECKING:  # pragma: no branch - with it, checkers would believe in every name
+    if not TYPE_CHECKING:  # pragma: no branch - or type checkers would accept any name
 
         def __setattr__(self, name: str, value: object) -> None:
             if name in ("client_id", "client_secret") and value in (None, ""):
@@ -50,7 +50,7 @@ _HINTS = get_type_hints(Settings)
 
 
 def _check(name: str, value: object) -> None:
-    """Refuse what is no attribute, or what it cannot be; `Server` looks at the host."""
+    """Raise if the attribute or its value cannot be; `Server` checks the host."""
     if name not in _HINTS:
         raise AttributeError(f"an Emulator has no attribute {name!r}")
     hint = _HINTS[name]

@@ -1,6 +1,6 @@
-"""What is behind the token: the records of one emulator, and what calls do to them.
+"""The records of one emulator, and what calls do to them.
 
-No HTTP and no clock: the time of a call is an argument. The first one is when the past ends.
+No HTTP and no clock: the time of a call is an argument. The past ends at the first call.
 """
 
 import math
@@ -13,16 +13,16 @@ from ._replies import ReplyError, bad_request, envelope
 from ._schema import models
 from ._stations import POINTS, Charge, Record, afir_points, afir_status, point_record, transaction
 
-#: The charges of the past: one each 25 hours, so that last month has some whatever the day. All but
-#: the first 22 show in the wallet, after four deposits.
+#: The charges of the past: one every 25 hours, so that last month always has some. The wallet shows
+#: four deposits, and all charges after the first 22.
 _CHARGES, _EVERY, _FREE, _DEPOSITS = 60, 25 * 3600.0, 22, 4
-#: The last two still run, with full cars, so that nothing changes by itself: the places of their
-#: charge points, and for how many seconds.
+#: The last two charges still run. Their cars are full, so that nothing changes without a call. The
+#: values are the place of the charge point, and for how many seconds the charge has run.
 _RUNNING = {_CHARGES - 2: (10, 18000.0), _CHARGES - 1: (16, 10800.0)}
 
 
 class Site:
-    """The charges and transactions of one emulator. Its methods are named like the operations."""
+    """The charges and transactions of one emulator. Methods have the names of operations."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,8 +31,10 @@ class Site:
         self._last: dict[int, Charge] = {}  # by the place of the charge point
 
     def answer(self, operation: Operation, asked: Record, now: float, partner: bool) -> Record:
-        """Return the body of the reply to a call, or raise ReplyError. ``asked`` are the ids in its
-        path, its query and its body."""
+        """Return the body of the reply to a call, or raise ReplyError.
+
+        ``asked`` holds the ids in the path, the query, and the body of the call.
+        """
         handler: Callable[[Record, float], Record] = getattr(self, operation.name)
         with self._lock:
             if not self._charges:
@@ -46,7 +48,7 @@ class Site:
             place, ago = _RUNNING.get(count, (count * 7 % len(POINTS), ago))
             begin = self._start - ago
             charge = self._add(POINTS[place], begin)
-            if count not in _RUNNING:  # every fourth driver was in a hurry
+            if count not in _RUNNING:  # every fourth driver left early
                 end = begin + 1500 if count % 4 == 1 else charge.full + 600
                 charge.runs = [(begin, end)]
 
@@ -77,7 +79,7 @@ class Site:
         return cast("Charge", _one(known, "id", asked["chargeId"], "charge")["charge"])
 
     def get_charges(self, asked: Record, now: float) -> Record:
-        rows: list[Record] = []  # what lists are filtered by: a whole record takes longer
+        rows: list[Record] = []  # only the fields for filters, because whole records are slow
         for charge in reversed(self._charges):
             ids = {"chargePointId": charge.point["id"], "teamId": charge.point["teamId"]}
             ids |= {"siteId": charge.point["siteId"], "createdAt": charge.created}
@@ -122,7 +124,7 @@ class Site:
         return charge.record(now)
 
     def _transactions(self, now: float) -> list[Record]:
-        """All of them, the newest first."""
+        """Return all transactions, the newest first."""
         first = self._charges[_FREE].created
         weeks = [first - 604800 * (_DEPOSITS - count) for count in range(_DEPOSITS)]
         found = [transaction(count, at, now, None) for count, at in enumerate(weeks)]
@@ -150,8 +152,8 @@ class Site:
 
     def get_afir_status(self, asked: Record, now: float) -> Record:
         evse = asked["evseId"]
-        if "*MON*" not in evse:  # of another operator: no state here (seen in 2026)
-            raise bad_request(f"{evse} is no EVSE of Monta")
+        if "*MON*" not in evse:  # other operators have no status here (seen in 2026)
+            raise bad_request(f"{evse} is not an EVSE of Monta")
         return afir_status(self._point(now, evse, "evseId"), now)
 
 
@@ -168,7 +170,7 @@ def _one(known: Sequence[Record], name: str, wanted: object, what: str) -> Recor
 
 
 def _fits(record: Record, asked: Record) -> bool:
-    """Whether the query asks for such a record, or for none in particular."""
+    """Return whether the record matches the filters of the query."""
     for name, wanted in asked.items():
         if wanted is None or name in ("page", "perPage"):
             continue
@@ -185,7 +187,8 @@ def _fits(record: Record, asked: Record) -> bool:
 
 
 def _page(every: Sequence[Record], asked: Record) -> Record:
-    """One page of those that fit. Pages count from 0 (changelog of the Partner API, 2022-09-16)."""
+    """Return a page of the matching records. The first page is 0 (changelog of the Partner API,
+    2022-09-16)."""
     found = [one for one in every if _fits(one, asked)]
     number, size = asked["page"], asked["perPage"]
     data = found[number * size : (number + 1) * size]

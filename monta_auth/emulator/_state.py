@@ -1,8 +1,7 @@
-"""What the emulator knows and decides: tokens, quotas, faults that wait, calls that were made.
+"""The state of the emulator: tokens, quotas, pending faults, and recorded calls.
 
 No web framework, no clock: the time of a call is an argument, in Unix seconds. Every public method
-of `State` takes the one lock, so it may be called from the server and from any number of test
-threads.
+of `State` takes the lock, so any thread may call it.
 """
 
 import json
@@ -27,14 +26,14 @@ _CREATED = 1_683_210_546.0  # 2023-05-04T14:29:06Z
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that the emulator got. It holds no secret, no token, no query and no body.
+    """A recorded call. It holds no secret, no token, no query and no body.
 
     Attributes:
         method: such as ``"POST"``.
-        path: relative to ``/api/v1``, such as ``"/auth/token"``, or ``"../../elsewhere"``.
-        status: of the reply, or None if the connection was closed without one.
-        at: when it was carried out, aware UTC, by the emulator's clock.
-        client_id: whose call it was, or None if that is not known.
+        path: relative to ``/api/v1``, such as ``"/auth/token"`` or ``"../../elsewhere"``.
+        status: the status of the reply; None if the connection was closed without a reply.
+        at: when the call took effect on the emulator's clock, with the time zone UTC.
+        client_id: the caller, or None if unknown.
     """
 
     method: str
@@ -46,25 +45,25 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong with a call: give it to `Emulator.inject`.
+    """What goes wrong with a call. Pass it to `Emulator.inject`.
 
-    Without ``after`` and ``truncate``, a fault with a status, a body or ``close`` stands in front
-    of the API: no token is made or used up and no quota is spent.
+    With a status, a body or ``close``, the call has no effect: it makes or spends no token, and
+    does not count against the quota. ``after`` and ``truncate`` change that.
 
     Args:
-        status: of the reply; without a body it comes with an error envelope, even 200 (observed in
-            a production log, 2024-10).
-        body: sent as it is (text as UTF-8), with status 200 unless told otherwise; name its type in
+        status: the status of the reply. Without ``body``, the reply is an error envelope, even with
+            200 (production log, 2024-10).
+        body: sent unchanged (text as UTF-8), by default with status 200. Set its type in
             ``headers``.
-        headers: added to the reply, in place of headers of the same name.
-        close: the connection is closed without any reply.
-        truncate: the call is carried out, but the connection closes within the reply's body.
-        delay: seconds between carrying out the call and answering.
-        after: the call is carried out first, whatever happens to its reply: with ``close``, a
-            refresh token is used up, but its successor never arrives.
+        headers: added to the reply; they replace headers of the same name.
+        close: close the connection without a reply.
+        truncate: the call takes effect, but the connection closes in the middle of the body.
+        delay: seconds between the effect of the call and its reply.
+        after: the call takes effect before the fault. With ``close``, a refresh token is spent, but
+            the new one never arrives.
 
     Raises:
-        ValueError: ``close`` with any part of a reply, or a status or delay that cannot be.
+        ValueError: ``close`` is combined with a part of a reply, or status or delay cannot work.
     """
 
     status: int | None = None
@@ -86,13 +85,13 @@ class Fault:
 
     @property
     def is_carried_out(self) -> bool:
-        """Whether the call takes effect."""
+        """Whether the call takes effect despite the fault."""
         is_instead = self.close or self.status is not None or self.body is not None
         return self.after or self.truncate or not is_instead
 
 
 def reply_of(fault: Fault, path: str) -> Reply | None:
-    """What is sent in place of the API's own reply, or None."""
+    """Return the reply that the fault sends instead of the API's, or None."""
     if fault.body is not None:
         text = fault.body.encode() if isinstance(fault.body, str) else fault.body
         return Reply(200 if fault.status is None else fault.status, text)
@@ -102,7 +101,7 @@ def reply_of(fault: Fault, path: str) -> Reply | None:
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """Whose a token is and when it expires; of a refresh token, ``access`` came with it."""
+    """The owner and expiry of a token. For a refresh token, ``access`` is its access token."""
 
     client_id: str
     expires_at: float
@@ -132,13 +131,13 @@ class State:
         self._calls: list[Call] = []
 
     def authenticate(self, method: str, path: str, body: bytes, now: float) -> _Answer:
-        """Answer a call of an auth endpoint; also say whose it was."""
+        """Answer a token call; also return the client id, if it is known."""
         if method != "POST":
             return not_allowed(method, ["POST"]), None
         names = ("clientId", "clientSecret") if path == TOKEN else ("refreshToken",)
         texts = _texts(body, *names)
         if texts is None:
-            # Other fields are let through: clients that are in use send some.
+            # Other fields are accepted, because existing clients send some.
             return envelope(400, f"The body must be a JSON object with {' and '.join(names)}"), None
         with self._lock:
             if path == TOKEN:
@@ -184,7 +183,7 @@ class State:
         return answer(200, models(settings.partner).shape("Token", pair)), client_id
 
     def admit(self, authorization: str | None, now: float) -> tuple[Reply | None, str | None]:
-        """Check the bearer of any other call: a refusal, or None; and whose call it is."""
+        """Check the access token of any other call; return a refusal or None, and the client id."""
         scheme, _, token = (authorization or "").partition(" ")
         with self._lock:
             known = self._access if scheme.lower() == "bearer" else {}
@@ -215,7 +214,7 @@ class State:
         return grant.client_id if grant is not None and alive else None
 
     def _spend(self, client_id: str, now: float) -> Reply | None:
-        # A fixed window, which the first call opens (integration notes of the partner API).
+        # A fixed window that begins with its first call (integration notes of the Partner API).
         quota = self._settings.quota
         if quota is None:
             return None
@@ -240,7 +239,7 @@ class State:
         return limit | {"remaining": max(0, quota - used), "resetsIn": resets_in}
 
     def limit_headers(self, client_id: str | None, now: float) -> Headers:
-        """The RateLimit headers of the partner API; the public one sends none (logs of 2025-08)."""
+        """Return the RateLimit headers. The Public API sends none (logs of 2025-08)."""
         quota = self._settings.quota
         if client_id is None or quota is None or not self._settings.partner:
             return ()
@@ -250,7 +249,7 @@ class State:
         return (("ratelimit-policy", "Quota"), *names)
 
     def me(self, client_id: str) -> dict[str, Any]:
-        """What the API says of the credentials."""
+        """Return what the API says about the credentials."""
         settings = self._settings
         number, quota, window = self._number(client_id), 1000, 600
         if settings.quota is not None:

@@ -1,7 +1,7 @@
-"""The charge points and the life of a charge: what records show follows from a few numbers and the
-time, in Unix seconds. The stations are invented.
+"""The charge points and charges. Records follow from a few numbers and the time in Unix seconds.
 
-No state and no clock. Records know the fields of both dialects; `_schema` takes its own.
+The stations are invented. No state and no clock. Records have the fields of both APIs; `_schema`
+selects those of one.
 """
 
 import json
@@ -13,13 +13,13 @@ from typing import Any
 
 Record = dict[str, Any]
 
-#: Seconds that a charge is starting; is stopping; and is stopped before it is completed. Our
-#: choice: long enough to be seen, short enough to be waited for.
+#: Seconds that a charge is "starting", "stopping", and "stopped" before "completed". Our choice:
+#: long enough to be seen, short enough to wait for.
 STARTING = STOPPING = 2.0
 OPERATOR: Record = {"id": 1, "name": "Emulated operator", "identifier": "emulated"}
 DKK: Record = {"identifier": "dkk", "name": "Danish krone", "decimals": 2}
 EUR: Record = {"identifier": "eur", "name": "Euro", "decimals": 2}
-#: Kroner of a deposit; seconds until a transaction is complete; euros for a krone.
+#: A deposit in kroner; seconds until a transaction is complete; euros per krone.
 _DEPOSIT, _SETTLING, _RATE = 2500.0, 36 * 3600.0, 0.134
 _STREETS = ("Strandgade", "Vesterbrogade", "Havnegade", "Skovvej", "Parkvej", "Banegårdsplads")
 _CITIES = (
@@ -30,14 +30,17 @@ _CITIES = (
 )
 _MODELS = (("Easee", "Home", 22.0), ("Zaptec", "Pro", 22.0), ("Alpitronic", "HYC150", 150.0))
 _CONNECTORS = ("type2", "Type 2"), ("ccs", "CCS")
-#: What the charge point of such a charge is.
+#: The state of a charge point for each state of its charge.
 _PLUGGED = dict.fromkeys(("starting", "paused", "stopping"), "busy-non-charging")
 _BUSY = {"reserved": "busy-reserved", "charging": "busy-charging", **_PLUGGED}
 
 
 def number_of(first: int, count: int, small: int) -> int:
-    """The id of the record with so many before it: the oldest ``small`` ones count from ``first``,
-    later ones are above 2**53, where floats fail (seen in production: 689100419745380035)."""
+    """Return the id of the record that has ``count`` records before it.
+
+    The oldest ``small`` ids count from ``first``. Later ones are above 2**53, where floats are not
+    exact (seen in production: 689100419745380035).
+    """
     if count < small:
         return first + count
     return 689_100_419_745_380_035 + 2 * first + 1_000_000 * (count - small)
@@ -48,7 +51,7 @@ def team_record(team: int) -> Record:
 
 
 def _point(place: int) -> Record:
-    """What never changes of a charge point; ``price`` is that of one kWh."""
+    """Return the constant fields of a charge point; ``price`` is per kWh."""
     number, site, step = number_of(101, place, small=16), place // 3, place % 5
     zip_code, city, country, latitude, longitude = _CITIES[site % len(_CITIES)]
     code, currency, price = "DK", DKK, 2.5 + 0.25 * step
@@ -83,7 +86,7 @@ POINTS = [_point(place) for place in range(24)]
 
 
 def point_record(point: Record, start: float, now: float, latest: "Charge") -> Record:
-    """What the API shows of it; ``latest`` is the charge that was there last."""
+    """Return the record of a charge point; ``latest`` is its latest charge."""
     created, changed = start - 86400 * (400 - 10 * point["place"]), latest.changed(now)
     state, lost = _BUSY.get(latest.state(now), "available"), None
     if point["place"] in (4, 14):
@@ -99,18 +102,21 @@ def point_record(point: Record, start: float, now: float, latest: "Charge") -> R
 
 @dataclass(slots=True)
 class Charge:
-    """One charge, with ``count`` before it. ``runs`` are from each start to its stop, or infinity;
-    without any it is reserved."""
+    """One charge, with ``count`` charges before it.
+
+    ``runs`` has the start and the stop of each run; the stop of a current run is infinity. Without
+    runs, the charge is reserved.
+    """
 
     count: int
     point: Record
-    created: float  # whole seconds, as its date shows
-    meter: float  # of the charge point, then, in kWh
-    room: float  # for kWh, in the car
+    created: float  # whole seconds, like the date in the record
+    meter: float  # of the charge point at that time, in kWh
+    room: float  # how much the car can take, in kWh
     runs: list[tuple[float, float]]
     team: int = 21
     external: str | None = None
-    cancelled: float = math.inf  # when the reservation was given up
+    cancelled: float = math.inf  # when the reservation was canceled
 
     @property
     def id(self) -> int:
@@ -118,12 +124,12 @@ class Charge:
 
     @property
     def stopped(self) -> float:
-        """When it was told to stop for good, or infinity."""
+        """When it was stopped for good, or infinity."""
         return self.runs[-1][1] if self.runs else self.cancelled
 
     @property
     def full(self) -> float:
-        """When the car is full, or infinity if it is stopped before."""
+        """When the car is full, or infinity if the charge stops before."""
         left = self.room / self._rate
         for begin, end in self.runs:
             if begin + STARTING + left <= end:
@@ -132,11 +138,11 @@ class Charge:
         return math.inf
 
     @property
-    def _rate(self) -> float:  # kWh in a second: half of what the charge point could do
+    def _rate(self) -> float:  # kWh per second: half the maximum of the charge point
         return float(self.point["maxKw"]) / 2 / 3600
 
     def kwh(self, now: float) -> float:
-        """What it has taken until then."""
+        """Return the energy charged so far, in kWh."""
         seconds = sum(max(0.0, min(now, end) - begin - STARTING) for begin, end in self.runs)
         return min(self.room, round(seconds * self._rate, 3))
 
@@ -154,17 +160,17 @@ class Charge:
         return "paused" if now >= self.full else "charging"
 
     def is_over(self, now: float) -> bool:
-        """Whether the charge point is free again."""
+        """Return whether the charge point is free again."""
         return self.state(now) not in _BUSY
 
     def changed(self, now: float) -> float:
-        """When its state changed last."""
+        """Return when the state last changed."""
         moments = [self.full, self.stopped, self.stopped + STOPPING, self.stopped + 2 * STOPPING]
         moments += [moment for begin, _ in self.runs for moment in (begin, begin + STARTING)]
         return max((moment for moment in moments if moment <= now), default=self.created)
 
     def parts(self, now: float, seconds: int) -> list[Record]:
-        """What it took in each span of so many seconds, where it took anything."""
+        """Return the kWh of each period of this many seconds, without empty ones."""
         parts: dict[float, float] = {}
         for begin, end in self.runs:
             at = math.floor(begin / seconds) * seconds
@@ -175,7 +181,7 @@ class Charge:
         return [{"time": at, "value": kwh} for at, kwh in parts.items() if kwh > 0]
 
     def record(self, now: float) -> Record:
-        """What the API shows of it."""
+        """Return the record of the charge."""
         point, kwh, amount = self.point, self.kwh(now), self.amount(now)
         begun = (begin + STARTING for begin, end in self.runs if begin + STARTING < end)
         moments = {"cablePluggedInAt": self.runs[0][0] if self.runs else math.inf}
@@ -206,7 +212,7 @@ class Charge:
 
 
 def transaction(count: int, created: float, now: float, charge: Charge | None) -> Record:
-    """What was paid for a charge; or, without one, a deposit."""
+    """Return the transaction of a charge, or a deposit if there is no charge."""
     created = math.floor(created)
     completed = created + _SETTLING if created + _SETTLING <= now else None
     got, currency, team = _DEPOSIT, DKK, 21
@@ -230,7 +236,7 @@ def transaction(count: int, created: float, now: float, charge: Charge | None) -
     return record | {"kind": "charge"}
 
 
-# The public charge points as AFIR asks for them: DATEX II as JSON, as readers expect it (2026-07).
+# The public charge points for AFIR: DATEX II as JSON, as readers expect it (2026-07).
 _SITE = Template("""{"idG": "site-$siteId", "name": {"values": [{"lang": "en", "value": "$city"}]},
     "operator": $party, "owner": $party, "locationReference": {"locPointLocation": {
         "pointByCoordinates": {"pointCoordinates": $coordinates},
@@ -257,7 +263,7 @@ _AVAILABLE = {"available": "available", "disconnected": "outOfService", "busy-re
 
 
 def afir_points(countries: Container[str], page: int, size: int, now: float) -> Record:
-    """One page of the sites. Pages count from 1 here."""
+    """Return one page of sites. The first page is 1 here."""
     found: dict[int, Record] = {}
     for point in POINTS:
         if point["visibility"] == "public" and point["country"] in countries:
