@@ -1,1 +1,1 @@
-"""`MontaAuth` and its peers, side by side: ``python -m benchmarks``; see docs/benchmarks.rst."""
+"""Compare `MontaAuth` with its peers: ``python -m benchmarks``; see docs/benchmarks.rst."""

@@ -1,12 +1,12 @@
-"""`MontaAuth` and its peers, side by side: ``python -m benchmarks``.
+"""Compare `MontaAuth` with its peers: ``python -m benchmarks``.
 
 Run it in a checkout, with the libraries and the peers installed:
 
     pip install -e ".[all]" authlib requests-oauthlib google-auth httpx-auth monta
 
-It takes seven minutes, on a machine that should do nothing else, and prints tables. ``--output
-docs/benchmarks`` writes those of the page and its plots; ``--quick`` runs everything a few times
-only, for its counts. Exit status 1: a promise of the project was missed.
+It prints tables. It takes seven minutes, on a machine that should do nothing else. ``--output
+docs/benchmarks`` writes the tables and plots of the page. ``--quick`` runs everything only a few
+times, for the counts. Exit status 1 means that a promise of the project was missed.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ def run(quick: bool) -> Results:
     return results
 
 
-#: What the project promises of its own column.
+#: What the project promises for its column.
 STEP_LIMITS = {"requests": 3.0, "httpx": 2.0, "httpx2": 2.0}
 MEMORY_LIMIT, IMPORT_LIMIT, CLOCK_LIMIT = 1.05, 8.0, 5
 
 
 def missed(results: Results, *, with_times: bool) -> list[str]:
-    """Return the promises that this run does not bear out."""
+    """Return the promises that this run missed."""
     found: list[str] = []
 
     def require(kept: bool, row: str, figure: Figure, what: str) -> None:
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for name in list(os.environ):
         if name.upper().startswith("MONTA_") or name.upper().endswith("_PROXY"):
-            del os.environ[name]  # nothing but loopback, and made-up credentials
+            del os.environ[name]  # use only loopback and made-up credentials
     began = time.monotonic()
     results = run(options.quick)
     failures = missed(results, with_times=not options.quick)

@@ -1,7 +1,7 @@
-"""What time does to a contestant: an expiry in the middle of traffic, and a clock that is wrong.
+"""Measure what time does to a contestant: an expiry during traffic, and a wrong clock.
 
-Each contestant runs in a process of its own, in which Python's clocks can be moved. The server's
-clock is moved with them, so that an hour passes in a second or two.
+Each contestant runs in a separate process, where Python's clocks can be moved. The server's clock
+moves with them, so that an hour passes in a second or two.
 
     python -m benchmarks._clock INDEX PORT quick      prints the figures of one contestant as JSON
 """
@@ -13,16 +13,16 @@ import sys
 import time
 
 real_time, real_monotonic = time.time, time.monotonic
-#: Seconds that have passed by moving the clocks, and by which the wall clock is wrong.
+#: How far all clocks were moved, and how far the wall clock is wrong, in seconds.
 passed, skew = 0.0, 0.0
 
 
 def install() -> None:
-    """Put movable clocks in the place of Python's. The HTTP libraries must not be there yet."""
+    """Replace Python's clocks with movable ones, before any HTTP library is imported."""
     time.time = lambda: real_time() + passed + skew
     time.monotonic = lambda: real_monotonic() + passed
     if hasattr(time, "clock_gettime"):
-        # Ours counts the time that a machine sleeps.
+        # `MontaAuth` uses this clock, because it also counts while a machine sleeps.
         gettime = time.clock_gettime
         time.clock_gettime = lambda number: gettime(number) + passed
 
@@ -35,7 +35,7 @@ def install() -> None:
 
     import asyncio
 
-    # Sleeps and timeouts of the loop go on as they are.
+    # Sleeps and timeouts of the loop keep the real time.
     asyncio.BaseEventLoop.time = lambda self: real_monotonic()  # type: ignore[method-assign]
 
 
@@ -55,39 +55,39 @@ from ._server import World, in_child  # noqa: E402
 
 EXPIRY, PROBE, CLOCK = "expiry, 8 at a time", "probe, 2 at a time", "clock off by"
 
-#: Numbers of one run, by their names.
+#: The numbers of one run by name.
 Counts = dict[str, float]
 
-#: Milliseconds that a renewal may add to the slowest request, where a probe renews.
+#: Milliseconds that a renewal in a probe may add to the slowest request.
 ADDED_LIMIT = 1.0
 WORKERS = 8
 TOKEN_LATENCY = 0.4
-#: A token call may meet one step, which is less than the three seconds that `MontaAuth` grants it
-#: while the token lives.
+#: Seconds per move of the clocks. A token call can span one move, so a move is shorter than the
+#: three seconds that `MontaAuth` allows a token call while the token is valid.
 STEP = 2.5
-#: Seconds before the expiry and after it: every margin that a peer has, and ours, lies in between.
+#: Seconds before and after the expiry. The renewal margins of all contestants lie in between.
 BEFORE, AFTER = 400.0, 40.0
 LIFE = 3600.0
-#: Seconds between two probes: a fifth of the time by which they may renew before requests do.
+#: Seconds between two probes: a fifth of the time in which probes may renew and requests do not.
 PROBE_EVERY = min(PROBE_LEAD, PROBE_SHARE * LIFE) / 5
-#: Seconds before the expiry when the probes begin.
+#: The probes begin this many seconds before the expiry.
 PROBE_BEFORE, PROBE_ROUNDS = 480.0, 9
-#: Few requests with pauses: with more, the slowest one has waited for the processor.
+#: Few requests, with pauses. With more, the slowest one would wait for the processor.
 PROBE_WORKERS, PROBE_PAUSE = 2, 0.02
 SKEWS = {"10 min": 600.0, "2 h": 7200.0}
-#: The clock is wrong from the start, or from the third request on; slow, and fast.
+#: The clock is wrong from the start, or from the third request on.
 WRONG_AFTER = (0, 2)
 
 
 def travel(world: World, seconds: float) -> None:
     global passed
-    # The client first: for that moment it thinks that it is later, which harms nobody.
+    # Move the client first: it does no harm if the client's clock is ahead for a moment.
     passed += seconds
     world.set(offset=passed)
 
 
 def at_an_expiry(one: Contestant, world: World) -> Counts:
-    """Let 8 threads or tasks call without a pause while the token comes to its end."""
+    """Let 8 threads or tasks call without a pause while the token expires."""
     traffic = AsyncTraffic(one, world) if one.is_async else Traffic(one, world)
     travel(world, LIFE - BEFORE)
     world.set(clear=True, token_latency=TOKEN_LATENCY)
@@ -103,11 +103,11 @@ def at_an_expiry(one: Contestant, world: World) -> Counts:
 
 
 def with_a_probe(one: Contestant, world: World, quick: bool) -> list[Counts]:
-    """Let a probe look at the token every few seconds, while 2 threads or tasks call.
+    """Let a probe ask for the token every few seconds, while 2 threads or tasks call.
 
     Returns:
-        The counts of each life of a token, and by how much its slowest request was slower during
-        the renewal than for as long before.
+        For each token: the counts, and by how many milliseconds the slowest request during the
+        renewal was slower than in an equally long time before.
     """
     traffic = (AsyncTraffic if one.is_async else Traffic)(one, world, PROBE_WORKERS, PROBE_PAUSE)
     one.prepare(traffic.client)
@@ -141,15 +141,15 @@ def with_a_probe(one: Contestant, world: World, quick: bool) -> list[Counts]:
 
 
 class Traffic:
-    """Threads that call and call."""
+    """Threads that call until they are stopped."""
 
     def __init__(
         self, one: Contestant, world: World, workers: int = WORKERS, pause: float = 0.002
     ) -> None:
         self.one, self.world, self.workers, self.pause = one, world, workers, pause
-        #: When each began, how long it took, and its status.
+        #: The start, duration and status of each request; 0 if it failed.
         self.requests: list[tuple[float, float, int]] = []
-        #: How many requests each worker has ended.
+        #: How many requests each worker has finished.
         self.turns = [0] * workers
         self.over = False
         self.client: Any = None
@@ -179,7 +179,7 @@ class Traffic:
         self.one.probe(self.client)
 
     def slowest_since(self, moment: float) -> float:
-        """Return how long the slowest of those took that ended later."""
+        """Return the longest duration of the requests that ended after this moment."""
         return max(took for began, took, _ in self.requests[:] if began + took >= moment)
 
     def counts(self) -> Counts:
@@ -191,7 +191,7 @@ class Traffic:
         }
 
     def wait_for_all(self) -> None:
-        """Wait until each worker has ended a request, so that none of them meets two steps."""
+        """Wait until each worker has finished a request, so that none spans two moves."""
         before = self.turns[:]
         while any(old == new for old, new in zip(before, self.turns, strict=True)):
             time.sleep(0.001)
@@ -203,7 +203,7 @@ class Traffic:
 
 
 class AsyncTraffic(Traffic):
-    """Tasks that call and call, on a loop in a thread."""
+    """Tasks that call until they are stopped, on a loop in a thread."""
 
     def open(self) -> None:
         self.ready, self.go = threading.Event(), threading.Event()
@@ -242,10 +242,12 @@ class AsyncTraffic(Traffic):
 def with_a_wrong_clock(
     one: Contestant, world: World, seconds: float, after: int, requests: int
 ) -> Counts:
-    """Call once a minute for more than one life, with a wall clock that is wrong.
+    """Call during a hundred minutes, longer than a token is valid, with a wrong wall clock.
 
     Args:
-        after: the clock is right for so many requests and becomes wrong then.
+        seconds: how far the clock is wrong.
+        after: the number of requests before the clock becomes wrong.
+        requests: the number of requests, at equal intervals.
     """
     every = 100 * 60.0 / requests
     statuses: list[int] = []
@@ -283,7 +285,7 @@ def with_a_wrong_clock(
 
 
 def takes_part(one: Contestant) -> bool:
-    """A static header does not renew."""
+    """Return whether the contestant renews. A static header does not."""
     return one.name != STATIC
 
 
@@ -295,7 +297,7 @@ def main(index: int, port: int, quick: bool) -> None:
         found[PROBE] = with_a_probe(one, world, quick)
     for name, seconds in SKEWS.items():
         if one.row != one.library:
-            continue  # the clock of an async client is that of its sync brother
+            continue  # async clients use the same clock as sync ones
         found[name] = [
             with_a_wrong_clock(one, world, sign * seconds, after, 20 if quick else 100)
             for sign in (-1, 1)

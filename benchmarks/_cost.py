@@ -1,7 +1,7 @@
-"""What a request costs when nothing is the matter: its auth step, itself in memory, over loopback.
+"""Measure a request that has its token: its auth step, in memory, and over loopback.
 
-Every round runs a block of each contestant, one after the other; the ratio to the static header
-of the same round is what counts.
+Each round runs a block of every contestant, one after the other. The figure is the ratio to the
+static header in the same round.
 """
 
 from __future__ import annotations
@@ -18,29 +18,28 @@ from ._peers import STATIC, Block, Contestant, rows
 from ._server import World
 
 STEP, MEMORY, LOOPBACK = "auth step", "request in memory", "request over loopback"
-#: Requests in a block of steps. Few, so that they stay in the processor's cache, as a request does
-#: that was made just now.
+#: Requests in a block of steps. So few stay in the processor's cache, like a new request.
 AT_HAND = 40
 
 
 def run_blocks(
     blocks: dict[str, Block], rounds: int, repeat: int, clock: Callable[[], float]
 ) -> dict[str, list[float]]:
-    """Return for each block the times of its rounds; a round runs it `repeat` times."""
+    """Return the times of each block, one per round; a round runs the block `repeat` times."""
     times: dict[str, list[float]] = {name: [] for name in blocks}
     for round_ in range(rounds + 1):
-        # Who comes first is another one each time.
+        # Another contestant is first in each round.
         order = list(blocks)[round_ % len(blocks) :] + list(blocks)[: round_ % len(blocks)]
         for name in order:
             took = sum(run_block(blocks[name], clock) for _ in range(repeat))
-            if round_:  # the first is to warm up
+            if round_:  # the first round only warms up
                 times[name].append(took)
     return times
 
 
 def run_block(block: Block, clock: Callable[[], float]) -> float:
     async def arun(run: Callable[[], Awaitable[None]]) -> float:
-        started = clock()  # inside of the loop, whose start is not to be measured
+        started = clock()  # inside the loop, so that its start is not measured
         await run()
         return clock() - started
 
@@ -62,14 +61,14 @@ _the_loop: list[asyncio.AbstractEventLoop] = []
 
 
 def _loop() -> asyncio.AbstractEventLoop:
-    """One loop for all blocks: a client is bound to the loop that opened it."""
+    """Return the loop for all blocks, because a client is bound to the loop that opened it."""
     if not _the_loop:
         _the_loop.append(asyncio.new_event_loop())
     return _the_loop[0]
 
 
 def opened(contestant: Contestant, world: World, in_memory: bool) -> Any:
-    """Return a client with a token that is ready."""
+    """Return a client that has a token."""
     if contestant.is_async:
         return _loop().run_until_complete(aopened(contestant, world, in_memory))
     client = contestant.open(world, in_memory=in_memory)
@@ -135,7 +134,7 @@ def measure(results: Results, present: list[Contestant], world: World, quick: bo
                     blocks[one.name] = step_block(one, client, world.url, AT_HAND)
                 else:
                     blocks[one.name] = requests_block(one, client, world.url, 2 if quick else 15)
-            # The processor's own clock takes too long to read for blocks of some microseconds.
+            # The processor's clock takes too long to read for steps of a few microseconds.
             clock = time.process_time if measure_ == MEMORY else time.perf_counter
             times = run_blocks(blocks, rounds, 8 if measure_ == STEP else 1, clock)
             row = results.row(measure_, library, "1.0")

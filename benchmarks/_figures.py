@@ -1,4 +1,4 @@
-"""What a run found: figures in rows (a measure in a library) and columns (contestants)."""
+"""The results of a run: rows (a measure in a library) and columns (contestants)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Spread:
-    """A ratio or a time: the median of all rounds, and the quartiles."""
+    """A ratio or a time: the median and the quartiles of all rounds."""
 
     median: float
     low: float
@@ -24,7 +24,7 @@ class Spread:
 
     @classmethod
     def of_ratios(cls, values: Sequence[float], base: Sequence[float]) -> Spread:
-        """Divide round by round: what slows the machine for a while slows both."""
+        """Divide round by round, because a slow machine slows both values of a round."""
         return cls.of([value / by for value, by in zip(values, base, strict=True)])
 
     def __str__(self) -> str:
@@ -34,18 +34,18 @@ class Spread:
 
 @dataclass(frozen=True)
 class Crowd:
-    """What came of many requests at once, or of many over a time; the worst of all rounds."""
+    """The result of many requests, at once or over a period: the worst of all rounds."""
 
     requests: int
     failed: int
     token_calls: int
-    #: How many had to wait for a token call, where that was looked at.
+    #: How many requests waited for a token call, if measured.
     waited: int | None = None
-    #: Wall time over the ideal, where all requests came through.
+    #: Wall time divided by the ideal, if all requests succeeded.
     wall: Spread | None = None
-    #: TCP connections that the server saw being opened, where that was counted.
+    #: TCP connections that the server accepted, if measured.
     connections: int | None = None
-    #: Milliseconds by which a renewal made the slowest request slower, where that was measured.
+    #: Milliseconds that a renewal added to the slowest request, if measured.
     added: Spread | None = None
 
     def __str__(self) -> str:

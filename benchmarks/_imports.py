@@ -1,4 +1,4 @@
-"""What an import adds to that of the HTTP library, in fresh interpreters."""
+"""Measure the import of each contestant after its HTTP library, in new interpreters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def took(library: str, added: str, cache: str) -> float:
         f"import time, {library}; started = time.process_time(); import {added};"
         "print((time.process_time() - started) * 1e3)"
     )
-    # A checkout that was edited has no compiled files, an installed package has.
+    # An edited checkout has no compiled files, but an installed package does.
     environment = {**child_environment(), "PYTHONPYCACHEPREFIX": cache}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     out = subprocess.run(  # noqa: S603
@@ -28,7 +28,7 @@ def took(library: str, added: str, cache: str) -> float:
 
 
 def measure(results: Results, present: list[Contestant], quick: bool) -> None:
-    # A sync and an async client are one import.
+    # Sync and async clients have the same import.
     sync = rows([one for one in present if one.added and one.row == one.library])
     times: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as cache:
@@ -36,7 +36,7 @@ def measure(results: Results, present: list[Contestant], quick: bool) -> None:
             for library, group in sync.items():
                 for one in group:
                     taken = took(library, one.added, cache)
-                    if round_:  # the first compiles
+                    if round_:  # the first round compiles
                         times.setdefault((library, one.name), []).append(taken)
     for library, group in sync.items():
         row = results.row(IMPORT, library, "0")

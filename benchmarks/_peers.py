@@ -1,11 +1,10 @@
-"""The contestants, all in the same shape: opened, sent through a request, taken apart to their auth
-step.
+"""The contestants behind one interface: open a client, send a request, run only the auth step.
 
-Each is used as its own documentation says, with its defaults, in the dialect that it speaks, and
-with the grant that serves it best. Authlib and requests-oauthlib fetch no first token: they start
-from one that has expired. google-auth and requests-oauthlib renew with a refresh token only: they
-get one that never wears out. The library of a contestant is imported when it is opened, so that a
-missing one costs only its own figures.
+Each contestant is used as documented, with its defaults, in the dialect that it supports, and with
+the grant that suits it best. Authlib and requests-oauthlib fetch no first token, so they start with
+an expired one. google-auth and requests-oauthlib renew only with a refresh token, so they get one
+that can be used again and again. A contestant's library is imported when it is opened, so that a
+missing library costs only its figures.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from monta_auth import TokenSource
 
 from ._server import CLIENT_ID, CLIENT_SECRET, PAGE, REFRESH_TOKEN, World
 
-os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # requests-oauthlib: loopback speaks http
+os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # lets requests-oauthlib use http on loopback
 
 load: Callable[[str], Any] = importlib.import_module
 OURS = "monta-auth"
@@ -41,7 +40,7 @@ JSON_TYPE = {"Content-Type": "application/json"}
 
 
 def canned(url: str) -> bytes:
-    """What the in-memory transport answers."""
+    """Return the body that the in-memory transport answers with."""
     if "/auth/" in url:
         in_an_hour = datetime.now(UTC) + timedelta(hours=1)
         pair = {
@@ -56,11 +55,11 @@ def canned(url: str) -> bytes:
 
 @dataclass(frozen=True)
 class Block:
-    """What is measured, once or many times.
+    """Code to measure.
 
     Attributes:
-        run: a plain function, or a coroutine function if the client is async.
-        before: called before each run, outside of the measured time.
+        run: a function, or a coroutine function if the client is async.
+        before: called before each run; its time is not measured.
     """
 
     run: Callable[[], None] | Callable[[], Awaitable[None]]
@@ -68,15 +67,15 @@ class Block:
 
 
 class Contestant:
-    """One way to authorise requests of one library.
+    """One way to authorize requests of one library.
 
     Attributes:
-        name: the column that its figures stand in.
+        name: the column of its figures.
         library: the HTTP library.
-        modules: what must be importable.
-        added: what to import on top of the library, for the import figure.
-        is_async: whether its client is.
-        renews_apart: whether it can renew while no request waits: in a probe, or in the background.
+        modules: the modules that it needs.
+        added: the module to import after the library, for the import figure.
+        is_async: whether its client is async.
+        renews_apart: whether it can renew while no request waits: in a probe or in the background.
     """
 
     name: str
@@ -91,7 +90,7 @@ class Contestant:
         return self.library + (" async" if self.is_async and self.library != "aiohttp" else "")
 
     def missing(self) -> str | None:
-        """Return the first module that is not installed."""
+        """Return the first module that is not installed, or None."""
         for module in (self.library, *self.modules):
             try:
                 if importlib.util.find_spec(module) is None:
@@ -101,7 +100,7 @@ class Contestant:
         return None
 
     def open(self, world: World, *, in_memory: bool = False) -> Any:
-        """Return a client with no token. Async clients are opened in a running loop."""
+        """Return a client without a token. Call this in a running loop for async clients."""
         raise NotImplementedError
 
     def get(self, client: Any, url: str) -> int:
@@ -119,17 +118,17 @@ class Contestant:
         raise NotImplementedError
 
     def step(self, client: Any, url: str, calls: int) -> Block:
-        """Return what authorises `calls` requests, with a token that is ready, and nothing else."""
+        """Return the block that only authorizes `calls` requests, with an existing token."""
         raise NotImplementedError
 
     def obtain(self, client: Any, world: World) -> None:
-        """Make one token call by hand; only the static header needs it."""
+        """Make one token call; only the static header needs it."""
 
     async def aobtain(self, client: Any, world: World) -> None:
         pass
 
     def prepare(self, client: Any) -> None:
-        """Have it renew in the background, if it can."""
+        """Enable renewals in the background, if the contestant has them."""
 
     def probe(self, client: Any) -> None:
         """Do what a readiness probe does. Async clients have `aprobe`."""
@@ -139,7 +138,7 @@ class Contestant:
 
 
 def new_source(world: World) -> TokenSource:
-    """Return a token source of ours that shares its token with no earlier one."""
+    """Return a token source that shares its token with no other."""
     return TokenSource(CLIENT_ID, CLIENT_SECRET, base_url=world.base_url)
 
 
@@ -339,9 +338,9 @@ class HttpxContestant(Contestant):
         return httpx.MockTransport(answer)
 
     def settings(self, in_memory: bool) -> dict[str, Any]:
-        """What all clients of the library are opened with."""
-        # Where a clock is moved, idle connections must not come of age: httpcore would close some
-        # of them in use. And 500 tasks must not wait for one of 100 connections.
+        """Return the settings of all clients of the library."""
+        # Idle connections must not expire when a clock is moved: httpcore would close some that are
+        # in use. And 500 tasks must not wait for one of 100 connections.
         limits = self.httpx.Limits(keepalive_expiry=None)
         return {"transport": self.transport(in_memory), "timeout": 60, "limits": limits}
 
@@ -357,7 +356,7 @@ class HttpxContestant(Contestant):
         await client.aclose()
 
     def ensure(self, client: Any) -> Callable[[], Any] | None:
-        """What the client does of a step before the flow, if anything."""
+        """Return the part of the step that the client runs before the flow, if any."""
 
     def auth_of(self, client: Any) -> Any:
         return client.auth
@@ -491,7 +490,7 @@ class AiohttpContestant(Contestant):
 
     async def aget(self, client: Any, url: str) -> int:
         async with client.session.get(url) as response:
-            await response.json()  # as `monta` does
+            await response.json()  # because `monta` does this, too
             status: int = response.status
             return status
 
@@ -559,7 +558,7 @@ class MontaAiohttp(AiohttpContestant):
         return SimpleNamespace(api=api, session=session)
 
     async def aget(self, client: Any, url: str) -> int:
-        # It shows no status: what is no success raises.
+        # It returns no status, but raises unless the call succeeds.
         await client.api._async_authorized_request(method="get", path="charge-points")
         return 200
 
@@ -601,7 +600,7 @@ NAMES = [OURS, "Authlib", "requests-oauthlib", "google-auth", "httpx-auth", "mon
 
 
 def rows(present: list[Contestant]) -> dict[str, list[Contestant]]:
-    """Group contestants by the library that they run in; the static header comes first."""
+    """Group contestants by row; the static header comes first."""
     grouped: dict[str, list[Contestant]] = {}
     for contestant in present:
         grouped.setdefault(contestant.row, []).append(contestant)

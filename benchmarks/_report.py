@@ -1,7 +1,7 @@
-"""The results as reStructuredText and as two plots.
+"""Write the results as reStructuredText and as two plots.
 
-The plots are written by hand as SVG: a few kB, no background, and colours that stand out on white
-as well as on black.
+The plots are SVG written without a library: a few kB, no background, and colors that stand out on
+white and on black.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def versions() -> str:
     return f"{platform.python_implementation()} {platform.python_version()}; " + ", ".join(found)
 
 
-#: Heading, how the measures begin that stand below it, and what the figures are.
+#: Heading, how the names of its measures begin, and what the figures are.
 PARTS = {
     "A request that has its token": (("auth step", "request"), """\
 Its time over that of the same library with a static header: the median of all rounds (quartiles).
@@ -70,7 +70,7 @@ Milliseconds of processor time on top of the library: the median of all rounds (
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return rows as a reStructuredText table, with the columns that have a figure in them."""
+    """Return rows as a reStructuredText table, without empty columns."""
     names = [name for name in NAMES if any(name in row.figures for row in rows)]
     lines = [".. list-table::", "   :header-rows: 1", ""]
 
@@ -101,12 +101,12 @@ def page(results: Results, quick: bool, missed: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-#: Name, value, label; a bar without a value is a failure.
+#: Name, value, label. A bar without a value shows a failure.
 Bar = tuple[str, float | None, str]
 
 
 def plot(title: str, note: str, groups: dict[str, list[Bar]]) -> str:
-    """Return horizontal bars on a logarithmic axis that begins at 1, as SVG for a phone."""
+    """Return horizontal bars on a logarithmic axis from 1, as SVG that fits a phone."""
     left, width, line = 136, 200, 20
     longest = max(bar[1] or 1.0 for bars in groups.values() for bar in bars)
     scale = width / math.log(max(longest, 2.0) * 1.05)
@@ -185,7 +185,7 @@ def stampede_plot(results: Results) -> str | None:
 
 
 def write(results: Results, folder: Path, text: str) -> list[Path]:
-    """Write the page's tables and the plots into a folder; return the files."""
+    """Write the tables and plots of the page into a folder; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
         "results.inc": text,

@@ -1,9 +1,9 @@
-"""The server that all contestants call, in a process of its own: it shares no lock with them.
+"""The server that all contestants call, in a separate process: it shares no lock with them.
 
-One token table, the emulator's, behind two dialects: Monta's, and at ``/oauth2/token`` the form
-body and ``expires_in`` that the peers know. There, no refresh token is handed out, and one that
-never wears out is accepted: the gentlest server that they can meet. HTTP is spoken by hand, since
-a framework would cost more than what is measured.
+It has the tokens of the emulator and two dialects: Monta's, and OAuth2 for the peers at
+``/oauth2/token``, with a form body and ``expires_in``. That endpoint issues no refresh token, and
+accepts one that can be used again and again, which is easiest for the peers. It uses no framework,
+because that would cost more than what is measured.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PAGE = json.dumps({"data": [], "meta": {"itemCount": 0, "currentPage": 1}}).enco
 
 @dataclass
 class Settings:
-    """What the emulator's state reads, and what `Server.set` may change."""
+    """The settings of the emulator's state, and those that `World.set` may change."""
 
     client_id: str = CLIENT_ID
     client_secret: str = CLIENT_SECRET
@@ -44,10 +44,10 @@ class Settings:
     send_retry_after: bool = False
     quota: int | None = None
     quota_window: float = 60.0
-    #: Seconds before the answer of an auth endpoint, and of the API.
+    #: Seconds before replies of an auth endpoint, and of the API.
     token_latency: float = 0.0
     api_latency: float = 0.0
-    #: Seconds that the clock is ahead of the machine's.
+    #: Seconds that this clock is ahead of the machine's.
     offset: float = 0.0
 
 
@@ -102,7 +102,7 @@ class Desk:
         return 200, json.dumps(reply).encode()
 
     def control(self, orders: dict[str, float]) -> bytes:
-        self.connections -= 1  # the one that these orders came through is no contestant's
+        self.connections -= 1  # the connection of these orders is not a contestant's
         if orders.pop("revoke", False):
             self.state.revoke_access_tokens()
         if orders.pop("clear", False):
@@ -167,7 +167,7 @@ async def serve() -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(desk), "127.0.0.1", 0, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
-    # It lives as long as whoever started it.
+    # The server ends with the process that started it.
     with contextlib.suppress(asyncio.CancelledError):
         await loop.run_in_executor(None, sys.stdin.read)
     server.close()
@@ -175,7 +175,7 @@ async def serve() -> None:
 
 @dataclass(frozen=True)
 class World:
-    """Where a running server is, and how to steer it."""
+    """The addresses of a running server, and its controls."""
 
     port: int
 
@@ -192,7 +192,7 @@ class World:
         return f"http://127.0.0.1:{self.port}{TOKEN_PATH}"
 
     def set(self, **orders: float) -> dict[str, int]:
-        """Change settings, revoke or clear; return the counts that hold then."""
+        """Change settings, revoke tokens or clear counts; return the counts after that."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request("POST", "/control", json.dumps(orders))
@@ -203,7 +203,7 @@ class World:
 
 
 class Server:
-    """The process; a context manager."""
+    """The server process, as a context manager."""
 
     def __init__(self) -> None:
         self._process = start_child("benchmarks._server", stdin=subprocess.PIPE)
@@ -223,7 +223,7 @@ class Server:
 
 
 def child_environment() -> dict[str, str]:
-    """A child imports from where its parent does, whatever its working directory."""
+    """Return an environment in which a child imports from the same folders as this process."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
@@ -235,7 +235,7 @@ def start_child(module: str, *arguments: str, stdin: int | None = None) -> subpr
 
 
 def in_child(module: str, *arguments: str) -> Any:
-    """Run a module of ours to its end; return the JSON that it prints."""
+    """Run one of our modules; return the JSON that it prints."""
     process = start_child(module, *arguments)
     out, _ = process.communicate(timeout=120)
     if process.returncode:

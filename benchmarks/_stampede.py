@@ -1,8 +1,8 @@
-"""Many requests at one moment, with no token or with one that was just revoked.
+"""Measure many requests at one moment, without a token or with a token that was just revoked.
 
-The ideal at a cold start is a token call made by hand, and then the first burst of a fresh client
-with a static header: none of its connections is open yet, as with the contestants. After a
-revocation: all are refused at once, one token call, all again.
+The ideal at a cold start is one token call, then the first requests of a new client with a static
+header. Like the contestants, it has no open connections. The ideal after a revocation is that all
+requests are refused at once, then one token call, then all requests again.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ._peers import STATIC, Contestant, rows
 from ._server import World
 
 COLD, REVOKED = "cold start", "revocation"
-#: Threads and tasks of each measure. A quick run is for the counts, which 100 tasks show as well.
+#: Threads and tasks of each measure. A quick run needs only counts, for which 100 tasks are enough.
 CROWDS = {COLD: (64, 500), REVOKED: (32, 100)}
 QUICK_CROWDS = {**CROWDS, COLD: (64, 100)}
-#: Seconds of a token call and of an API call. After a revocation, far more than the work of the
-#: client; at a cold start that work counts, and connections are soon free again.
+#: Seconds of a token call and of an API call. After a revocation, they are far longer than the
+#: client's work. At a cold start that work counts, and connections are soon free again.
 LATENCIES = {COLD: (0.1, 0.02), REVOKED: (0.1, 0.1)}
 QUICK_LATENCY = 0.03
 ROUNDS = 4
@@ -62,7 +62,7 @@ async def tasks_at_once(get: Callable[[], Awaitable[int]], number: int) -> Outco
 
 
 class Tally:
-    """The rounds of one contestant."""
+    """Collects the rounds of one contestant."""
 
     def __init__(self) -> None:
         self.walls: list[float] = []
@@ -151,28 +151,29 @@ async def revocation_of_tasks(one: Contestant, world: World, number: int) -> Out
     return took + wall, failed
 
 
-#: What each measure does with threads and with tasks.
+#: Each measure's functions for threads and for tasks.
 MEASURES = {COLD: (cold_start, cold_start_of_tasks), REVOKED: (revocation, revocation_of_tasks)}
 
 
 def wall_limit(measure: str, library: str) -> float:
-    """What the project promises of the wall time, over the ideal.
+    """Return the promised wall time, divided by the ideal.
 
-    Tasks of one loop are let go a few at a time, and share connections that a burst would open.
+    Tasks that waited for a token continue a few at a time, and mostly reuse connections.
     """
     is_async = library == "aiohttp" or library.endswith(" async")
     return 0.95 if measure.startswith(COLD) and is_async else 1.1
 
 
 def measure(results: Results, present: list[Contestant], world: World, quick: bool) -> None:
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its pool keeps 10 connections of 64
+    # urllib3 warns, because its pool keeps only 10 of 64 connections.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     for name, (of_threads, of_tasks) in MEASURES.items():
         threads, tasks = (QUICK_CROWDS if quick else CROWDS)[name]
         of_token, of_api = (QUICK_LATENCY, QUICK_LATENCY) if quick else LATENCIES[name]
         world.set(token_latency=of_token, api_latency=of_api)
         tallies = {(one.row, one.name): Tally() for one in present}
         for round_ in range(1 if quick else ROUNDS):
-            first = round_ * 7 % len(present)  # another one each time
+            first = round_ * 7 % len(present)  # another contestant in each round
             for one in present[first:] + present[:first]:
                 world.set(clear=True)
                 if one.is_async:

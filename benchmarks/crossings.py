@@ -1,13 +1,13 @@
-"""How often a retried 401 goes from one file of ours to another, and in how many files.
+"""Count how often a retried 401 crosses from one of our files to another, and how many files.
 
     python -m benchmarks.crossings [-v]
 
-One request to the emulator is refused, the token pair is refreshed, and the request is sent again.
-A profiler sees each call of one of our functions, and each time that one of our generators goes
-on. A crossing is such a call in another file than the one before it. ``-v`` prints the functions
-in order, with a line for each file that is entered.
+The emulator refuses one request, the token pair is refreshed, and the request is retried. A
+profiler records each call of one of our functions, and each time that one of our generators
+resumes. A crossing is a call in another file than the call before. ``-v`` prints the functions in
+order, with a line for each file that is entered.
 
-Async clients are left out: how often a coroutine goes on depends on how the bytes arrive.
+Async clients are left out, because how often a coroutine resumes depends on how the bytes arrive.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Call = tuple[str, str]
 
 @contextmanager
 def recorded() -> Generator[list[Call]]:
-    """Collect the calls of our functions in this thread; the emulator answers in another one."""
+    """Collect the calls of our functions in this thread. The emulator runs in another one."""
     calls: list[Call] = []
 
     def note(frame: FrameType, event: str, argument: object) -> None:
@@ -56,7 +56,7 @@ def retried(one: Contestant) -> list[Call]:
     with Emulator(client_id=CLIENT_ID, client_secret=CLIENT_SECRET) as monta:
         world = World(monta.port)
         client = one.open(world)
-        for _ in range(2):  # the first fetches a token, the second is one of many
+        for _ in range(2):  # the first request fetches a token, the second is an ordinary one
             assert one.get(client, world.url) == 200
         monta.revoke_access_tokens()
         with recorded() as calls:

@@ -1,10 +1,9 @@
-"""What a fleet costs with each store that processes can share, also when things break.
+"""Count the token calls of a fleet with each store that processes can share, also with failures.
 
     python -m benchmarks.stores [expiries]
 
-It starts a local Monta, a Redis, and eight processes of eight threads each. Every figure is a
-count; only the waits depend on the machine. The clocks of the processes are moved on, so that an
-expiry takes no time.
+It starts a local Monta, a Redis, and eight processes with eight threads each. Only the times depend
+on the machine. The clocks of the processes are moved forward, so that an expiry takes no time.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from tests.stores.redis_servers import Sentinel
 CHANCE = random.SystemRandom()
 PROCESSES, THREADS = 8, 8
 NAME = "0" * 32
-#: In the life of a token of one hour, in seconds: in the advisory window, and after its end.
+#: The age of a token of one hour, in seconds: in the advisory window, and after its expiry.
 ADVISORY, EXPIRED = 3400, 3700
 
 
@@ -44,7 +43,7 @@ def calls(monta: Emulator) -> str:
 
 @contextmanager
 def fleet_of(kind: str, place: str) -> Generator[tuple[Emulator, Fleet]]:
-    """A fleet that has a token."""
+    """Start an emulator and a fleet that has a token."""
     with (
         Emulator(latency=0.02) as monta,
         Fleet(monta, kind, place, processes=PROCESSES, threads=THREADS) as fleet,
@@ -122,7 +121,7 @@ def restarted_empty(server: RedisServer, fleet: Fleet) -> Generator[None]:
 
 @contextmanager
 def failed_over(sentinel: Sentinel) -> Generator[None]:
-    """The primary is killed before requests are made; its replica takes its place meanwhile."""
+    """Kill the primary before the requests. Its replica takes over during them."""
     sentinel.kill()
     yield
     time.sleep(5.0)
@@ -142,7 +141,7 @@ def away(directory: str) -> None:
 def outage(
     name: str, monta: Emulator, fleet: Fleet, trouble: AbstractContextManager[object]
 ) -> None:
-    """Two rounds of requests in the advisory window: while the store is away, and after that."""
+    """Make requests in the advisory window: while the store is away, and after that."""
     fleet.ask(f"advance {ADVISORY}")
     with trouble:
         outcomes = fleet.go()
