@@ -26,15 +26,15 @@ from ._peers import EVERYONE, OURS, Contestant
 from ._server import Server
 
 NOT_MEASURED = """\
-Authlib in httpx: where httpx2 is installed, Authlib takes that one.
+Authlib in httpx: Authlib uses httpx2 if it is installed.
 google-auth in aiohttp: its asyncio session has no credentials that renew themselves.
 requests-oauthlib without a refresh token: it does not renew client credentials.
-Authlib and requests-oauthlib from nothing: the first token is fetched by hand; here they start \
-from one that has expired.
-Peers but monta in Monta's dialect: they speak the form body and ``expires_in``, and so does \
-their server here.
-Refresh tokens that work once, for peers in threads: theirs never wear out here.
-A wrong clock with async clients of httpx and httpx2: left out, for time.
+Authlib and requests-oauthlib without a token: they do not fetch the first one, so here they start \
+with an expired one.
+Peers except monta in Monta's dialect: they use a form body and ``expires_in``, and so does their \
+server here.
+Refresh tokens that work once, for peers in threads: theirs work any number of times here.
+A wrong clock with async clients of httpx and httpx2: left out to save time.
 """.splitlines()
 
 
@@ -82,7 +82,7 @@ def missed(results: Results, *, with_times: bool) -> list[str]:
                 require(round(figure.wall.median, 2) <= most, name, figure, f"{most} x")
             if figure.waited is not None and with_times:
                 is_probe = row.measure == _clock.PROBE
-                what = "no request waits" if is_probe else "only who renews waits"
+                what = "no request waits" if is_probe else "only the request that renews waits"
                 require(figure.waited <= (not is_probe), name, figure, what)
             if figure.added is not None and with_times:
                 most = _clock.ADDED_LIMIT
@@ -105,10 +105,10 @@ def missed(results: Results, *, with_times: bool) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="MontaAuth and its peers, side by side."
+        prog="python -m benchmarks", description="Compare MontaAuth with its peers."
     )
-    parser.add_argument("--quick", action="store_true", help="each thing once, for the counts")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="write table and plots")
+    parser.add_argument("--quick", action="store_true", help="run less, only for the counts")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="write tables and plots")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     options = parser.parse_args(arguments)
     for name in list(os.environ):

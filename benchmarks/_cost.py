@@ -121,7 +121,7 @@ def measure(results: Results, present: list[Contestant], world: World, quick: bo
         for library, group in rows(present).items():
             if library == "aiohttp" and measure_ == MEMORY:
                 results.missing.append(
-                    "aiohttp, request in memory: it has no transport that could be exchanged."
+                    "aiohttp, request in memory: it has no transport that can be replaced."
                 )
                 continue
             clients = {

@@ -44,11 +44,12 @@ def versions() -> str:
 #: Heading, how the names of its measures begin, and what the figures are.
 PARTS = {
     "A request that has its token": (("auth step", "request"), """\
-Its time over that of the same library with a static header: the median of all rounds (quartiles).
+Its time divided by the time with a static header in the same library: the median of all rounds
+(quartiles).
 """),
     "Stampedes": (("cold start", "revocation"), """\
-Token calls; wall time over the ideal, where every request came through; TCP connections that the
-server saw; requests that failed.
+Token calls; wall time divided by the ideal, if every request succeeded; TCP connections that the
+server accepted; failed requests.
 """),
     "Expiry": (("expiry",), """\
 Eight threads or tasks call without a pause while the token expires: token calls, and how many
@@ -60,11 +61,12 @@ token every 12 s: token calls, how many requests waited for one, and millisecond
 added to the slowest request: the median of all rounds (quartiles).
 """),
     "A wrong clock": (("clock",), """\
-A hundred requests in a hundred minutes, while a token lives for an hour: token calls, and requests
-that failed. The worst of four runs: slow or fast, from the start or from the third request on.
+A hundred requests in a hundred minutes, while a token is valid for an hour: token calls, and failed
+requests. The worst of four runs: slow or fast, from the start or from the third request on.
 """),
     "Import": (("import",), """\
-Milliseconds of processor time on top of the library: the median of all rounds (quartiles).
+Milliseconds of processor time after the import of the library: the median of all rounds
+(quartiles).
 """),
 }  # fmt: skip
 
@@ -86,7 +88,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def page(results: Results, quick: bool, missed: Sequence[str]) -> str:
-    kind = "A quick run, whose times say little:" if quick else "Measured with"
+    kind = "A quick run; ignore its times:" if quick else "Measured with"
     parts = [f".. Written by ``python -m benchmarks``; do not edit.\n\n{kind} {versions()}.\n"]
     for heading, (begins, what) in PARTS.items():
         rows = [row for row in results.rows if row.measure.startswith(begins)]

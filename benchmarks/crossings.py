@@ -69,7 +69,7 @@ def retried(one: Contestant) -> list[Call]:
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.crossings",
-        description="How often a retried 401 goes from one file of ours to another.",
+        description="Count how often a retried 401 crosses from one of our files to another.",
     )
     parser.add_argument("-v", action="store_true", help="print the calls in order")
     verbose = parser.parse_args().v

@@ -88,8 +88,8 @@ def killing_at_random(kind: str, place: str, expiries: int) -> None:
                 more.append(calls(monta))
             fleet.replace(victim).ask(f"advance {number * EXPIRED}")
         print(
-            f"{kind}: {expiries} expiries, a process killed in each; rounds with another number "
-            f"of token calls than 1: {more}; failed: {failed(outcomes)}; wait median "
+            f"{kind}: {expiries} expiries, a process killed in each; expiries without exactly 1 "
+            f"token call: {more}; failed: {failed(outcomes)}; wait median "
             f"{statistics.median(waits):.2f} s, longest {max(waits):.2f} s"
         )
 
@@ -165,7 +165,7 @@ def single(store: Any, kind: str) -> None:
         lease.extend(6.0)
         lease.release()
     took = (time.perf_counter() - began) / 200 * 1e3
-    print(f"{kind}: lease, look, extend and release: {took:.2f} ms")
+    print(f"{kind}: lease, load, extend and release: {took:.2f} ms")
 
 
 def main() -> None:
