@@ -4,9 +4,9 @@ Run it in a checkout, with the libraries and the peers installed:
 
     pip install -e ".[all]" authlib requests-oauthlib google-auth httpx-auth monta
 
-It prints tables. It takes seven minutes, on a machine that should do nothing else. ``--output
+It prints tables after seven minutes, on a machine that should do nothing else. ``--output
 docs/benchmarks`` writes the tables and plots of the page. ``--quick`` runs everything only a few
-times, for the counts. Exit status 1 means that a promise of the project was missed.
+times, for the counts. Exit status 1: a promise of the project was missed.
 """
 
 from __future__ import annotations

@@ -106,8 +106,8 @@ def with_a_probe(one: Contestant, world: World, quick: bool) -> list[Counts]:
     """Let a probe ask for the token every few seconds, while 2 threads or tasks call.
 
     Returns:
-        For each token: the counts, and by how many milliseconds the slowest request during the
-        renewal was slower than in an equally long time before.
+        For each token: the counts, and how many milliseconds slower the slowest request was during
+        the renewal than in the same time before.
     """
     traffic = (AsyncTraffic if one.is_async else Traffic)(one, world, PROBE_WORKERS, PROBE_PAUSE)
     one.prepare(traffic.client)
@@ -242,12 +242,11 @@ class AsyncTraffic(Traffic):
 def with_a_wrong_clock(
     one: Contestant, world: World, seconds: float, after: int, requests: int
 ) -> Counts:
-    """Call during a hundred minutes, longer than a token is valid, with a wrong wall clock.
+    """Call for a hundred minutes, longer than a token is valid, with a wrong wall clock.
 
     Args:
         seconds: how far the clock is wrong.
-        after: the number of requests before the clock becomes wrong.
-        requests: the number of requests, at equal intervals.
+        after: the number of requests before it becomes wrong.
     """
     every = 100 * 60.0 / requests
     statuses: list[int] = []

@@ -1,10 +1,9 @@
 """The contestants behind one interface: open a client, send a request, run only the auth step.
 
-Each contestant is used as documented, with its defaults, in the dialect that it supports, and with
-the grant that suits it best. Authlib and requests-oauthlib fetch no first token, so they start with
-an expired one. google-auth and requests-oauthlib renew only with a refresh token, so they get one
-that can be used again and again. A contestant's library is imported when it is opened, so that a
-missing library costs only its figures.
+Each is used as documented, with its defaults, its dialect, and the grant that suits it best.
+Authlib and requests-oauthlib fetch no first token, so they start with an expired one. google-auth
+and requests-oauthlib renew only with a refresh token, so they get a reusable one. A library is
+imported when its client is opened, so that a missing one costs only its figures.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Contestant:
         name: the column of its figures.
         library: the HTTP library.
         modules: the modules that it needs.
-        added: the module to import after the library, for the import figure.
+        added: the module to import for the import figure.
         is_async: whether its client is async.
         renews_apart: whether it can renew while no request waits: in a probe or in the background.
     """

@@ -1,9 +1,8 @@
-"""The server that all contestants call, in a separate process: it shares no lock with them.
+"""The server that all contestants call, in a separate process, so that it shares no lock with them.
 
-It has the tokens of the emulator and two dialects: Monta's, and OAuth2 for the peers at
-``/oauth2/token``, with a form body and ``expires_in``. That endpoint issues no refresh token, and
-accepts one that can be used again and again, which is easiest for the peers. It uses no framework,
-because that would cost more than what is measured.
+It has the tokens of the emulator and two dialects: Monta's, and at ``/oauth2/token`` the peers',
+with a form body and ``expires_in``. There it issues no refresh token and accepts a reusable one,
+which is easiest for the peers. A framework would cost more than what is measured.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Measure many requests at one moment, without a token or with a token that was just revoked.
 
 The ideal at a cold start is one token call, then the first requests of a new client with a static
-header. Like the contestants, it has no open connections. The ideal after a revocation is that all
-requests are refused at once, then one token call, then all requests again.
+header, which has no open connections either. After a revocation, it is all requests at once, one
+token call, and all requests again.
 """
 
 from __future__ import annotations

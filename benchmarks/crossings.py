@@ -3,9 +3,8 @@
     python -m benchmarks.crossings [-v]
 
 The emulator refuses one request, the token pair is refreshed, and the request is retried. A
-profiler records each call of one of our functions, and each time that one of our generators
-resumes. A crossing is a call in another file than the call before. ``-v`` prints the functions in
-order, with a line for each file that is entered.
+profiler records each call of our functions, and each time that our generators resume. A crossing is
+a call in another file than the call before. ``-v`` prints the functions in order, a line per file.
 
 Async clients are left out, because how often a coroutine resumes depends on how the bytes arrive.
 """

@@ -2,8 +2,8 @@
 
     python -m benchmarks.stores [expiries]
 
-It starts a local Monta, a Redis, and eight processes with eight threads each. Only the times depend
-on the machine. The clocks of the processes are moved forward, so that an expiry takes no time.
+It starts a local Monta, a Redis, and eight processes with eight threads each. It moves their clocks
+forward, so that an expiry takes no time. Only the times depend on the machine.
 """
 
 from __future__ import annotations

@@ -251,7 +251,7 @@ def _of_the_limit(calls: Sequence[Call]) -> dict[str, str]:
 
 
 def _by_headers(calls: Sequence[Call]) -> str | None:
-    """Find out whether token calls count, by comparing what two API calls say is left.
+    """Find out whether token calls count: compare how many calls are left after two API calls.
 
     The number falls by one, and by one more for each token call that counts.
     """

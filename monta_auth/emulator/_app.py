@@ -1,7 +1,7 @@
 """The ASGI application: reads requests, sends replies, and applies faults.
 
-A call takes effect before its delay. So if a client stops waiting, the server has still done the
-work, as in production. Delays use anyio, because httpx.ASGITransport also runs the app under trio.
+A call takes effect before its delay. So if a client stops waiting, the server has done the work, as
+in production. Delays use anyio, because httpx.ASGITransport also runs the app under trio.
 """
 
 import logging

@@ -25,14 +25,13 @@ class Emulator(Settings):
     thread may change while it runs.
 
     Args:
-        client_id, client_secret: the credentials. Default: random. Tokens stay valid when you set
-            another ``client_secret`` (for Monta, this is unknown).
-        credentials: more accepted credentials, client id to secret. If you remove one, its tokens
-            are no longer valid.
+        client_id, client_secret: the credentials. Default: random. Tokens stay valid when you
+            change ``client_secret`` (for Monta, this is unknown).
+        credentials: more credentials, client id to secret. Tokens of removed ones are refused.
         partner: emulate the Partner API: its calls and fields, RateLimit headers with a quota,
             refresh tokens of 24 h.
-        reissue: ``/auth/token`` returns the same access token while it is valid. (For this argument
-            and the next two, it is unknown what Monta does.)
+        reissue: ``/auth/token`` returns the same access token while it is valid. (For this and the
+            next two, it is unknown what Monta does.)
         single_use_refresh: a refresh token works once.
         rotation_revokes: a refresh revokes the access token of the same token pair.
         access_lifetime: seconds. Source: 1 h (API references).
@@ -44,8 +43,8 @@ class Emulator(Settings):
             API, seen by third parties) and 1000 in 600 s (Partner API, integration notes).
         quota_window: seconds. A window begins with its first call.
         send_retry_after, send_date: whether a 429 has ``Retry-After``, and all replies ``Date``.
-        null_keys: whether errors include keys that are null. A production log of Monta has them,
-            Monta's description does not.
+        null_keys: whether errors include keys that are null, as in a production log, or not, as in
+            Monta's description.
         routes: Starlette routes below ``/api/v1``, with the same token check. They take precedence
             over built-in calls. ``request.state.client_id`` is the caller. Replies do not stream.
         time: the clock for tokens and charges, in Unix seconds.

@@ -101,8 +101,8 @@ class Server:
         server = await self._loop.create_server(protocol, sock=self._socket)
         self._ready.set()
         await self._done.wait()
-        # Stop accepting, but do not close yet: a closed server would drop a connection that asyncio
-        # just accepted, and leave it open. After at most three turns of the loop, it is known.
+        # Stop accepting before closing: a closed server would drop a connection that was just
+        # accepted, without closing it. After at most three turns of the loop, uvicorn knows it.
         with contextlib.suppress(NotImplementedError):  # Windows
             self._loop.remove_reader(self._socket)
         for _ in range(3):
