@@ -1,8 +1,8 @@
-"""The only two loops that perform effects, one for threads and one for event loops.
+"""The only two loops that perform effects: one for threads, one for event loops.
 
-`advance` and `aadvance` perform everything but what needs an HTTP library; they stop at such an
-effect (or at the flow's end) and are called again with its outcome. `drive` and `adrive` add a
-function that makes the token calls and run a flow from its start to its end.
+`advance` and `aadvance` perform all effects except those that need an HTTP library. They stop at
+such an effect (or at the flow's end), and are called again with its outcome. `drive` and `adrive`
+take a function that makes the token calls, and run a flow from start to end.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from .replies import Reply
 from .secret import empty_frames, hidden
 
 T = TypeVar("T")
-#: The effects of a flow that its driver does not perform itself, such as `Send`.
+#: The effects that the driver does not perform itself, such as `Send`.
 L = TypeVar("L", bound=Effect)
 Flow = Generator[Call | Wait | Sleep | L, Any, T]
 
 
 @final
 class Done(Generic[T]):
-    """The end of a flow, with what it returned."""
+    """The end of a flow, with its return value."""
 
     __slots__ = ("value",)
 
@@ -50,9 +50,9 @@ class Done(Generic[T]):
 
 
 class Raised:
-    """An outcome that is an exception, to be thrown into the flow, once.
+    """An outcome that is an exception. It is thrown into the flow once.
 
-    It lets go of the exception then: frames hold on to outcomes, and tracebacks to frames.
+    Then it drops the exception, because frames keep outcomes, and tracebacks keep frames.
     """
 
     __slots__ = ("_error",)
@@ -67,7 +67,7 @@ class Raised:
 
 
 def drive(flow: Flow[L, T], perform: Callable[[L], Reply]) -> T:
-    """Run a flow to its end in this thread; `perform` returns a reply or raises a failure."""
+    """Run a flow to its end in this thread. `perform` returns a reply or raises a failure."""
     outcome: object = None
     before = sys.exception()
     try:
@@ -103,7 +103,7 @@ async def adrive(flow: Flow[L, T], perform: Callable[[L], Awaitable[Reply]]) -> 
 
 
 def advance(flow: Flow[L, T], outcome: object = None) -> L | Done[T]:
-    """Resume the flow; return the first effect that is not performed here, or `Done`."""
+    """Resume the flow; return its first effect that is not performed here, or `Done`."""
     while True:
         effect = resume(flow, outcome)
         if isinstance(effect, Call):
@@ -119,7 +119,7 @@ def advance(flow: Flow[L, T], outcome: object = None) -> L | Done[T]:
 
 
 async def aadvance(flow: Flow[L, T], outcome: object = None) -> L | Done[T]:
-    """As `advance`, without ever blocking the event loop."""
+    """Do what `advance` does, without ever blocking the event loop."""
     while True:
         effect = resume(flow, outcome)
         if isinstance(effect, Call):
@@ -147,14 +147,14 @@ def _call(effect: Call) -> object:
     if isinstance(outcome, Raised):
         return outcome
     if is_awaitable(outcome.value):
-        # It only turned out now: a coroutine function is refused before any call is made.
+        # Only the result shows that it is async. Coroutine functions were refused earlier.
         getattr(outcome.value, "close", bool)()
         return Raised(ConfigurationError(needs_async(effect.function)))
     return outcome.value
 
 
 def _attempt(effect: Call, note: Callable[[Exception], None] | None = None) -> Done[Any] | Raised:
-    """Call, and keep what comes of it as a value: some exceptions cannot leave a thread."""
+    """Make the call; return its outcome as a value, as some exceptions cannot leave a thread."""
     try:
         return Done(hidden(effect.function(*effect.args)))
     except Exception as error:
@@ -179,12 +179,12 @@ def _wait(effect: Wait) -> None:
 
 
 def is_awaitable(value: object) -> TypeGuard[Awaitable[Any]]:
-    """Whether it can be awaited. Its own attributes are not looked up, since that may raise."""
+    """Return whether it can be awaited, without a look at its attributes, which might raise."""
     return isinstance(value, Awaitable)
 
 
 def is_async(function: object) -> bool:
-    """Whether calling it gives a coroutine (coroutine functions, or objects with such a call)."""
+    """Return whether it is a coroutine function, or an object with an async ``__call__``."""
     import inspect
 
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
@@ -211,12 +211,12 @@ async def _await(effect: Wait) -> None:
             await bell.wait(effect.seconds)
     finally:
         effect.flight.remove(wake)
-        bell.event.set()  # It may stand in the line already.
+        bell.event.set()  # If it is still in the line, it gets skipped.
 
 
 async def _acall(effect: Call) -> Any:
-    """Make the call in a task of its own, so that the caller can leave it behind."""
-    from concurrent.futures import Future  # here, since only async clients need it
+    """Make the call in a separate task, so that the caller can leave it behind."""
+    from concurrent.futures import Future  # imported here, because only async clients need it
 
     bell, outcome = Bell(), Future[Any]()
 
@@ -239,7 +239,7 @@ async def _acall(effect: Call) -> Any:
     if outcome.done():
         try:
             return outcome.result()
-        except bell.cancelled:  # by somebody else: we are not
+        except bell.cancelled:  # by other code: the caller is not cancelled
             return Raised(LeftBehind("was cancelled by somebody else"))
     if effect.finish is None:
         cancel()
@@ -260,9 +260,9 @@ async def _perform(effect: Call) -> Any:
 
 
 def detach(function: Callable[[], Any]) -> None:
-    """Call a function of a store though nobody waits for it: in the loop, or in a thread.
+    """Call a function of a store without waiting for it: in the loop, or in a new thread.
 
-    It may be a finaliser that asks: the thread is one that needs no lock of `threading`.
+    A finalizer may call this, so the thread is started without the locks of `threading`.
     """
 
     def run() -> None:  # pragma: no cover - coverage does not see such a thread
@@ -273,7 +273,7 @@ def detach(function: Callable[[], Any]) -> None:
         with suppress(Exception):
             await function()
 
-    with suppress(RuntimeError):  # There is no loop, or the interpreter ends.
+    with suppress(RuntimeError):  # There is no loop, or the interpreter is exiting.
         if is_async(function):
             Bell().spawn(arun)
         else:
@@ -281,7 +281,7 @@ def detach(function: Callable[[], Any]) -> None:
 
 
 async def _in_thread(effect: Call) -> Done[Any] | Raised:
-    """Call in a new thread. Those of a pool may all be busy: with requests that wait for us."""
+    """Make the call in a new thread. A pool may be full of requests that wait for this call."""
     from concurrent.futures import Future
 
     bell, outcome = Bell(), Future[Done[Any] | Raised]()

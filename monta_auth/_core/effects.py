@@ -1,7 +1,7 @@
-"""What a flow asks of its driver. A flow opens no socket, reads no file, sleeps for nobody.
+"""What a flow can ask its driver for. A flow itself opens no socket, reads no file, never sleeps.
 
-The driver sends back the reply (`Send`), what the function returned (`Call`) or nothing; a
-failed transport is thrown in as `TransportFailure`, an exception of a called function as itself.
+The driver sends back the reply (`Send`), the function's return value (`Call`) or nothing. It throws
+a network failure into the flow as `TransportFailure`, and a called function's exception unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Effect:
 
 
 class Send(Effect):
-    """Make this call to an auth endpoint, within `timeout` seconds; send back its `Reply`."""
+    """Make this call to an auth endpoint within `timeout` seconds; send back its `Reply`."""
 
     __slots__ = ("request", "timeout")
 
@@ -33,11 +33,11 @@ class Send(Effect):
         self.timeout = timeout
 
     def limit(self, *, connect: bool = False) -> float:
-        """Return how long it may be silent; shorter while it connects."""
+        """Return how many seconds the server may be silent; fewer while it connects."""
         return min(self.timeout, CONNECT_LIMIT) if connect else self.timeout
 
     def within(self, seconds: float | None, *, connect: bool = False) -> float:
-        """Return the shorter one of this call's limit and the caller's, where None is none."""
+        """Return the smaller of this call's limit and the caller's (None: no limit)."""
         limit = self.limit(connect=connect)
         return limit if seconds is None else min(seconds, limit)
 
@@ -62,16 +62,16 @@ class Sleep(Effect):
 
 
 class Call(Effect):
-    """Call this function of the user's or of a store; send back what it returns.
+    """Call this function of the user or of a store; send back its return value.
 
-    An async driver runs a coroutine function in the loop, and any other in a thread of its own.
-    A caller that is cancelled leaves at once: it cancels the coroutine, but no thread can be
-    stopped. As no such thread is a daemon, the interpreter waits for it when it exits.
+    An async driver runs a coroutine function in the loop, and any other function in a new thread.
+    A cancelled caller leaves at once: it cancels the coroutine, but it cannot stop a thread. These
+    threads are not daemons, so the interpreter waits for them when it exits.
 
     Args:
-        finish: once begun, a coroutine is not cancelled, but goes on for as long as its loop
-            runs; a cancelled caller waits so many seconds for it. None: it is cancelled.
-        seconds: how long an async driver waits; then it throws a TimeoutError into the flow.
+        finish: None: a coroutine is cancelled. A number: once started, it is not cancelled, but
+            continues as long as its loop runs; a cancelled caller waits this many seconds for it.
+        seconds: how long an async driver waits before it throws a TimeoutError into the flow.
             A sync driver has to wait until the function returns.
     """
 
@@ -90,21 +90,21 @@ class Call(Effect):
         self.seconds = seconds
 
 
-#: A flow that ends with a T. What is sent into it depends on the effect that it yielded.
+#: A flow that returns a T. The effect that it yields decides what is sent into it.
 Steps = Generator[Send | Wait | Sleep | Call, Any, T]
 
 
 class Turn:
-    """The turn of one leader: it asks for effects, and looks at the flight again after each.
+    """The turn of one leader. It requests effects, and checks the flight after each one.
 
     Args:
         deadline: until when its caller can wait, on the monotonic clock; `seconds` from now.
-        brief: the same while the held token lives. In httpx's own pipeline it is for stores and
-            callables alone: to end a token call early would end the request.
-        goes_on: whether its driver can go on after a token call that failed. In httpx's own
-            pipeline an exception ends the request.
+        brief: the same while the current token is valid. In httpx's own pipeline it limits only
+            stores and callables, because ending a token call early would end the request.
+        goes_on: whether its driver can continue after a failed token call. In httpx's own
+            pipeline, an exception ends the request.
 
-    Each method raises `Superseded` once the flight has ended without this leader.
+    Each method raises `Superseded` if the flight has ended without this leader.
     """
 
     def __init__(
@@ -138,12 +138,12 @@ class Turn:
         try:
             outcome = yield effect
         except Exception:
-            # In httpx's own pipeline the request has ended: it must not lead once more.
+            # But in httpx's own pipeline the request has ended, and must not lead again.
             if self.flight.over and (self.goes_on or isinstance(effect, Call)):
                 raise Superseded from None
             raise
         self.flight.touched = self._clock.monotonic()
-        # A pair that comes late is still of use, if nobody has brought one since.
+        # A token pair that comes late is still useful if no other flight got one since.
         is_pair = isinstance(effect, Send) and outcome.is_good
         if self.flight.over and not is_pair:
             raise Superseded

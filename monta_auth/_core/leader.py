@@ -1,4 +1,4 @@
-"""The caller that leads a renewal: it installs, saves, announces and logs what came of it."""
+"""The caller that leads a renewal: it installs, saves, announces and logs the result."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ OnToken = Callable[[TokenSet], object]
 
 
 class Leader:
-    """Leads the renewals of one source, one at a time.
+    """Lead the renewals of one source, one at a time.
 
     Args:
-        on_token: called once with each pair that was obtained, after it is in use.
+        on_token: called once with each new token pair, after it is in use.
 
     Attributes:
-        unannounced: pairs that on_token was not called with yet. If their leader was cancelled
-            before, the next request calls it.
+        unannounced: the pairs that on_token has not been called with yet. If their leader was
+            cancelled before the call, the next request makes it.
     """
 
     def __init__(self, terms: Terms, state: State, on_token: OnToken | None) -> None:
@@ -43,7 +43,7 @@ class Leader:
         self.unannounced: deque[HeldPair] = deque()
 
     def lead(self, flight: Flight, deadline: float, goes_on: bool) -> Steps[HeldPair | None]:
-        """Renew; return what was installed, or None if that failed or was taken from us."""
+        """Renew; return the installed pair, or None if that failed or another caller took over."""
         started = self._terms.clock.monotonic()
         led_here.set((*(f for f in led_here.get() if not f.over), flight))
         try:
@@ -51,7 +51,7 @@ class Leader:
         except BaseException:
             let_go(self._terms, flight)
             for held in list(self.unannounced):
-                held.hold_back()  # The next request calls on_token.
+                held.hold_back()  # So the next request calls on_token.
             raise
         finally:
             led_here.set(tuple(f for f in led_here.get() if f is not flight))
@@ -64,7 +64,7 @@ class Leader:
         state, policy = self._state, self._terms.policy
         held = state.held
         left = 0.0 if held is None or held.dropped is not None else held.expires - started
-        # Close to the end it may take longer, unless its own limit would end the request then.
+        # Shortly before expiry it may take longer, unless the caller's limit would end the request.
         enough = LIVING_LIMIT if flight.limit <= policy.deadline else policy.deadline
         brief = min(deadline, started + LIVING_LIMIT) if left >= enough else deadline
         turn = Turn(flight, self._terms.clock, deadline, brief, goes_on)
@@ -81,7 +81,7 @@ class Leader:
                 if isinstance(outcome, Obtained) and visit is not None and state.wants(flight):
                     yield from visit.save(outcome.held)
             finally:
-                # Also when we are cancelled here: the pair is in our hands.
+                # Install it even if the caller was cancelled while saving, because we have it.
                 held = outcome.held
                 if held is not None and state.install(flight, held, outcome.kind):
                     installed = held
@@ -106,24 +106,24 @@ class Leader:
         return installed
 
     def _concerns_one(self, failure: TransportFailure, turn: Turn) -> bool:
-        """Whether a failure is of this caller alone, so that another one goes on with the flight.
+        """Return whether a failure concerns only this caller, so that another one can lead.
 
-        So is a connection that broke in httpx's own pipeline, where an exception ends the request
-        and the call cannot be tried again: as often as it would have been.
+        That includes a broken connection in httpx's own pipeline, where an exception ends the
+        request and the call cannot be repeated. Other callers then make the remaining attempts.
         """
         flight, policy = turn.flight, self._terms.policy
         if flight.over and not turn.goes_on:
-            return True  # It was superseded: what it brings changes nothing.
-        # Half of that is clearly less: the clock moves on between two looks at it.
+            return True  # It was superseded, so its failure changes nothing.
+        # Half of the limit is clearly less: the clock moves on between two readings.
         if failure.kind == "timeout" and turn.seconds < min(policy.deadline, LIVING_LIMIT) / 2:
-            return True  # It had waited before, and came with too little time.
+            return True  # It had waited before, and had too little time left.
         if failure.own or turn.goes_on or failure.kind == "timeout" or not flight.waiting:
             return failure.own
         flight.lost += 1
         return flight.lost < policy.attempts
 
     def _until(self, renewal: Renewal) -> float:
-        """Until when no renewal can succeed. A callable may give another secret at once."""
+        """Return until when no renewal can succeed. A callable may return a new secret any time."""
         credentials, refusal = self._terms.credentials, renewal.refusal
         is_fixed = credentials is not None and credentials.literal_secret is not None
         return refusal.until if refusal is not None and is_fixed else 0.0
@@ -132,20 +132,20 @@ class Leader:
         return max(0.0, min(deadline - self._terms.clock.monotonic(), LIVING_LIMIT))
 
     def announce(self, deadline: float) -> Steps[None]:
-        """Call on_token with each pair that it was not called with yet.
+        """Call on_token with each pair that it has not been called with yet.
 
-        An async caller waits until the deadline for it, and not for long: the pair is in use.
+        An async caller waits for it until the deadline, but only briefly: the pair is in use.
         """
         while self.unannounced and self._on_token is not None:
             try:
                 held = self.unannounced.popleft()
-            except IndexError:  # pragma: no cover - another thread was faster by a hair
+            except IndexError:  # pragma: no cover - another thread was faster
                 return
             held.show()
             try:
                 yield Call(self._on_token, held.pair, finish=FINISH, seconds=self._left(deadline))
             except TransportFailure:
-                # In httpx's own pipeline nothing is done for a request that has failed.
+                # In httpx's own pipeline, no function is called for a request that has failed.
                 held.hold_back()
                 self.unannounced.appendleft(held)
                 return
@@ -162,7 +162,7 @@ class Leader:
         failure: Failure | None,
         was_down: bool,
     ) -> None:
-        """Log one record for this renewal, and how the store is doing."""
+        """Log one record for this renewal, and report whether the store works."""
         visit = renewal.visit
         if visit is not None and visit.error is not UNOPENED and (visit.error or visit.has_served):
             self._terms.report_store(visit.error)
@@ -173,7 +173,7 @@ class Leader:
             level = logging.INFO if was_down else level
         elif failure is not None:
             outcome, error = class_name(failure), in_words(failure)
-            # Who got the error knows. While the token lives, nobody would.
+            # While the current token is valid, no caller gets the error, so it is a warning.
             begins = logging.INFO if self._state.usable(now) is None else logging.WARNING
             level = level if was_down else begins
         if not logger.isEnabledFor(level):
@@ -194,5 +194,5 @@ class Leader:
 
 
 def _word(value: object) -> str:
-    """Return a value as one word: a server's words must not look like further fields."""
+    """Return a value as one word, because a server's text must not look like more fields."""
     return "-" if value is None else str(value).replace(" ", "_").replace("=", "_")

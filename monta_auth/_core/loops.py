@@ -1,6 +1,6 @@
-"""What the driver of async flows needs of asyncio and trio, one of which may host the other.
+"""What the driver of async flows needs from asyncio and trio. One of them may host the other.
 
-Under a running loop its module is loaded: the imports below only look it up.
+The module of a running loop is already loaded, so the imports below only look it up.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from .policy import INFINITE, WOKEN_AT_ONCE
 
 
 def in_trio() -> bool:
-    """Whether the running task is one of trio, as the HTTP libraries find out as well."""
-    sniffio: Any = sys.modules.get("sniffio")  # trio brings it along
+    """Return whether the running task is one of trio. The HTTP libraries detect it the same way."""
+    sniffio: Any = sys.modules.get("sniffio")  # a dependency of trio
     return sniffio is not None and sniffio.thread_local.name == "trio"
 
 
 def time_left() -> float:
-    """Seconds until the running task is cancelled, as far as its library tells (trio does)."""
+    """Return the seconds until the running task is cancelled, if its library knows (trio does)."""
     if not in_trio():
         return INFINITE
     import trio
@@ -30,17 +30,17 @@ def time_left() -> float:
     return trio.current_effective_deadline() - trio.current_time()
 
 
-#: asyncio itself refers to its tasks only weakly.
+#: Keeps tasks from being garbage-collected, because asyncio holds only weak references to them.
 _tasks: set[object] = set()
 
 
 class Bell:
-    """Lets one task wait until it is rung.
+    """A bell that one task can wait for.
 
     Attributes:
         loop: the event loop of the task.
-        event: to be set, or asked for, in this loop.
-        cancelled: what is raised in a task of this loop when it is cancelled.
+        event: set it to ring the bell. Use it only in this loop.
+        cancelled: the exception that cancels a task of this loop.
     """
 
     def __init__(self) -> None:
@@ -61,12 +61,12 @@ class Bell:
             self.cancelled = asyncio.CancelledError
 
     def soon(self, function: Callable[[], object]) -> None:
-        """Have this function called in the loop; any thread may ask for that."""
-        with suppress(RuntimeError):  # The loop is closed: nothing waits there anymore.
+        """Call this function soon, in the loop. Any thread may ask for this."""
+        with suppress(RuntimeError):  # The loop is closed, so nothing waits there any more.
             self._soon(function)
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Wait until it is rung, for at most so many seconds."""
+        """Wait until the bell rings, for at most this many seconds."""
         if self._in_trio:
             import trio
 
@@ -80,14 +80,14 @@ class Bell:
                     await self.event.wait()
 
     async def linger(self, seconds: float) -> None:
-        """Wait for so long although the task is cancelled; when it is cancelled again, leave."""
-        # anyio cancels a task of asyncio in each turn of the loop, unless a shield hides it.
+        """Wait this long although the task is cancelled. If it is cancelled again, leave."""
+        # anyio cancels an asyncio task in each turn of the loop, unless a shield protects it.
         library: Any = sys.modules.get("trio" if self._in_trio else "anyio")
         with library.CancelScope(shield=True) if library is not None else nullcontext():
             await self.wait(seconds)
 
     def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], object]:
-        """Run a function that raises nothing, in a task of its own; return what cancels it."""
+        """Run a function that never raises in a new task; return a function that cancels it."""
         if self._in_trio:
             import trio
 
@@ -106,10 +106,10 @@ class Bell:
 
 
 class Line:
-    """The tasks of one loop that wait for one flight; those that were woken go on in turn.
+    """The tasks of one loop that wait for one flight, and continue one after the other.
 
-    A few go on in each turn of the loop, first in, first out. If 500 did in one turn, they would
-    open 500 connections and stall the loop. Now most use the connection of one before them.
+    A few continue in each turn of the loop, first in, first out. If 500 did so in one turn, they
+    would open 500 connections and stall the loop. This way, most reuse an earlier connection.
     """
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class Line:
         self._is_due = False
 
     def wake(self, bell: Bell) -> None:
-        """Let this task go on when it is its turn. Any thread may do so, also twice."""
+        """Let this task continue when it is its turn. Any thread may call this, even twice."""
         self._woken.append(bell)
         self._schedule(bell)
 
@@ -131,7 +131,7 @@ class Line:
         left = WOKEN_AT_ONCE
         while self._woken and left:
             bell = self._woken.popleft()
-            if not bell.event.is_set():  # else it has left: its time was up, or it was cancelled
+            if not bell.event.is_set():  # otherwise it has left: it timed out or was cancelled
                 bell.event.set()
                 left -= 1
         if self._woken:

@@ -1,9 +1,9 @@
-"""How one renewal goes: look into the store, refresh, fall back to the credentials.
+"""One renewal: read the store, refresh, or use the credentials.
 
-A refresh token is single-use (so users report). Hence: while one lives, the secret stays home;
-one that was sent and brought no readable response counts as spent; a refused one is dropped. In
-both cases the credentials are used once. 429, 5xx and a network that is down never fall through to
-the credentials: that would spend a second call of a small quota on a fault that stays.
+A refresh token works once, as users report. So the client secret is not sent while there is a valid
+refresh token. A refused one is dropped. One that was sent, but got no readable response, counts as
+spent. After either, the credentials are used once. After a 429 or a 5xx, or without a network,
+they are not: the fault stays, and a second call would use up a small quota.
 """
 
 from __future__ import annotations
@@ -45,10 +45,9 @@ class Renewal:
     """One renewal, in the turn of one leader.
 
     Attributes:
-        visit: its business with the store, if there is one; to be finished by the leader.
-        kind, status, request_id: for the log: what was tried last, and what came of it. The id is
-            as the server sent it.
-        refusal: that of the credentials, of now or remembered, if there is one.
+        visit: its visit to the store, if there is one; the leader finishes it.
+        kind, status, request_id: the last try and its result, for the log. The id is unfiltered.
+        refusal: the refusal of the credentials, new or remembered, if there is one.
     """
 
     def __init__(self, terms: Terms, turn: Turn, held: HeldPair | None) -> None:
@@ -65,15 +64,15 @@ class Renewal:
 
     @property
     def held(self) -> HeldPair | None:
-        """The pair that it goes out from, which may have been read from the store."""
+        """Return the pair that it starts from, possibly read from the store."""
         return self._held if self.visit is None else self.visit.held
 
     def run(self) -> Steps[Outcome]:
         """Renew once.
 
         Raises:
-            MontaAuthError, TransportFailure: it failed.
-            Superseded: another caller leads by now.
+            MontaAuthError, TransportFailure: the renewal failed.
+            Superseded: another caller is the leader now.
         """
         while True:
             try:
@@ -93,7 +92,7 @@ class Renewal:
             renewed = yield from self._refresh(held, token)
             if renewed is not None:
                 return Obtained(renewed, "refresh")
-            # Refused: perhaps another process was faster and left its pair in the store.
+            # Perhaps another process used it first, and stored the new token pair.
             if self.visit is not None and (yield from self.visit.adopt()):
                 return self._adopted()
             token = None
@@ -101,7 +100,7 @@ class Renewal:
         if isinstance(secret, MontaAuthError):
             if held is None or token is None or not self._is_ours(held, token):
                 raise secret
-            # Not thought to be good any more, but it is all that is left.
+            # The refresh token has probably expired or is spent, but nothing else is left to try.
             renewed = yield from self._refresh(held, token)
             if renewed is None:
                 raise secret
@@ -114,11 +113,11 @@ class Renewal:
         return Adopted(self.held)
 
     def _is_ours(self, held: HeldPair, token: str) -> bool:
-        """Whether no other process can be using this refresh token."""
+        """Return whether no other process can be using this refresh token."""
         return not held.is_stored or (self.visit is not None and self.visit.shows(token))
 
     def _is_good(self, held: HeldPair, token: str) -> bool:
-        """Whether to send this refresh token; without credentials there is nothing to lose."""
+        """Return whether to send this refresh token. Without credentials, nothing can be lost."""
         if self._terms.credentials is None:
             return True
         lives = held.refresh_token(self._clock.monotonic()) is not None
@@ -126,10 +125,9 @@ class Renewal:
         return lives and not is_spent and self._is_ours(held, token)
 
     def _refresh(self, held: HeldPair, token: str) -> Steps[HeldPair | None]:
-        """Return the new pair; None if the server refused this refresh token, or may have spent it.
+        """Return the new pair; None if this refresh token was refused or may be spent.
 
-        Without credentials that is an error, and a refresh token with an unknown outcome is tried
-        once more.
+        Without credentials, a refusal is an error, and an unknown outcome gets one more call.
         """
         self.kind = "refresh"
         is_all = self._terms.credentials is None
@@ -161,7 +159,7 @@ class Renewal:
 
     def _mint(self, secret: str) -> Steps[HeldPair]:
         credentials = self._terms.credentials
-        assert credentials is not None  # `_ask` had them
+        assert credentials is not None  # `_ask` returned their secret
         self.kind = "mint"
         is_fixed = credentials.literal_secret is not None
         if not is_fixed and self.visit is not None and (yield from self.visit.rekey(secret)):
@@ -185,7 +183,7 @@ class Renewal:
         self.refusal = refused.add(digest, error, self._clock.monotonic())
         if is_fixed or self._has_asked_again:
             raise error
-        # It may have been rotated since it was asked for.
+        # The secret may have been rotated since the callable returned it.
         self._secret, self._has_asked_again = None, True
         again = yield from self._ask()
         if not isinstance(again, str) or again == secret:
@@ -193,7 +191,7 @@ class Renewal:
         return (yield from self._mint(again))
 
     def _calm_down(self) -> Steps[None]:
-        """Wait, where callers with too little time would use up the quota with mints."""
+        """Wait if the last mints were abandoned: callers in a hurry would use up the quota."""
         now, end = self._clock.monotonic(), self._turn.deadline
         after = self._terms.failures.mint_after
         if now < after:
@@ -204,7 +202,7 @@ class Renewal:
             raise TransportFailure(text, "timeout", sent=False, own=True)
 
     def _ask(self) -> Steps[str | MontaAuthError]:
-        """Return the secret, or why there is none. A callable is asked once in a renewal."""
+        """Return the secret, or the error if there is none. Call a callable once per renewal."""
         if self._secret is None:
             self._secret = yield from self._ask_now()
         return self._secret
@@ -233,7 +231,7 @@ class Renewal:
         return MontaAuthError(text, retryable=True)
 
     def _exchange(self, request: TokenRequest, refresh_token: str | None = None) -> Steps[Reply]:
-        """Make the call until it is answered with something else than "later"."""
+        """Make the call, and repeat it after temporary failures, within the policy's limits."""
         policy, flight, deadline = self._terms.policy, self._turn.flight, self._turn.deadline
         attempt = 0
         while True:
@@ -266,7 +264,7 @@ class Renewal:
                 error = read_error(reply, request, self._clock.wall())
             budget, hint = policy.sleep_limit - self._slept, error.retry_after
             if hint is not None and hint > budget and isinstance(error, MontaAuthError):
-                # The server named a pause that no request should wait for: the caller decides.
+                # No request should wait as long as the server asks, so the caller decides.
                 raise error
             pause = backoff(attempt - 1, RETRY_FIRST, RETRY_LONGEST, self._clock.random())
             pause = pause if hint is None else min(max(hint, pause), budget)
@@ -277,18 +275,18 @@ class Renewal:
             try:
                 yield from self._turn.sleep(pause)
             except TransportFailure:
-                # In httpx's own pipeline a hook that raised for the status has ended the request.
+                # In httpx's own pipeline, a hook that raised for the status has ended the request.
                 raise error from None
 
     def _may_repeat(self, failure: TransportFailure, refresh_token: str | None) -> bool:
-        """Whether a call is worth another try after its connection broke: nothing is lost by it."""
+        """Return whether to repeat a call with a broken connection, if that cannot lose a token."""
         is_broken = failure.kind != "timeout" and not failure.own
         return is_broken and self._turn.goes_on and (refresh_token is None or not failure.sent)
 
     def _pair_in(
         self, reply: Reply, request: TokenRequest, old: HeldPair | None = None
     ) -> HeldPair:
-        """Lay out the pair of a response; `old` is the one that was refreshed."""
+        """Return the held pair for a response; `old` is the one that was refreshed."""
         pair = read_pair(reply, request, self._clock.wall())
         self._terms.refusals.know(pair.access_token, pair.refresh_token)
         return hold_new(

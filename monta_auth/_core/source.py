@@ -1,4 +1,4 @@
-"""The core's source of access tokens: `fresh`, `acquire` and `refuse` for adapters."""
+"""The core's token source, with the methods that adapters call: `fresh`, `acquire`, `refuse`."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ logger = logging.getLogger("monta_auth")
 
 
 class Source:
-    """Holds one pair for one client at one base URL, and renews it for all who ask.
+    """Hold one token pair for one client at one base URL, and renew it for all callers.
 
-    Safe for threads, asyncio tasks of any number of loops and trio tasks at the same time.
+    Threads, asyncio tasks in any number of loops, and trio tasks can use it at the same time.
     The arguments are those of the public `TokenSource`.
     """
 
@@ -91,7 +91,7 @@ class Source:
         _every_source.add(self)
 
     def fresh(self) -> BearerHeader | None:
-        """Return the ready ``Authorization`` header, or None if `acquire` has to decide."""
+        """Return the ``Authorization`` header if it is ready; None if `acquire` has to decide."""
         held = self._state.held
         return held.header if held is not None and self._monotonic() < held.ready_until else None
 
@@ -103,16 +103,17 @@ class Source:
         limit: float = INFINITE,
         goes_on: bool = True,
     ) -> Steps[BearerHeader]:
-        """A flow that returns an ``Authorization`` header; `drive` or `adrive` runs it.
+        """Return an ``Authorization`` header. This is a flow: run it with `drive` or `adrive`.
 
         Args:
-            spent: by the request before; the policy's deadline holds for all of it.
+            spent: what the request has spent before; the policy's deadline covers that, too.
             blocking: whether the driver blocks its thread while it performs an effect.
             limit: seconds that the caller has for a token call, as far as its adapter knows.
-            goes_on: whether it can go on after a token call that failed; see `Turn`.
+            goes_on: whether the caller can continue after a failed token call; see `Turn`.
 
         Raises:
-            MontaAuthError: no token can be had; TransportFailure if the network is why.
+            MontaAuthError: no token is available.
+            TransportFailure: no token is available, because of the network.
         """
         held = yield from self._obtain(spent or Spent(), blocking, limit, goes_on)
         return held.header
@@ -125,14 +126,14 @@ class Source:
         ours: str | None,
         origins: Origins | None = None,
     ) -> bool:
-        """Hear about a response; return whether its request should be sent again.
+        """Judge a response; return whether its request should be retried.
 
         Args:
-            status: of the response.
-            url: that the response came from, which a redirect may have changed.
-            sent: the ``Authorization`` header that the answered request carried.
-            ours: the header that the caller had from `fresh` or `acquire`.
-            origins: where this caller's token may go; default: the origin of the base URL.
+            status: the HTTP status of the response.
+            url: the URL that the response came from, which a redirect may have changed.
+            sent: the ``Authorization`` header of the answered request.
+            ours: the header that the caller got from `fresh` or `acquire`.
+            origins: this caller's allowed origins; default: the origin of the base URL.
         """
         if status != 401 or sent is None or sent != ours:
             return False
@@ -149,28 +150,28 @@ class Source:
         return again
 
     def fresh_pair(self) -> TokenSet | None:
-        """Return the ready pair, or None if `pair` has to decide."""
+        """Return the token pair if it is ready; None if `pair` has to decide."""
         held = self._state.held
         if held is None or self._monotonic() >= min(held.ready_until, held.probe_at):
             return None
         return held.pair
 
     def pair(self, *, blocking: bool = True) -> Steps[TokenSet]:
-        """As `acquire`; returns the pair that the header is made of, and renews it earlier."""
+        """Do what `acquire` does, but return the token pair, and renew it earlier."""
         held = yield from self._obtain(Spent(), blocking, is_probe=True)
         return held.pair
 
     def secrets(self) -> tuple[str, ...]:
-        """Return what must not show in any text."""
+        """Return the values that no text may contain."""
         return self._state.refusals.secrets
 
     def lives_until(self) -> float:
-        """Until when its access token is used, on the monotonic clock; -inf if there is none."""
+        """Return when its access token expires, on the monotonic clock; -inf if none is in use."""
         held = self._state.held
         return held.expires if held is not None and held.dropped is None else -INFINITE
 
     def invalidate(self) -> None:
-        """Drop the access token: the next request renews. What is remembered of failures stays.
+        """Drop the access token, so that the next request renews. Remembered failures stay.
 
         Raises:
             ConfigurationError: the store is asynchronous; see `ainvalidate`.
@@ -182,10 +183,10 @@ class Source:
         await adrive(invalidating(self._state, self._terms), _no_calls)
 
     def forget(self) -> None:
-        """Drop the pair and all that is remembered of failures; the next request mints.
+        """Drop the token pair and remembered failures, so that the next request mints.
 
         Raises:
-            TokenStoreError: the pair may still be in the store. Nothing of it is used here.
+            TokenStoreError: the token pair may still be in the store. This source does not use it.
             ConfigurationError: the store is asynchronous; see `aforget`.
         """
         check_sync(self._terms, "aforget")
@@ -201,7 +202,7 @@ class Source:
 
     def __repr__(self) -> str:
         if not hasattr(self, "credentials"):
-            return "TokenSource(unfinished)"  # A tracker shows it when its constructor raised.
+            return "TokenSource(unfinished)"  # An error tracker may show it after __init__ raised.
         who = self.credentials.client_id if self.credentials is not None else "no credentials"
         return f"TokenSource({who!r}, base_url={self.base_url!r})"
 
@@ -225,7 +226,7 @@ class Source:
             return held
         joined: Flight | None = None
         installed: HeldPair | None = None
-        # An interrupt may strike anywhere.
+        # An interrupt may come at any point from here on.
         try:
             while True:
                 now = self._monotonic()
@@ -242,7 +243,7 @@ class Source:
                     if verdict.is_held_back:
                         yield from self._leader.announce(deadline)
                         if verdict is not self._state.held or verdict.dropped is not None:
-                            continue  # on_token took its time, or dropped it itself
+                            continue  # on_token took a while, or dropped the token itself
                     return verdict
                 if not isinstance(verdict, Flight):
                     raise copy.copy(verdict)
@@ -250,10 +251,10 @@ class Source:
                 if verdict is mine:
                     is_dropped = installed and installed.dropped is Dropped.INVALIDATED
                     if installed and is_dropped and spent.renewals >= RENEWALS:
-                        return installed  # on_token drops each token: so it would the next one.
+                        return installed  # on_token drops every token, also the next one.
                     spent.renewals += 1
                     installed = yield from self._leader.lead(mine, deadline, goes_on)
-                    # Looked at again: on_token may have taken its time.
+                    # Check it again, because on_token may have taken a while.
                     if installed is self._state.held and installed and installed.dropped is None:
                         return installed
                 else:
@@ -271,13 +272,13 @@ class Source:
                 self._state.leave(mine)
 
     def _until(self, now: float, began: float, deadline: float) -> float:
-        """Until when a caller waits for another one: not for long while the token lives."""
+        """Return until when a caller waits for another one: briefly if the token is still valid."""
         lives = self._state.usable(now) is not None
         return min(deadline, began + LIVING_LIMIT) if lives else deadline
 
 
 def _no_calls(effect: Effect) -> NoReturn:
-    raise AssertionError(effect)  # pragma: no cover - a change of a store makes no token call
+    raise AssertionError(effect)  # pragma: no cover - changes in a store make no token call
 
 
 _every_source: weakref.WeakSet[Source] = weakref.WeakSet()
@@ -288,7 +289,7 @@ def _after_fork_in_child() -> None:
         source._terms.jitter = source._clock.random()
         source._leader.unannounced.clear()
         source._terms.leased = None
-        source._terms.left_behind.clear()  # Threads of the parent are not here.
+        source._terms.left_behind.clear()  # The parent's threads do not run here.
         source._state.start_over_in_child(source._terms.jitter)
 
 

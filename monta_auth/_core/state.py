@@ -1,8 +1,8 @@
-"""What a source knows, and what it decides from that.
+"""What a token source knows, and what it decides from that.
 
-One short mutex guards it, never held over an effect. It is re-entrant: a finaliser or a signal
-handler may come in anywhere. Who waits for a flight that ends here is woken after the mutex is
-given back, since waking runs foreign code.
+One mutex guards it, held briefly and never during an effect. It is re-entrant, because a finalizer
+or a signal handler may run at any point. Waiting callers are woken after the mutex is released,
+because waking runs foreign code.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Verdict = HeldPair | Flight | Failure
 
 
 class State:
-    """The held pair, the flight, and what is remembered of failures and refusals.
+    """The held pair, the flight, and remembered failures and refusals.
 
     Attributes:
-        held: the pair, also when it is used up.
-        refusals: what renewals remember among themselves.
-        failures: the last renewals, as far as they failed.
+        held: the pair, even if it is no longer usable.
+        refusals: what renewals remember of refusals.
+        failures: what renewals remember of the last failures.
     """
 
     def __init__(self, policy: RefreshPolicy, clock: Clock) -> None:
@@ -41,7 +41,7 @@ class State:
         self.held: HeldPair | None = None
         self.refusals = Refusals(policy.cooldown)
         self.failures = Failures(policy.pause)
-        # Whether a caller has taken over since the last pair or failure.
+        # Whether a caller took over since the last new pair or failure.
         self._has_taken_over = False
         self.last_renewal: float | None = None
         self.counts: dict[Counted, int] = {"mint": 0, "refresh": 0, "failure": 0}
@@ -55,7 +55,7 @@ class State:
         joined: Flight | None,
         is_probe: bool = False,
     ) -> Verdict:
-        """Decide what a caller does.
+        """Decide what a caller does next.
 
         Args:
             mine: the flight that it would lead.
@@ -63,7 +63,7 @@ class State:
 
         Returns:
             The pair to use, `mine` (to lead it), another flight (to wait for it), or the
-            template of a failure.
+            template of a failure (to raise a copy).
         """
         ended: Flight | None = None
         with self._mutex:
@@ -71,12 +71,12 @@ class State:
                 joined.waiting.pop(mine, None)
             held, flight = self.held, self._flight
             if flight is mine:
-                mine.touched = now  # it was handed over to us
+                mine.touched = now  # it was handed over to this caller
                 return mine
             phase = Phase.DEAD if held is None else held.phase(now, is_probe=is_probe)
             if flight is not None:
                 is_silent = now - flight.touched >= self.patience(mine, flight)
-                # Its leader runs in this very thread and could not go on while we wait here.
+                # Its leader runs in this same thread and could not continue while we wait here.
                 is_below = mine.is_inner or (mine.blocks and flight.leader == mine.leader)
                 if is_silent or (is_below and phase in (Phase.MANDATORY, Phase.DEAD)):
                     ended = flight
@@ -97,7 +97,7 @@ class State:
         return verdict
 
     def _verdict(self, now: float, phase: Phase, joined: Flight | None) -> Verdict | None:
-        """As `decide`; None means to lead."""
+        """Return what `decide` returns; None means to lead."""
         held, flight = self.held, self._flight
         if held is None or phase is Phase.DEAD:
             failure = joined.heir().failure if joined is not None else None
@@ -113,7 +113,7 @@ class State:
         return None if is_due else held
 
     def outer(self, led_here: tuple[Flight, ...]) -> Flight | None:
-        """Return the flight under way, if the caller's own context leads it."""
+        """Return the current flight if the caller's own context leads it."""
         flight = self._flight if self._flight in led_here else None
         if flight is not None and flight.is_inner:
             raise ConfigurationError(
@@ -123,7 +123,7 @@ class State:
         return flight
 
     def late(self, joined: Flight) -> Failure:
-        """Return why there is no token for a caller whose time is up."""
+        """Return the failure for a caller that has no time left."""
         failure = joined.heir().failure
         if failure is not None:
             return copy.copy(failure)
@@ -135,29 +135,29 @@ class State:
         )
 
     def patience(self, mine: Flight, flight: Flight) -> float:
-        """Seconds without a sign of life after which this caller replaces that leader."""
+        """Return after how many seconds of silence this caller takes over from that leader."""
         if self._has_taken_over:
             return LEADER_LEASE
         half = self._policy.deadline / 2
-        # Perhaps it waits for a thread of a pool, in vain: all of them wait for it.
+        # The leader may need a thread of a pool in which all threads wait for the leader.
         return min(half, POOL_PATIENCE) if mine.blocks and not flight.blocks else half
 
     def usable(self, now: float) -> HeldPair | None:
-        """The held pair, if its access token may still be used."""
+        """Return the held pair if its access token is still usable."""
         held = self.held
         return held if held is not None and held.phase(now) is not Phase.DEAD else None
 
     # --- how a flight ends
 
     def wants(self, flight: Flight) -> bool:
-        """Whether a pair of this flight is of use: whoever took over has not brought one yet."""
+        """Return whether a pair from this flight is still needed: no successor has got one yet."""
         return self._flight is flight.heir()
 
     def install(self, flight: Flight, held: HeldPair, kind: Kind | None) -> bool:
-        """Hold a pair from now on and wake all; False if the source does not want it any more.
+        """Hold a new pair and wake all waiting callers; return False if it is no longer needed.
 
         Args:
-            kind: of the token call that obtained it; None if it was adopted from a store.
+            kind: the kind of the token call that got it; None if it was adopted from a store.
         """
         now = self._clock.monotonic()
         with self._mutex:
@@ -190,12 +190,12 @@ class State:
         refusal: Refusal | None = None,
         until: float = 0.0,
     ) -> None:
-        """End a flight without a pair and remember why.
+        """End a flight without a new pair, and remember why.
 
         Args:
-            held: the pair that the renewal went out from; it may have been read from a store.
-            refusal: that of the credentials, if it is why.
-            until: no renewal can succeed before.
+            held: the pair that the renewal started from, possibly read from a store.
+            refusal: the refusal of the credentials, if that is the cause.
+            until: no renewal can succeed before this time, on the monotonic clock.
         """
         now, since, shown = self._clock.monotonic(), None, failure
         if refusal is not None and not refusal.is_new:
@@ -212,10 +212,10 @@ class State:
         flight.wake()
 
     def leave(self, mine: Flight, *, with_all: bool = False) -> None:
-        """A caller neither leads nor waits any more; if it led, one who waits leads next.
+        """Let a caller stop leading or waiting. If it led, a waiting caller leads next.
 
         Args:
-            with_all: nobody leads next; all go on with the held token until a pause is over.
+            with_all: no caller leads next, and all use the current token until a pause is over.
         """
         now = self._clock.monotonic()
         with self._mutex:
@@ -224,13 +224,13 @@ class State:
                 if mine.is_minting and self.usable(now) is None:
                     self.failures.abandon_mint(now)
                 heir = None if with_all else mine.pass_on(now)
-                # A collector that ran in between may have closed the heir's flow.
+                # The garbage collector may have run in between and closed the heir's flow.
                 self._flight = None if heir is None or heir.over else heir
                 if self._flight is None:
                     self.failures.rest(now)
             elif self._flight is not None:
                 self._flight.waiting.pop(mine, None)
-            mine.end()  # It may be nobody's, if an interrupt struck while it ended.
+            mine.end()  # An interrupt may have stopped its end halfway.
         mine.wake()
 
     def _retire(self, flight: Flight, now: float, failure: Failure | None = None) -> None:
@@ -239,21 +239,22 @@ class State:
         self.failures.pause(now)
         if flight.refreshing is not None:
             self.refusals.spent_refresh_tokens.add(flight.refreshing)
-            flight.refreshing = ""  # Contexts and frames hold on to flights.
+            # Contexts and frames may keep the flight, so leave no token in it.
+            flight.refreshing = ""
 
     def held_still(self) -> AbstractContextManager[object]:
-        """Return a context in which nothing of it changes."""
+        """Return a context manager during which this state does not change."""
         return self._mutex
 
     # --- refusals
 
     def refuse(self, header: str) -> tuple[bool, float]:
-        """Hear that the API answered 401 to this header; return as `Refusals.judge`."""
+        """Judge a 401 of the API to this header; return what `Refusals.judge` returns."""
         with self._mutex:
             return self.refusals.judge(self.held, header, self._clock.monotonic())
 
     def invalidate(self) -> HeldPair | None:
-        """Drop the access token; return the pair that it belonged to."""
+        """Drop the access token; return the held pair that it belongs to."""
         with self._mutex:
             held = self.held
             if held is not None and held.dropped is None:
@@ -261,7 +262,7 @@ class State:
             return held
 
     def forget(self) -> None:
-        """Drop the pair and what is remembered of failures."""
+        """Drop the pair, and remembered failures and refusals."""
         now = self._clock.monotonic()
         with self._mutex:
             ended = self._flight
@@ -276,9 +277,9 @@ class State:
             ended.wake()
 
     def start_over_in_child(self, jitter: float) -> None:
-        """After a fork: the parent's threads are not here, and its refresh token stays its own.
+        """Start over in a forked child, without the parent's threads and refresh token.
 
-        The jitter is the child's own, so that forked workers do not renew at the same moment.
+        The child has its own jitter, so that forked workers do not renew at the same moment.
         """
         self._mutex = threading.RLock()
         self._flight = None
