@@ -32,11 +32,11 @@ class Credentials:
 
     @property
     def literal_secret(self) -> str | None:
-        """The secret, or None if a callable provides it."""
+        """Return the secret, or None if a callable provides it."""
         return self.secret if isinstance(self.secret, str) else None
 
     def digest(self, secret: str) -> str:
-        """Return a digest to remember this client id and secret by, without keeping the secret."""
+        """Return a digest of this client id and secret, to remember them without the secret."""
         return hashlib.sha256(f"{self.client_id}\0{secret}".encode()).hexdigest()
 
     def __repr__(self) -> str:

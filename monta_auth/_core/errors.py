@@ -248,9 +248,9 @@ def is_from_signal_handler(error: BaseException) -> bool:
 
 
 def is_of_caller(error: BaseException) -> bool:
-    """Whether a caller of ours was already handling this error when it called us."""
+    """Return whether our caller was already handling this error when it called us."""
     begin = error.__traceback__
-    # This function's own frame is left out: a frame that refers to itself is freed only by the gc.
+    # Leave out this function's own frame: only the gc frees a frame that refers to itself.
     callers = traceback.walk_stack(sys._getframe(1))
     return begin is not None and any(frame is begin.tb_frame for frame, _ in callers)
 

@@ -1,4 +1,4 @@
-"""The pair that a source holds, laid out on the local monotonic clock."""
+"""The token pair that a source holds, with its times on the local monotonic clock."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .tokens import TokenSet
 
 
 class Phase(enum.Enum):
-    """What may be done with the held access token at a moment. The log shows the value.
+    """What to do with the held access token at some moment. The log shows the value.
 
     FRESH: use it. ADVISORY: one caller renews, the others use it. MANDATORY: all wait for the
-    renewal, and use it if that fails. DEAD: it has expired, was refused, or there is none.
+    renewal, and use it if that fails. DEAD: it has expired or was dropped, or there is none.
     """
 
     FRESH = "fresh"
@@ -31,29 +31,29 @@ class Phase(enum.Enum):
 
 
 class Dropped(enum.Enum):
-    """Why an access token is not used any more before its time. The log shows the value."""
+    """Why an access token is no longer used before it expires. The log shows the value."""
 
     REFUSED = "401"
     INVALIDATED = "invalidated"
 
 
 class HeldPair:
-    """A pair with the moments at which something changes, in seconds on the monotonic clock.
+    """A token pair with the times at which something changes, in seconds on the monotonic clock.
 
     Args:
-        born: when the call that brought it was sent, or when it was taken over.
-        life: seconds that the access token lives from then on.
-        full_life: seconds that it lives in all; the windows are shares of it.
-        refresh_life: seconds that the refresh token lives from `born` on; None if not known.
-        jitter: 0 to 1, this source's own share of the advisory spread.
-        after_refusal: whether it was obtained because a 401 refused the one before.
+        born: when its token call was sent, or when a pair from elsewhere was received.
+        life: seconds from `born` until the access token expires.
+        full_life: the access token's whole life in seconds; the windows are shares of it.
+        refresh_life: seconds from `born` until the refresh token expires; None if unknown.
+        jitter: 0 to 1, this source's share of the advisory spread.
+        after_refusal: whether it was fetched because the API refused the token before it.
 
     Attributes:
-        header: the ``Authorization`` header of its access token.
-        dropped: why its access token is not used any more, if that is so.
-        ready_until: until when a request uses it without a further look.
-        is_stored: whether it came from a store or went into one, so that other processes may use
-            its refresh token.
+        header: the ``Authorization`` header with its access token.
+        dropped: why its access token is no longer used; None if it is.
+        ready_until: until when requests use it without any further check.
+        is_stored: whether it came from a store or was saved in one, so that other processes may
+            use its refresh token.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class HeldPair:
         self.header: BearerHeader = bearer(pair.access_token)
 
     def spread(self, policy: RefreshPolicy, jitter: float) -> None:
-        """Lay the windows, with this share of the advisory spread."""
+        """Set the start of the windows, with this share of the advisory spread."""
         share = jitter * ADVISORY_JITTER if policy.advisory else 0.0
         advisory = min(policy.advisory + share, self._full_life * ADVISORY_SHARE)
         mandatory = min(policy.mandatory, self._full_life * MANDATORY_SHARE)
@@ -91,7 +91,7 @@ class HeldPair:
             self.probe_at -= min(PROBE_LEAD, self._full_life * PROBE_SHARE)
 
     def phase(self, now: float, *, is_probe: bool = False) -> Phase:
-        """Return the phase; for a probe (`token` and its variants) the advisory one is longer."""
+        """Return the phase. For a probe (`token` and its variants), ADVISORY starts earlier."""
         if self.dropped is not None or now >= self.expires:
             return Phase.DEAD
         if now >= self.mandatory_at:
@@ -100,12 +100,12 @@ class HeldPair:
         return Phase.ADVISORY if is_early else Phase.FRESH
 
     def drop(self, why: Dropped) -> None:
-        """Have its access token used no more."""
+        """Stop using its access token."""
         self.dropped = why
         self.ready_until = float("-inf")
 
     def hold_back(self) -> None:
-        """Let no request use it in passing, until it is shown: somebody has to be told of it."""
+        """Make requests check it until `show`, because on_token has to be called first."""
         self.ready_until = float("-inf")
 
     def show(self) -> None:
@@ -118,7 +118,7 @@ class HeldPair:
         return self.ready_until < self.advisory_at
 
     def refresh_token(self, now: float) -> str | None:
-        """The refresh token, while it lives; whether it was spent is the source's to know."""
+        """Return the refresh token if it has not expired. Only the source knows if it is spent."""
         return self.pair.refresh_token if now < self.refresh_until else None
 
 
@@ -131,17 +131,17 @@ def hold_new(
     after_refusal: bool,
     old: HeldPair | None = None,
 ) -> HeldPair:
-    """Lay out a pair that came from the wire: its life counts from when the call was sent.
+    """Return the held pair for a new token pair. Its life counts from when the call was sent.
 
     Args:
-        old: the one that was refreshed, if it was.
+        old: the pair that was refreshed, if any.
     """
     if old is not None and pair.refresh_token is None:
-        # RFC 6749, section 6: then the one that was sent stays.
+        # RFC 6749, section 6: without a new refresh token, the old one stays in use.
         pair = pair.__replace__(
             refresh_token=old.pair.refresh_token, refresh_expires_at=old.pair.refresh_expires_at
         )
-    assert pair.issued_at is not None  # `read_pair` always tells
+    assert pair.issued_at is not None  # `read_pair` always sets it
     life = (pair.access_expires_at - pair.issued_at).total_seconds()
     refresh_life = None
     if pair.refresh_expires_at is not None:
@@ -167,9 +167,10 @@ def hold_old(
     jitter: float,
     after_refusal: bool = False,
 ) -> HeldPair:
-    """Lay out a pair of which only the dates are known: given by the user or read from a store.
+    """Return the held pair for a token pair from the user or a store: only its dates are known.
 
-    Only here the local wall clock counts, and no further than the life that the server gave.
+    Only this function relies on the local wall clock, and never beyond the life that the server
+    gave.
     """
     left = pair.access_expires_at.timestamp() - wall
     full_life = left
@@ -191,12 +192,12 @@ def hold_old(
     )
 
 
-#: The end of the year 9999: no date is later.
+#: The end of the year 9999, the latest possible date.
 LAST_DATE = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 def on_wall_clock(held: HeldPair, *, now: float, wall: float) -> TokenSet:
-    """Return the pair as a store keeps it: with dates of the local wall clock."""
+    """Return the token pair to store, with dates of the local wall clock."""
 
     def date(moment: float) -> datetime:
         return datetime.fromtimestamp(min(wall + moment - now, LAST_DATE), UTC)

@@ -26,8 +26,8 @@ PARTNER_SANDBOX_API = "https://partner-api.sandbox.monta.com/api/v1"
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _WARNED_AT_MOST = 64
-#: Names and addresses that all libraries read alike. Others (with "%", "\\" or non-ASCII letters)
-#: lead them to different hosts.
+#: Names and addresses that all libraries read the same way. With others (that contain "%", "\\"
+#: or non-ASCII letters), they connect to different hosts.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 
 Origin = tuple[str, str, int]

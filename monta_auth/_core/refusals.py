@@ -1,4 +1,4 @@
-"""What a source remembers of failures and refusals: of calls, tokens, credentials."""
+"""What a source remembers of failed calls, refused tokens and refused credentials."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .policy import (
 
 
 class Recent(dict[str, None]):
-    """The last few values that were added; the oldest makes room."""
+    """The last 16 values that were added."""
 
     def add(self, value: str) -> None:
         self[value] = None
@@ -32,12 +32,12 @@ class Recent(dict[str, None]):
 
 
 class Refusal(NamedTuple):
-    """That credentials were refused.
+    """A refusal of credentials.
 
     Args:
-        since, until: when that was, and how long it is remembered, on the monotonic clock.
-        error: a template of what the server said.
-        is_new: whether a call was made just now.
+        since, until: when it came, and until when it is remembered, on the monotonic clock.
+        error: a template of the error (raise a copy).
+        is_new: whether the call was made just now.
     """
 
     since: float
@@ -47,13 +47,13 @@ class Refusal(NamedTuple):
 
 
 class RefusedCredentials:
-    """Remembers by value which credentials were refused, for a time that doubles."""
+    """Remember which credentials were refused, by value, for a time that doubles."""
 
     def __init__(self) -> None:
         self._entries: dict[str, Refusal] = {}
 
     def find(self, digest: str, now: float) -> Refusal | None:
-        """Return the refusal of these credentials, while it is remembered."""
+        """Return the refusal of these credentials if it is still remembered."""
         refusal = self._entries.get(digest)
         return refusal if refusal is not None and now < refusal.until else None
 
@@ -74,19 +74,19 @@ class RefusedCredentials:
 
 
 class Failures:
-    """Remembers the last renewal that failed, for a time that doubles, and when to try again.
+    """Remember the last failed renewal, for a time that doubles, and when to try again.
 
     Args:
-        pause: seconds before a renewal that is early; see `RefreshPolicy`.
+        pause: seconds to wait before an early renewal; see `RefreshPolicy`.
 
     Attributes:
-        last: a template of its failure (raise a copy), None after a success.
-        since: when that was, on the monotonic clock.
-        in_a_row: how many renewals have failed since the last success.
-        until: until when it is handed out again, on the monotonic clock.
-        pause_until: until when nobody renews early (advisory).
-        rest_until: until when nobody renews although all would wait (mandatory).
-        mint_after: earliest moment of the next mint, where the last ones were abandoned.
+        last: a template of its failure (raise a copy); None after a success.
+        since: when it failed, on the monotonic clock.
+        in_a_row: number of failed renewals since the last success.
+        until: until when callers get this failure without a new call, on the monotonic clock.
+        pause_until: until when no caller renews early (advisory window).
+        rest_until: until when no caller renews although all would wait (mandatory window).
+        mint_after: earliest time of the next mint, if the last ones were abandoned.
     """
 
     def __init__(self, pause: float) -> None:
@@ -120,9 +120,9 @@ class Failures:
         """Remember a failure.
 
         Args:
-            lives: whether the held token can be used meanwhile.
-            since: when it came, if that was not just now.
-            until: no renewal can succeed before.
+            lives: whether the current token is usable meanwhile.
+            since: when it came, if not just now.
+            until: no renewal can succeed before this time.
         """
         delay = backoff(self.in_a_row, FAILURE_FIRST, FAILURE_LONGEST, luck)
         if failure.retry_after is not None:
@@ -139,7 +139,7 @@ class Failures:
         self.pause_until = self.rest_until = now + max(delay, pause)
 
     def abandon_mint(self, now: float) -> None:
-        """Its caller left while a mint was under way: that call counted for nothing."""
+        """Remember that a caller left during its mint, so the call was wasted."""
         self._abandoned += 1
         if self._abandoned > 1:
             delay = doubled(ABANDONED_FIRST, self._abandoned - 2, ABANDONED_LONGEST)
@@ -147,18 +147,18 @@ class Failures:
 
 
 class Refusals:
-    """What renewals of one source remember among themselves.
+    """What the renewals of one source remember of refusals.
 
     Args:
         cooldown: seconds of the first cool-down; see `RefreshPolicy`.
 
     Attributes:
-        headers: ``Authorization`` headers that were refused. None of them is returned again, unless
-            a renewal brings the very same token: then there is nothing better.
-        spent_refresh_tokens: refresh tokens that were refused, or sent with unknown outcome.
+        headers: refused ``Authorization`` headers. They are not used again, unless a renewal gets
+            the same token once more: then no other one is available.
+        spent_refresh_tokens: refresh tokens that were refused, or sent with an unknown outcome.
         credentials: which credentials were refused.
-        secrets: what must not show in any text: the secret, and the last tokens.
-        count: access tokens that the API refused.
+        secrets: values that no text may contain: the secret, and the last tokens.
+        count: number of access tokens that the API refused.
         cooldown_until: when the last cool-down ends, on the monotonic clock.
     """
 
@@ -174,27 +174,27 @@ class Refusals:
         self._strikes = 0
 
     def know(self, *secrets: str | None) -> None:
-        """Keep these out of all texts; the first one that was known, and the last ones."""
+        """Keep these out of all texts. Only the first value and the last 16 are remembered."""
         new = (secret for secret in secrets if secret and secret not in self.secrets)
         self.secrets = (*self.secrets, *new)
         self.secrets = (*self.secrets[:1], *self.secrets[1:][-16:])
 
     def strike(self) -> None:
-        """Count a renewal that brought the token that was refused."""
+        """Count a renewal that got a refused token again."""
         self._strikes += 1
 
     def judge(self, held: HeldPair | None, header: str, now: float) -> tuple[bool, float]:
-        """Hear that the API answered 401 to this header.
+        """Judge a 401 of the API to this header.
 
         Returns:
-            Whether to send again, and how many seconds of cool-down began, if one did.
+            Whether to retry the request, and the seconds of the cool-down that starts now, or 0.
         """
         if held is None or held.header != header or held.dropped is not None:
-            return True, 0.0  # it is replaced already, or about to be
+            return True, 0.0  # it has been replaced, or is about to be
         if now < self.cooldown_until:
             return False, 0.0
-        # Two in a row are a sign that the API refuses every token: each replaced a refused one
-        # only shortly before.
+        # If this happens twice in a row to a token that has just replaced a refused one, the API
+        # seems to refuse every token.
         is_strike = held.after_refusal and now - held.born <= self._first_cooldown
         self._strikes = self._strikes + 1 if is_strike else 0
         if self._strikes >= 2 and self._first_cooldown:

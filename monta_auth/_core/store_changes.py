@@ -1,4 +1,4 @@
-"""What is done to a stored record outside of a renewal: to forget it, to invalidate its token."""
+"""Change a stored record outside a renewal: forget it, or invalidate its token."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .tokens import TokenSet, mark_refused, without_refresh_token
 
 
 def find_async(terms: Terms, on_token: object = None) -> object | None:
-    """Return something of the user's that only async clients can call, or None."""
+    """Return a function of the user or the store that only async clients can call, or None."""
     secret = terms.credentials.secret if terms.credentials is not None else None
     called = [on_token, secret if terms.seal is None else None]
     if terms.store is not None:
@@ -31,13 +31,13 @@ def find_async(terms: Terms, on_token: object = None) -> object | None:
 
 
 def check_sync(terms: Terms, verb: str) -> None:
-    """Raise a ConfigurationError where only `verb`, which is to be awaited, reaches the store."""
+    """Raise a ConfigurationError if only the async method `verb` can reach the store."""
     if terms.store is not None and find_async(terms) is not None:
         raise ConfigurationError(f"the store is asynchronous: await {verb}() instead")
 
 
 def forgetting(state: State, terms: Terms) -> Steps[None]:
-    """Drop the pair and all that is remembered of failures, here and in the store.
+    """Drop the token pair, here and in the store, and remembered failures.
 
     Raises:
         TokenStoreError: the pair may still be stored. Until it is deleted, this source does not
@@ -82,13 +82,13 @@ def invalidating(state: State, terms: Terms) -> Steps[None]:
 
 
 def _drop(terms: Terms, store: Store, header: str | None) -> Steps[None]:
-    """Let no process use the stored access token again: that of `header`, or else any."""
+    """Stop all processes from using the stored access token; with `header`, only that one."""
     until = terms.clock.monotonic() + terms.policy.deadline
     seal = yield from _seal(terms, until)
     name = seal.name
 
     def look() -> Steps[TokenSet | None]:
-        """Return the stored pair, if it has this token."""
+        """Return the stored pair if it has this token."""
         pair = seal.open((yield from _do(terms, until, "load", lambda: store.load, name)))
         is_other = pair is not None and header not in (None, bearer(pair.access_token))
         return None if is_other else pair
@@ -99,7 +99,7 @@ def _drop(terms: Terms, store: Store, header: str | None) -> Steps[None]:
         terms, until, "try_lock", lambda: store.try_lock, name, STORE_LEASE
     )
     if lease is None:
-        return  # Whoever has it replaces the token.
+        return  # The process that holds it replaces the token.
     with _given_back(lease):
         pair = yield from look()  # It may have been renewed just before we got the lease.
         if pair is not None:
@@ -113,16 +113,16 @@ def _drop(terms: Terms, store: Store, header: str | None) -> Steps[None]:
                 yield from _do(terms, until, "save", lambda: store.save, name, None, lease)
                 raise
         elif lease.doubt:
-            return  # It expires by itself, with the doubt.
+            return  # A release would hide the doubt, so the lease has to expire.
         yield from _do(terms, until, "release", lambda: lease.release)
 
 
 def _delete(terms: Terms, store: Store, name: str, until: float) -> Steps[bool]:
-    """Try to delete the record; return whether it is gone for certain."""
+    """Try to delete the record; return whether it is certainly gone."""
     leased = terms.leased
     lease: Lease | None
     if leased is not None and terms.clock.monotonic() < leased.until:
-        # Of a renewal that is not wanted any more, unless it is saving just now.
+        # It belongs to a renewal that is no longer needed, unless that is saving right now.
         if leased.is_saving:
             return False
         terms.leased, lease = None, leased.lease
@@ -130,20 +130,20 @@ def _delete(terms: Terms, store: Store, name: str, until: float) -> Steps[bool]:
         lease = yield from _do(terms, until, "try_lock", lambda: store.try_lock, name, STORE_LEASE)
     if lease is None:
         return False
-    held = lease  # for closures
+    held = lease  # for the lambdas: this one is never None
     with _given_back(held):
         if not (yield from _do(terms, until, "extend", lambda: held.extend, STORE_LEASE)):
             return False
         yield from _do(terms, until, "save", lambda: store.save, name, None, lease)
         is_gone = (yield from _do(terms, until, "load", lambda: store.load, name)) is None
-        with suppress(TokenStoreError):  # It expires by itself.
+        with suppress(TokenStoreError):  # If that fails, the lease expires.
             yield from _do(terms, until, "release", lambda: held.release)
         return is_gone
 
 
 @contextmanager
 def _given_back(lease: Lease) -> Generator[None, None, None]:
-    """Release the lease if the caller is cancelled: others should not wait until it expires."""
+    """Release the lease if the caller is cancelled, so others need not wait until it expires."""
     try:
         yield
     except GeneratorExit:
@@ -168,10 +168,10 @@ def _seal(terms: Terms, until: float) -> Steps[Seal]:
 def _do(
     terms: Terms, until: float, operation: str, find: Callable[[], Any], *args: object
 ) -> Steps[Any]:
-    """Call something of the store; `find` returns it.
+    """Call the function that `find` returns, such as a method of the store.
 
     Raises:
-        TokenStoreError: in words that can be logged.
+        TokenStoreError: the call failed. The text is safe to log.
     """
     left = max(0.0, until - terms.clock.monotonic())
     function: object = None

@@ -1,6 +1,6 @@
-"""Why a store failed, in words that can be logged: never an error's own text.
+"""Why a store failed, in words that are safe to log: never an error's own text.
 
-That text may quote what was read or sent. Names of errors and lines of code quote nothing.
+That text may quote what was read or sent. The type of an error and its line of code quote nothing.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .errors import (
 )
 from .sealing import require_cryptography
 
-#: A Redis server begins its errors with such a word; version 6 puts the place in a script first.
+#: Errors of a Redis server start with such a word. In version 6, the line of a script comes first.
 _WORD = re.compile(r"(?:^|@user_script: ?\d+: -?)([A-Z]{3,20})(?= |$)")
 
 KEPT_TOO_LONG = "another process has kept its lease for too long"
 
 
 def cause_of(error: BaseException) -> str:
-    """Return the kind of an error and, in parentheses, the errno or the error word behind it."""
+    """Return the type of an error and, in parentheses, the errno or error word that caused it."""
     kind = type(error).__qualname__
     for cause in causes(error):
         detail = _detail(cause)
@@ -42,7 +42,7 @@ def _detail(error: BaseException) -> str | None:
         if isinstance(error, socket.gaierror):
             names = (name for name in dir(socket) if name.startswith("EAI_"))
             return next((name for name in names if getattr(socket, name) == error.errno), None)
-        # OpenSSL's errors have a reason, and an errno that is a number of its own.
+        # OpenSSL's errors have a reason, and their errno is not one of the system's.
         reason = getattr(error, "reason", None)
         return reason or errno.errorcode.get(error.errno or 0)
     library = type(error).__module__.partition(".")[0]
@@ -54,8 +54,8 @@ def line_of(error: BaseException, file: str | None) -> str:
     """Return where an error was raised, as ``file:line``.
 
     Args:
-        file: of the code that was called: the last line in there says more to its author than one
-            of a library. Without such a line, the last of all.
+        file: the file of the called function. Its author learns more from its last line in the
+            traceback than from a line of a library. Without such a line, the last of all.
     """
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == file]
@@ -71,10 +71,10 @@ _EXPECTED = {
 
 
 def check_store(store: object) -> None:
-    """See that this can be a store, and that records can be sealed for it.
+    """Check that this can be a store, and that records can be encrypted for it.
 
     Raises:
-        ConfigurationError: it is no store.
+        ConfigurationError: it is not a store.
         ImportError: a package is missing.
     """
     methods = ("load", "try_lock", "save")
@@ -97,10 +97,10 @@ def check_store(store: object) -> None:
 
 
 def checked(operation: str, value: Any) -> Any:
-    """Return what a method of a store or lease gave.
+    """Return the result of a method of a store or lease, if it is valid.
 
     Raises:
-        TokenStoreError: it is not what the protocol asks for.
+        TokenStoreError: the result is not what the protocol requires.
     """
     if operation == "load":
         is_right = value is None or isinstance(value, bytes)
@@ -112,14 +112,14 @@ def checked(operation: str, value: Any) -> Any:
         is_right = operation != "extend" or isinstance(value, bool)
     if is_right:
         return value
-    kind = "str" if isinstance(value, str) else type(value).__qualname__  # It may be hidden.
+    kind = "str" if isinstance(value, str) else type(value).__qualname__  # It may be a `Secret`.
     raise TokenStoreError(
         f"{operation}() of the store returned {kind}: expected {_EXPECTED[operation]}"
     )
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Whether a time limit is behind an error, of whichever library."""
+    """Return whether a time limit caused an error, of any library."""
     return any(
         isinstance(cause, TimeoutError) or "Timeout" in type(cause).__name__
         for cause in causes(error)
@@ -127,17 +127,17 @@ def is_timeout(error: BaseException) -> bool:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether our own code raised it."""
+    """Return whether our own code raised it."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return str(frames[-1].f_globals.get("__name__")).startswith("monta_auth.")
 
 
 def words(operation: str, function: Any, error: Exception) -> str:
-    """Return what happened in a method of a store, for a log and for an error."""
+    """Describe what happened in a method of a store, for a log and for an error."""
     if isinstance(error, LeftBehind):
         return f"{operation}() {error}"
     if isinstance(error, MontaAuthError) and _is_ours(error):
-        return str(error)  # It says what to do.
+        return str(error)  # Our own texts are safe, and say what to do.
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     file = getattr(getattr(function, "__code__", None), "co_filename", None)

@@ -1,8 +1,8 @@
-"""A renewal's business with the token store: adopt, lease, save, release.
+"""What a renewal does with the token store: adopt, lease, save, release.
 
-Other processes use the same store. Before a renewal the record is leased and read again, and a pair
-that another process obtained is adopted. A refresh token that was ever in the store is sent only if
-the leased store has just shown it. A store that fails is left out for the rest of the renewal.
+Other processes use the same store. So before a renewal, the record is leased and read again, and a
+token pair from another process is adopted. A refresh token that was ever in the store is sent only
+if the leased store has just shown it. A store that fails is not used for the rest of the renewal.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from .stored_record import StoredRecord
 from .terms import Terms
 from .tokens import is_marked_refused, mark_refused
 
-#: Says nothing of the store, which works: it cannot be opened.
+#: This is no fault of the store, so it is not reported as one.
 UNOPENED = "there is no client secret, which the key of its record comes from"
 
 
 class Found(enum.Enum):
-    """What is to do after a look at the store."""
+    """What to do after a look at the store."""
 
     RENEW = "renew: the lease is ours, or the store has failed and no token lives"
     ADOPTED = "use the stored pair"
@@ -36,11 +36,11 @@ class Found(enum.Enum):
 
 
 class Visit(StoredRecord):
-    """One renewal at the store.
+    """The visit of one renewal to the store.
 
     Args:
-        held: the pair to start from; replaced by an adopted one.
-        ask: a flow that returns the client secret, or why there is none.
+        held: the pair to start from. An adopted one replaces it.
+        ask: a flow that returns the client secret, or the error if there is none.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Visit(StoredRecord):
         self._opened_with: str | None = None
 
     def begin(self) -> Steps[Found]:
-        """Take what others left there, or else the lease."""
+        """Adopt what another process stored, or take the lease."""
         began_with = self.held
         clock = self._terms.clock
         if self._terms.seal is None and not self._has_failed():
@@ -86,7 +86,7 @@ class Visit(StoredRecord):
             yield from self._turn.sleep(pause)
 
     def adopt(self) -> Steps[bool]:
-        """Take over the stored pair if it is newer; return whether that ends the renewal."""
+        """Adopt the stored pair if it is newer; return whether that ends the renewal."""
         stored = yield from self._look()
         if stored is None:
             return False
@@ -94,7 +94,7 @@ class Visit(StoredRecord):
         refusals.know(stored.access_token, stored.refresh_token)
         if bearer(stored.access_token) in refusals.headers:
             if leased is not None and not is_marked_refused(stored):
-                # Mark it, so that no other process takes it for good if we get no further.
+                # If this renewal fails, the mark keeps other processes from using it.
                 yield from self._write(leased, mark_refused(stored))
             return False
         now = self._terms.clock.monotonic()
@@ -107,7 +107,7 @@ class Visit(StoredRecord):
             after_refusal=self._turn.flight.after_refusal,
         )
         held.is_stored = True
-        # Compared on the monotonic clock: the dates of a stored pair may be by another clock.
+        # Compare on the monotonic clock, because a stored pair may have dates of another clock.
         if self.held is not None and (
             held.header == self.held.header or held.expires <= self.held.expires
         ):
@@ -117,13 +117,13 @@ class Visit(StoredRecord):
         return held.phase(now) is Phase.FRESH
 
     def shows(self, refresh_token: str) -> bool:
-        """Whether the leased store has just shown this refresh token."""
+        """Return whether the leased store has just shown this refresh token."""
         shown = self._shown
         is_shown = shown is not None and shown.refresh_token == refresh_token
         return is_shown and not self._has_failed() and self._leased is not None
 
     def hold(self) -> Steps[bool]:
-        """Extend the lease before a token call; return False if the visit has to begin anew."""
+        """Extend the lease before a token call; return False if the visit has to start over."""
         leased = self._leased
         if leased is None or self._has_failed():
             return True
@@ -136,15 +136,15 @@ class Visit(StoredRecord):
         return False
 
     def save(self, held: HeldPair) -> Steps[None]:
-        """Store a new pair, before it is used."""
-        leased = self._terms.leased  # of the source, whoever leads by now
+        """Store a new pair before it is used."""
+        leased = self._terms.leased  # that of the source: another caller may lead by now
         if leased is None:
             return
-        # Until the pair is saved, the refresh token that brought it must not be found by another.
+        # Until the pair is saved, no other process may use the refresh token that it came from.
         leased.is_kept |= self._turn.flight.refreshing is not None
-        # Who was superseded by now has one step left.
+        # A superseded leader can take only one more step, so it does not extend the lease.
         if not self._turn.flight.over and (yield from self._extend(leased)) is False:
-            leased = yield from self._lock()  # Perhaps nobody has taken it since.
+            leased = yield from self._lock()  # Perhaps no other process has taken it.
             if leased is None:
                 return
         held.is_stored = not self._has_failed()
@@ -153,7 +153,7 @@ class Visit(StoredRecord):
         yield from self._write(leased, dated)
 
     def rekey(self, secret: str) -> Steps[bool]:
-        """Go to the record of this secret; return whether it is another one than before."""
+        """Switch to the record of this secret; return whether it is another record than before."""
         if secret == self._opened_with:
             return False
         terms, credentials = self._terms, self._terms.credentials
@@ -175,9 +175,9 @@ class Visit(StoredRecord):
 
 
 def let_go(terms: Terms, flight: Flight) -> None:
-    """Release the lease though nobody waits for that, unless it may still be of use.
+    """Release the lease without waiting, unless it is still needed.
 
-    It is, while a refresh token is on the wire, and while the new pair is being saved.
+    A successor needs it. So do a refresh token that is being sent and a pair that is being saved.
     """
     leased = terms.leased
     is_in_use = flight.refreshing is not None or flight.successor is not None

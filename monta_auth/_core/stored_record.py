@@ -1,4 +1,4 @@
-"""One record in a store, as the leader of a renewal deals with it: its lease and its content."""
+"""One record in a store, with its lease, as the leader of a renewal uses it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ logger = logging.getLogger("monta_auth")
 
 
 class StoredRecord:
-    """The record of a source, with the lease that its leader has.
+    """The record of a source, with the lease that its leader holds.
 
-    A store that fails is left out for the rest of the renewal.
+    A store that fails is not used for the rest of the renewal.
 
     Args:
         held: the pair to start from.
 
     Attributes:
-        error: why the store has failed, in words, if it has.
+        error: why the store has failed, as text; None if it has not.
         has_served: whether a record was saved or adopted.
     """
 
@@ -45,14 +45,14 @@ class StoredRecord:
         self._store = terms.store
         self._turn = turn
         self._has_looked = False
-        #: What the store held when it was last looked at under the lease.
+        #: The pair that was in the store at the last look under the lease.
         self._shown: TokenSet | None = None
         now = terms.clock.monotonic()
-        # The rest belongs to the token call.
+        # The rest of the time is reserved for the token call.
         self._until = turn.brief - min(STORE_REST, max(0.0, turn.brief - now) / 2)
         leased = terms.leased
         if leased is not None and now < leased.until:
-            leased.flight = turn.flight  # The leader before us could not go on.
+            leased.flight = turn.flight  # The leader before could not continue.
 
     def _has_failed(self) -> bool:
         return self.error is not None
@@ -69,26 +69,26 @@ class StoredRecord:
         return leased if leased is not None and leased.flight is self._turn.flight else None
 
     def take_out(self, refresh_token: str) -> Steps[None]:
-        """Let no process send this refresh token again."""
+        """Remove this refresh token from the store, so that no process sends it again."""
         leased, shown = self._leased, self._shown
         if leased is not None and shown is not None and shown.refresh_token == refresh_token:
             self._shown = without_refresh_token(shown)
             yield from self._write(leased, self._shown)
 
     def release(self, seconds: float) -> Steps[None]:
-        """Give the lease back; an async caller waits so long for that."""
+        """Release the lease. An async caller waits this many seconds for that."""
         leased = self._leased
-        # A refresh token may be spent, and the store does not know: whoever comes next has to
-        # find the lease as one whose holder was lost.
+        # If a refresh token may be spent and is still stored, the lease has to expire: then the
+        # next holder sees that this one was lost.
         if leased is None or leased.is_kept or self._turn.flight.refreshing is not None:
             return
         self._terms.leased = None
         try:
             yield Call(leased.lease.release, finish=0.0, seconds=seconds)
         except TransportFailure:
-            detach(leased.lease.release)  # In httpx's own pipeline, after the request has failed.
+            detach(leased.lease.release)  # In httpx's own pipeline, the request has failed.
         except Exception as error:
-            # It expires by itself. Until then it is ours.
+            # The lease will expire. Until then it is ours.
             self._terms.leased = self._terms.leased or leased
             logger.debug("releasing the token store's lease raised %s", cause_of(error))
 
@@ -111,9 +111,9 @@ class StoredRecord:
         return self._shown
 
     def _lock(self) -> Steps[Leased | None]:
-        """Ask for the lease; return it if we have it.
+        """Ask for the lease; return it if we get it.
 
-        If it comes when nobody waits for it any more, it is given back.
+        If it comes too late, when no caller waits for it any more, it is released.
         """
         store, name = self._store, self._seal.name
         until = self._terms.clock.monotonic() + STORE_LEASE
@@ -147,7 +147,7 @@ class StoredRecord:
         return self._leased
 
     def _extend(self, leased: Leased) -> Steps[bool | None]:
-        """Return whether the lease is still ours; None if the store has failed."""
+        """Extend the lease; return whether it is still ours, or None if the store has failed."""
         until = self._terms.clock.monotonic() + STORE_LEASE
         is_ours: bool | None = yield from self._try(
             "extend", lambda: leased.lease.extend, STORE_LEASE
@@ -159,7 +159,7 @@ class StoredRecord:
         return is_ours
 
     def _write(self, leased: Leased, pair: TokenSet | None) -> Steps[None]:
-        """Save under the lease. If that fails, remove the record: what it holds may be spent."""
+        """Save under the lease. If that fails, delete the record: its token may be spent."""
         if self._has_failed():
             leased.is_kept |= self._turn.flight.refreshing is not None
             return
@@ -173,11 +173,11 @@ class StoredRecord:
         self.has_served |= not self._has_failed()
 
     def _save(self, leased: Leased, record: bytes | None) -> Steps[bool]:
-        """Return whether that worked."""
+        """Save the record, or delete it (None); return whether that worked."""
         now, turn = self._terms.clock.monotonic(), self._turn
-        # A pair that was just obtained is worth some more time.
+        # Saving a new pair is worth some extra time.
         end = min(turn.deadline, max(turn.brief, now + FINISH))
-        until = now + (end - now) / 2  # The other half is for removing the record.
+        until = now + (end - now) / 2  # The other half is for deleting the record.
         arguments = (self._seal.name, record, leased.lease)
         yield from self._try(
             "save", lambda: self._store.save, *arguments, finish=FINISH, until=until
@@ -196,10 +196,10 @@ class StoredRecord:
         finish: float | None = None,
         until: float | None = None,
     ) -> Steps[Any]:
-        """Return what a method of the store or its lease does; None once the store has failed.
+        """Call a method of the store or its lease; return None if the store has failed.
 
         Args:
-            find: returns the method. To look it up may fail, too.
+            find: returns the method. Looking it up may fail, too.
         """
         if self._has_failed():
             return None
@@ -209,7 +209,7 @@ class StoredRecord:
             until = self._turn.brief if self._lives() else self._until
         left_behind = self._terms.left_behind
         if not all(ended.is_set() for ended in left_behind):
-            # Each further one would be another thread.
+            # Each further call would need another thread.
             self.error = "an earlier call of it has not returned yet"
             return None
         left_behind.clear()
@@ -226,14 +226,14 @@ class StoredRecord:
                 if isinstance(error, LeftBehind) and not is_async(function):
                     left_behind.append(ended)
                 if may_repeat and not is_timeout(error):
-                    may_repeat = False  # Its connection was idle for an hour, and may be cut.
+                    may_repeat = False  # After an idle hour, its connection may be closed.
                     continue
                 self.error = words(operation, function, error)
                 return None
 
 
 def _noted(method: Callable[..., Any], ended: Event) -> Callable[..., Any]:
-    """Return a plain function as one that sets the event when it ends."""
+    """Wrap a plain function, so that it sets the event when it ends."""
     if is_async(method):
         return method
 

@@ -1,4 +1,4 @@
-"""What all renewals of one source have in common."""
+"""What all renewals of one source share."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ logger = logging.getLogger("monta_auth")
 
 
 class Leased:
-    """The store's lease, which the source owns: whoever leads next goes on with it.
+    """The store's lease. It belongs to the source, so the next leader continues with it.
 
     Args:
         until: when it expires, on the monotonic clock.
-        flight: of the leader that uses it now.
+        flight: the flight of the leader that uses it now.
 
     Attributes:
-        is_doubted: whether the stored refresh token may be spent, and is still to be taken out.
-        is_saving: whether a record is being saved with it.
-        is_kept: whether it has to expire by itself, since the stored refresh token may be spent:
-            to give it back would settle that.
+        is_doubted: whether the stored refresh token may be spent and still has to be removed.
+        is_saving: whether a record is being saved under it.
+        is_kept: whether it has to expire, because the stored refresh token may be spent. A release
+            would hide that from the next holder.
     """
 
     def __init__(self, lease: Lease, until: float, flight: Flight) -> None:
@@ -42,19 +42,19 @@ class Terms:
     """What every renewal of one source needs.
 
     Args:
-        base_url: without a slash at its end.
-        credentials: None if a token pair is all there is.
-        store: where token pairs are shared, if anywhere.
-        refusals, failures: what renewals remember among themselves.
+        base_url: without a trailing slash.
+        credentials: None if there is only a token pair.
+        store: where processes share token pairs, if anywhere.
+        refusals, failures: what renewals remember for later ones.
 
     Attributes:
-        jitter: 0 to 1, this source's own share of random spreads.
-        seal: of the record in the store, once a secret was asked for.
-        leased: the store's lease, if the source has it.
-        clear_store: whether the record is to be deleted before anything is read from there.
-        store_failure: why the store does not work, in words; None while it does.
-        left_behind: for each plain function of the store that an async caller did not wait for any
-            longer; set when it has ended after all.
+        jitter: 0 to 1, this source's share of random spreads.
+        seal: encrypts the record in the store; None until the secret is known.
+        leased: the store's lease, if the source holds it.
+        clear_store: whether to delete the record before anything is read from the store.
+        store_failure: why the store does not work, as text; None if it works.
+        left_behind: one event for each plain function of the store that an async caller stopped
+            waiting for; set when the function ends.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class Terms:
         self.left_behind: list[Event] = []
 
     def report_store(self, failure: str | None, level: int = logging.WARNING) -> None:
-        """Keep how the store is doing; one record for each change.
+        """Remember whether the store works, and log each change once.
 
         Args:
-            level: of a failure: less where a caller gets the error.
+            level: the log level of a failure; lower if a caller gets the error.
         """
-        # Mostly our own words, with paths: what to do stands at the end.
+        # The limit is high, because our own texts contain paths and end with what to do.
         failure = safe_text(failure, self.refusals.secrets, 1000)
         if failure is not None and self.store_failure is None:
             logger.log(

@@ -1,7 +1,7 @@
-"""Calls to the two auth endpoints: build one, read the pair in its response.
+"""Build calls to the two auth endpoints, and read the token pair in the response.
 
-Any response gives a pair or a `MontaAuthError`, nothing else. The facts are those of the API
-reference ("Authentication") and of responses seen in public logs of 2024 and 2025.
+Every response gives a token pair or a `MontaAuthError`, nothing else. The facts come from the API
+reference ("Authentication") and from responses in public logs of 2024 and 2025.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Kind = Literal["mint", "refresh"]
 
 
 class TokenRequest:
-    """A call to ``/auth/token`` ("mint") or ``/auth/refresh`` ("refresh"); repr shows no body.
+    """A call to ``/auth/token`` ("mint") or ``/auth/refresh`` ("refresh"). Its repr hides the body.
 
-    Always a POST of JSON, without Authorization; the body is bytes.
+    It is always a POST of JSON without an ``Authorization`` header. The body is bytes.
 
     Args:
-        secrets: what must not show in a text about this call.
+        secrets: values that no text about this call may contain.
     """
 
     __slots__ = ("body", "headers", "kind", "secrets", "url")
@@ -54,9 +54,9 @@ class TokenRequest:
         self.headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
-            # These two are decoded with a limit, whatever else the client knows.
+            # We decode these two with a size limit. The client may know others.
             "Accept-Encoding": "gzip, deflate",
-            # A cache that holds POSTs too (requests-cache can) must neither keep nor replay it.
+            # A cache that also stores POSTs (requests-cache can) must neither store nor replay it.
             "Cache-Control": "no-store",
         }
         before = sys.exception()
@@ -85,14 +85,14 @@ def refresh_request(base_url: str, refresh_token: str, known: tuple[str, ...] = 
 
 
 def read_pair(reply: Reply, request: TokenRequest, wall: float) -> TokenSet:
-    """Return the pair of a response with a good status.
+    """Return the token pair in a response with a success status.
 
     Args:
-        wall: the local clock when the response came, in seconds since 1970.
+        wall: local time of arrival, in seconds since 1970.
 
     Raises:
-        InvalidTokenResponseError: there is no usable access token in it. An error envelope can
-            come with status 200 (observed in 2024).
+        InvalidTokenResponseError: the response has no usable access token. It can be an error
+            envelope with status 200 (observed in 2024).
     """
     data, born = json_object(reply), answered_at(reply, wall)
     access = data.get("accessToken")
@@ -126,7 +126,7 @@ def read_pair(reply: Reply, request: TokenRequest, wall: float) -> TokenSet:
 
 
 def read_error(reply: Reply, request: TokenRequest, wall: float) -> TokenEndpointError:
-    """Return the error for a status that is not good, other than a refusal of credentials."""
+    """Return the error for any status except success and refused credentials."""
     kind: type[TokenEndpointError] = TokenEndpointError
     retryable, hint = is_worth_a_retry(reply.status), wait_hint(reply, wall)
     if reply.status == 429:
@@ -150,9 +150,9 @@ _NO_ENDPOINT = "there is no token endpoint here: is /api/v1 missing at the end o
 
 
 def is_refused_refresh(reply: Reply) -> bool:
-    """Whether this says that the refresh token is not accepted, and not that the call was not.
+    """Return whether this response refuses the refresh token, and not just the call.
 
-    A firewall's page refuses the call; the refresh token is as good as before.
+    The page of a firewall refuses only the call: the refresh token still works.
     """
     if not 400 <= reply.status < 500 or is_worth_a_retry(reply.status):
         return False
@@ -160,7 +160,7 @@ def is_refused_refresh(reply: Reply) -> bool:
 
 
 def read_refused_refresh(reply: Reply, request: TokenRequest) -> TokenEndpointError:
-    """Return the error for a refused refresh where no credentials can take its place."""
+    """Return the error for a refused refresh when there are no credentials to use instead."""
     what = "the token endpoint refused the call"
     if reply.status == 404:
         what = _NO_ENDPOINT
