@@ -93,7 +93,7 @@ def _checked(value: object, argument: str, variable: str) -> str:
     position = _misplaced(value)
     if position is not None:
         raise ConfigurationError(
-            f"{argument} has {_name(value[position])} at position {position + 1}, as after "
+            f"{argument} has {_name(value[position])} at position {position + 1}, probably from "
             f"copying: remove it (argument {argument} or environment variable {variable})"
         )
     return value

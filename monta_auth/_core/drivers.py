@@ -240,7 +240,7 @@ async def _acall(effect: Call) -> Any:
         try:
             return outcome.result()
         except bell.cancelled:  # by other code: the caller is not cancelled
-            return Raised(LeftBehind("was cancelled by somebody else"))
+            return Raised(LeftBehind("was cancelled by other code"))
     if effect.finish is None:
         cancel()
     return Raised(LeftBehind(f"did not return within {effect.seconds:.1f} s"))

@@ -135,7 +135,7 @@ class TransportFailure(Exception):
         return self.text
 
 
-_THREAD = "It was raised in a thread of its own, as async clients call plain functions."
+_THREAD = "It was raised in a separate thread, because async clients call plain functions there."
 
 
 def note_thread(error: Exception) -> None:
@@ -147,7 +147,7 @@ def note_thread(error: Exception) -> None:
 def thread_of(error: Exception) -> str:
     """Describe the thread in which a user's function raised this, if it was another one."""
     is_noted = _THREAD in getattr(error, "__notes__", ())
-    return " in a thread of its own (async clients call plain functions there)" if is_noted else ""
+    return " in a separate thread (async clients call plain functions there)" if is_noted else ""
 
 
 class LeftBehind(TimeoutError):

@@ -151,7 +151,7 @@ class Leader:
                 return
             except Exception as error:
                 kind, where = type(error).__qualname__, thread_of(error)
-                logger.warning("on_token raised %s%s; the pair is in use", kind, where)
+                logger.warning("on_token raised %s%s; the token pair is in use", kind, where)
 
     def _record(
         self,

@@ -57,7 +57,7 @@ def clean_base_url(value: str | None) -> str:
     if name == "MONTA_BASE_URL":
         _warn_about_base_url(host)
     if split.path.rstrip("/").endswith(("/auth/token", "/auth/refresh")):
-        raise ConfigurationError(f"{name} is that of an auth endpoint: end it before /auth")
+        raise ConfigurationError(f"{name} is the URL of an auth endpoint: end it before /auth")
     netloc = _host(host) if port == _DEFAULT_PORTS[scheme] else f"{_host(host)}:{port}"
     url = f"{scheme}://{netloc}{split.path.rstrip('/')}"
     # People copy Monta's hosts without a path.
@@ -125,9 +125,9 @@ class Origins:
             )
             return
         logger.warning(
-            "a request to %s goes out without the Monta token, which is for %s: if that is the "
-            "API, pass its URL as base_url=; if it is another host that may receive the token, "
-            "name it in allowed_origins=",
+            "a request to %s goes out without the Monta token, which is for %s. If the request is "
+            "for the API, pass that URL as base_url=; if it is for another host that may receive "
+            "the token, name that in allowed_origins=",
             origin if isinstance(origin, str) else _name(origin),
             _name(self._base),
         )

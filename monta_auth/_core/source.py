@@ -142,8 +142,8 @@ class Source:
         again, cooldown = self._state.refuse(sent)
         if cooldown:
             logger.warning(
-                "the API refuses every new token with 401; no renewal for %.0f s. Does the "
-                "credential have access to %s?",
+                "the API refuses every new token with 401; no renewal for %.0f s. Do the "
+                "credentials have access to %s?",
                 cooldown,
                 safe_text(bare(url), self._state.refusals.secrets),
             )

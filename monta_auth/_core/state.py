@@ -117,8 +117,8 @@ class State:
         flight = self._flight if self._flight in led_here else None
         if flight is not None and flight.is_inner:
             raise ConfigurationError(
-                "a hook, callable or store makes requests with the auth that it is itself a part "
-                "of, again and again: let it use a client without this auth"
+                "a hook, callable or store makes requests with the auth that it belongs to, which "
+                "calls it again: let it use a client without this auth"
             )
         return flight
 

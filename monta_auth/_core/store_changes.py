@@ -63,7 +63,7 @@ def forgetting(state: State, terms: Terms) -> Steps[None]:
         return
     terms.report_store(why, logging.INFO)
     raise TokenStoreError(
-        f"the token pair may still be in the store: {why}. Forget it again once that is over",
+        f"the token pair may still be in the store: {why}. Try again once that is over",
         retryable=True,
     )
 

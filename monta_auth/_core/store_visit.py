@@ -24,15 +24,15 @@ from .terms import Terms
 from .tokens import is_marked_refused, mark_refused
 
 #: This is no fault of the store, so it is not reported as one.
-UNOPENED = "there is no client secret, which the key of its record comes from"
+UNOPENED = "the key of its record comes from the client secret, and there is none"
 
 
 class Found(enum.Enum):
     """What to do after a look at the store."""
 
-    RENEW = "renew: the lease is ours, or the store has failed and no token lives"
+    RENEW = "renew: the lease is ours, or the store has failed and no token is valid"
     ADOPTED = "use the stored pair"
-    NOT_NOW = "the store is locked or has failed, and the held token still serves"
+    NOT_NOW = "the store is locked or has failed, and the current token is still valid"
 
 
 class Visit(StoredRecord):

@@ -210,7 +210,7 @@ class StoredRecord:
         left_behind = self._terms.left_behind
         if not all(ended.is_set() for ended in left_behind):
             # Each further call would need another thread.
-            self.error = "an earlier call of it has not returned yet"
+            self.error = "an earlier call to it has not returned yet"
             return None
         left_behind.clear()
         while True:

@@ -98,11 +98,11 @@ def read_pair(reply: Reply, request: TokenRequest, wall: float) -> TokenSet:
     access = data.get("accessToken")
     if not is_token(access):
         if data.get("errorCode") is not None:
-            what = "an error in a reply with a good status"
+            what = "an error with a success status"
         elif access is None:
             what = "a reply without an access token (is base_url the API, and not a web page?)"
         else:
-            what = "an access token that cannot stand in a header"
+            what = "an access token that is not valid in a header"
         what = f"the token endpoint sent {what}"
         found = (text for text in (access, data.get("refreshToken")) if isinstance(text, str))
         secrets = (*request.secrets, *found)
@@ -138,7 +138,10 @@ def read_error(reply: Reply, request: TokenRequest, wall: float) -> TokenEndpoin
     elif retryable:
         what = "the token endpoint failed" + ("" if hint else "; try again later")
     elif 300 <= reply.status < 400:
-        what = "the token endpoint redirects, which is not followed with a secret in hand"
+        what = (
+            "the token endpoint redirects, but redirects are not followed with a secret: is "
+            "base_url the API?"
+        )
     elif reply.status == 404:
         what = _NO_ENDPOINT
     else:

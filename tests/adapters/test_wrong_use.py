@@ -319,5 +319,7 @@ def test_who_imports_it_from_the_core_is_told_where_it_is() -> None:
 
 @pytest.mark.parametrize("end", ["/auth/token", "/auth/refresh/"])
 def test_the_url_of_an_auth_endpoint_is_no_base_url(end: str) -> None:
-    with pytest.raises(ConfigurationError, match="that of an auth endpoint: end it before /auth"):
+    with pytest.raises(
+        ConfigurationError, match="the URL of an auth endpoint: end it before /auth"
+    ):
         make("requests", base_url=PUBLIC_API + end)

@@ -204,7 +204,7 @@ def test_a_redirect_of_a_token_call_is_not_followed(
     speaker = speak()
     speaker.follow_redirects()
     site.inject(Fault(status=status, headers={"Location": foreign.base_url + "/auth/token"}))
-    with pytest.raises(OAuthError, match="redirects, which is not followed") as caught:
+    with pytest.raises(OAuthError, match="redirects are not followed") as caught:
         speaker.fetch_token()
 
     assert isinstance(caught.value, TokenEndpointError)

@@ -237,7 +237,7 @@ def test_logout_is_not_done_while_the_token_is_there(
     assert (done.code, done.out) == (1, "")
     assert done.err == (
         "monta-auth: the token pair may still be in the store: another process has kept its lease "
-        "for too long. Forget it again once that is over\n"
+        "for too long. Try again once that is over\n"
     )
     assert KEY in memory_keyring.kept
     lease.release()

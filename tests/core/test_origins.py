@@ -498,8 +498,9 @@ def test_a_foreign_origin_is_named_once_and_nothing_but_the_origin(
     (text,) = warned(caplog)
     assert text == (
         "a request to https://evil.com:443 goes out without the Monta token, which is for "
-        "https://public-api.monta.com:443: if that is the API, pass its URL as base_url=; if it is "
-        "another host that may receive the token, name it in allowed_origins="
+        "https://public-api.monta.com:443. If the request is for the API, pass that URL as "
+        "base_url=; if it is for another host that may receive the token, name that in "
+        "allowed_origins="
     )
 
 

@@ -949,7 +949,7 @@ def test_the_warning_about_a_cool_down_shows_no_query(
     assert not holder.refuse(401, url, header, header)
     (text,) = caplog.messages
     assert text == (
-        "the API refuses every new token with 401; no renewal for 15 s. Does the credential have "
+        "the API refuses every new token with 401; no renewal for 15 s. Do the credentials have "
         f"access to {URL}?"
     )
 
@@ -1348,8 +1348,8 @@ def test_a_request_from_inside_that_renewal_is_refused_at_once(
     innermost = inside(inner, source)
     assert isinstance(innermost.error, ConfigurationError)
     assert str(innermost.error) == (
-        "a hook, callable or store makes requests with the auth that it is itself a part of, again "
-        "and again: let it use a client without this auth"
+        "a hook, callable or store makes requests with the auth that it belongs to, which calls it "
+        "again: let it use a client without this auth"
     )
     assert inner.resume(pair_reply(hands, 2)).token == "access-2"
     assert outer.resume(pair_reply(hands, 1)).token == "access-2"

@@ -486,7 +486,7 @@ def test_nor_a_store_whose_own_task_was_cancelled(hands: Hands) -> None:
 
     source = make_source(hands, store=Cancelled())
     assert asyncio.run(adrive(source.acquire(blocking=False), reply)) == "Bearer access-1"
-    assert source.status().store_failure == "load() was cancelled by somebody else"
+    assert source.status().store_failure == "load() was cancelled by other code"
 
 
 # --- connections that were cut

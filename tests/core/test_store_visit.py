@@ -624,7 +624,7 @@ def test_a_store_that_is_silent_is_left_behind_on_its_thread(
             assert anyio.run(adrive, source.acquire(blocking=False), reply) == "Bearer access-1"
         assert threading.active_count() == before
         failure = source.status().store_failure
-        assert failure == "an earlier call of it has not returned yet"
+        assert failure == "an earlier call to it has not returned yet"
         [ended] = source._terms.left_behind
         _after_fork_in_child()
         assert source._terms.left_behind == []  # The parent's threads are not there.
@@ -842,7 +842,7 @@ def test_forget_raises_where_a_lease_stays_and_the_pair_is_not_used_any_more(
     assert error.retryable
     assert str(error) == (
         "the token pair may still be in the store: another process has kept its lease for too "
-        "long. Forget it again once that is over"
+        "long. Try again once that is over"
     )
     assert 9.8 < hands.now - start <= 10.0
     lease.release()

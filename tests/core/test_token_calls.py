@@ -272,11 +272,11 @@ def test_a_refresh_expiry_that_makes_no_sense_is_not_known(expires: str | None) 
         pytest.param([PAIR], "without an access token", id="a list"),
         pytest.param(without("accessToken"), "without an access token", id="no access token"),
         pytest.param({"accessToken": None}, "without an access token", id="null"),
-        pytest.param({"accessToken": ""}, "cannot stand in a header", id="empty token"),
-        pytest.param({"accessToken": "a\r\nb"}, "cannot stand in a header", id="header injection"),
-        pytest.param({"accessToken": 7}, "cannot stand in a header", id="number"),
-        pytest.param({"accessToken": {"a": 1}}, "cannot stand in a header", id="object"),
-        pytest.param(ENVELOPE, "an error in a reply with a good status", id="envelope"),
+        pytest.param({"accessToken": ""}, "is not valid in a header", id="empty token"),
+        pytest.param({"accessToken": "a\r\nb"}, "is not valid in a header", id="header injection"),
+        pytest.param({"accessToken": 7}, "is not valid in a header", id="number"),
+        pytest.param({"accessToken": {"a": 1}}, "is not valid in a header", id="object"),
+        pytest.param(ENVELOPE, "an error with a success status", id="envelope"),
     ],
 )
 def test_a_good_status_without_a_pair_is_an_error_that_may_pass(body: object, text: str) -> None:
@@ -302,8 +302,8 @@ def test_an_envelope_with_a_good_status_tells_its_code() -> None:
 @pytest.mark.parametrize(
     ("status", "text", "retryable"),
     [
-        (301, "redirects, which is not followed", False),
-        (307, "redirects, which is not followed", False),
+        (301, "redirects are not followed", False),
+        (307, "redirects are not followed", False),
         (400, "refused the call", False),
         (403, "refused the call", False),
         (404, "is /api/v1 missing at the end of base_url", False),
