@@ -18,8 +18,9 @@ from .policy import RefreshPolicy
 from .secret import hidden
 from .source import Source
 
-#: Number of sources that are kept. Beyond it, those whose tokens expire first are dropped.
-KEPT = 64
+#: Number of sources that are kept, of about 4.5 kB each. Beyond it, those whose tokens expire first
+#: are dropped.
+KEPT = 1000
 
 _Key = tuple[str, str, str, RefreshPolicy]
 

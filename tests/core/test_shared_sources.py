@@ -12,14 +12,19 @@ import pytest
 
 from monta_auth import PARTNER_API, PUBLIC_API, ConfigurationError, RefreshPolicy
 from monta_auth._core import shared_sources as registry
-from monta_auth._core.shared_sources import KEPT, forget_shared_sources, shared_source
+from monta_auth._core.shared_sources import forget_shared_sources, shared_source
 from monta_auth._core.source import Source
 
 from ..simulation.flows import Hands, hold
 
 
+#: Fewer than in use, to save time.
+KEPT = 64
+
+
 @pytest.fixture(autouse=True)
 def empty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(registry, "KEPT", KEPT)
     for name in ("MONTA_CLIENT_ID", "MONTA_CLIENT_SECRET", "MONTA_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     forget_shared_sources()
