@@ -20,7 +20,7 @@ class MontaAuthMixin(Mixin):
         monta_auth: a dict with the arguments of `MontaAuth`, except ``client``. Default: they come
             from the environment. All other arguments go to the client. If ``auth=`` is one of
             them, no `MontaAuth` is made. ``base_url=`` sets where the client's paths begin; it
-            does not reach `MontaAuth`.
+            does not reach `MontaAuth`. Default: the base URL of the `MontaAuth`.
 
     Raises:
         ConfigurationError: as for `MontaAuth`, or if both ``auth=`` and ``monta_auth=`` are given.
@@ -30,3 +30,4 @@ class MontaAuthMixin(Mixin):
     _clients = (httpx.Client, httpx.AsyncClient)
     _monta_auth = MontaAuth
     _monta_argument = "client"
+    _has_base_url = True

@@ -29,3 +29,4 @@ class MontaAuthMixin(Mixin):
     _clients = (requests.Session,)
     _monta_auth = MontaAuth
     _monta_argument = "session"
+    _has_base_url = False

@@ -21,6 +21,8 @@ class Mixin:
     #: cannot collide with those of a client.
     _monta_auth: ClassVar[type]
     _monta_argument: ClassVar[str]
+    #: Whether the client has a ``base_url``, which its `MontaAuth` then provides by default.
+    _has_base_url: ClassVar[bool]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -41,11 +43,19 @@ class Mixin:
             raise ConfigurationError("monta_auth= takes a dict, such as {'client_id': ...}")
         monta_auth = cast("MontaAuthSettings", with_hidden_secret(monta_auth or {}))
         if not isinstance(self, self._clients):
-            names = " or ".join(client.__name__ for client in self._clients)
-            raise TypeError(f"MontaAuthMixin is for classes that derive from {names}")
+            package = self._monta_auth.__module__.partition(".")[0]
+            library = self._clients[0].__module__.partition(".")[0]
+            names = " or ".join(f"{library}.{client.__name__}" for client in self._clients)
+            raise TypeError(
+                f"the MontaAuthMixin of {package} is for classes that derive from {names}; "
+                f"{type(self).__name__} does not"
+            )
         other = kwargs.get("auth")
         if has_settings and other is not None:
             raise ConfigurationError("auth= and monta_auth= exclude each other")
         super().__init__(*args, **kwargs)
         if other is None:
-            cast(Any, self).auth = self._monta_auth(**{self._monta_argument: self}, **monta_auth)
+            client = cast(Any, self)
+            client.auth = self._monta_auth(**{self._monta_argument: self}, **monta_auth)
+            if self._has_base_url and not str(client.base_url):
+                client.base_url = client.auth.base_url

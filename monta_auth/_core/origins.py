@@ -111,6 +111,8 @@ class Origins:
 
     def warn_about(self, url: str) -> None:
         """Log that a foreign origin gets no token, once per process and origin."""
+        if ":" not in url.partition("?")[0]:
+            return  # Without a scheme, the library raises an error.
         origin = _origin_of(url)
         if origin in self._allowed or (self._base, origin) in _warned:
             return

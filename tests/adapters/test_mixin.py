@@ -112,6 +112,21 @@ def test_the_arguments_of_the_client_pass_through(cls: Any, site: Emulator) -> N
 
 
 @pytest.mark.parametrize("cls", OF_HTTPX)
+def test_without_a_base_url_paths_begin_at_that_of_the_auth(
+    cls: Any, site: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    sdk = cls(monta_auth=settings(site))
+
+    assert calls_of(sdk, "/charge-points", site.base_url + "/charge-points") == [200, 200]
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("cls", OF_HTTPX)
+def test_an_auth_of_ones_own_brings_no_base_url(cls: Any) -> None:
+    assert str(cls(auth=("user", "password")).base_url) == ""
+
+
+@pytest.mark.parametrize("cls", OF_HTTPX)
 def test_an_auth_of_ones_own_is_used(cls: Any, site: Emulator) -> None:
     """Also without any credentials: then no MontaAuth is made."""
     sdk = cls(auth=("user", "password"))
@@ -199,8 +214,12 @@ def test_what_is_no_client_is_said() -> None:
     class Owner(httpx_monta.MontaAuthMixin):
         pass
 
-    with pytest.raises(TypeError, match="derive from Client or AsyncClient"):
+    with pytest.raises(TypeError) as caught:
         Owner()
+    assert str(caught.value) == (
+        "the MontaAuthMixin of httpx_monta is for classes that derive from httpx.Client or "
+        "httpx.AsyncClient; Owner does not"
+    )
 
 
 def test_an_unknown_argument_is_said(site: Emulator) -> None:

@@ -511,12 +511,21 @@ def test_an_allowed_origin_is_not_warned_about(caplog: pytest.LogCaptureFixture)
     assert warned(caplog) == []
 
 
-@pytest.mark.parametrize("url", ["https://[::1", "/charges", "https://a.example:x", "mailto:a"])
+@pytest.mark.parametrize("url", ["https://[::1", "https://a.example:x", "mailto:a"])
 def test_an_unreadable_url_is_not_quoted(url: str, caplog: pytest.LogCaptureFixture) -> None:
     Origins(PUBLIC_API).warn_about(url)
     (text,) = warned(caplog)
     assert "an unreadable URL" in text
     assert url not in text
+
+
+@pytest.mark.parametrize("url", ["/charges", "charges?from=10:00", ""])
+def test_a_url_without_a_scheme_is_not_warned_about(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library says what is wrong with it: the base URL of the auth is no part of that."""
+    Origins(PUBLIC_API).warn_about(url)
+    assert warned(caplog) == []
 
 
 def test_warnings_are_bounded(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,6 @@ from monta_auth._core.source import Source
 
 from ..simulation.flows import Hands, hold
 
-
 #: Fewer than in use, to save time.
 KEPT = 64
 
