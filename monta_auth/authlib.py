@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial, wraps
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import monta_auth
 
@@ -297,7 +297,7 @@ class _Dialect:
 
     def _error(self, reply: Reply, request: TokenRequest, wall: float) -> monta_auth.MontaAuthError:
         if request.kind == "mint" and reply.status == 401:
-            return read_refusal(reply, request, urlsplit(self.base_url).netloc)
+            return read_refusal(reply, request, self._client.client_id)
         error = read_error(reply, request, wall)
         token = self._client.token
         if token and not error.retryable and token.get("refresh_token") == request.secrets[0]:

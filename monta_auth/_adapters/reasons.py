@@ -39,7 +39,8 @@ def call_failed(url: str, words: str, error: BaseException | None = None) -> str
         error: shows whether a proxy was in use, which may be the cause.
     """
     through = " through a proxy" if error is not None and went_by_proxy(error) else ""
-    return f"the token call to {urlsplit(url).hostname}{through} failed: {words}"
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    return f"the token call to {host}{through} failed: {words}"
 
 
 def too_late(what: str, seconds: float) -> str:

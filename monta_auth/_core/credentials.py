@@ -28,7 +28,9 @@ class Credentials:
     def __init__(self, client_id: str, secret: ClientSecret) -> None:
         secret = hidden_argument(secret)
         self.client_id = _checked(client_id, "client_id", "MONTA_CLIENT_ID")
-        self.secret = secret if callable(secret) else checked_secret(secret)
+        self.secret = secret
+        if not callable(secret):
+            self.secret = _checked(secret, "client_secret", "MONTA_CLIENT_SECRET")
 
     @property
     def literal_secret(self) -> str | None:
@@ -76,25 +78,35 @@ def missing(argument: str, variable: str) -> str:
     return f"no {argument}: pass {argument}= or set the environment variable {variable}"
 
 
-def checked_secret(secret: object) -> str:
-    secret = hidden_argument(secret)
-    return _checked(secret, "client_secret", "MONTA_CLIENT_SECRET")
+def returned_secret(secret: object) -> str:
+    """Return the result of a callable secret.
+
+    Raises:
+        ConfigurationError: it cannot be a secret.
+    """
+    return _checked(hidden_argument(secret), "the result of the callable client_secret")
 
 
-def _checked(value: object, argument: str, variable: str) -> str:
+def _checked(value: object, name: str, variable: str | None = None) -> str:
+    """Return the value of an argument, or the result of a callable (which has no variable)."""
+    takes, end = "a string", ""
+    if variable is not None:
+        takes += ", or a function that returns one" if name == "client_secret" else ""
+        end = f" (argument {name} or environment variable {variable})"
     if hasattr(value, "get_secret_value"):  # pydantic's SecretStr
-        raise ConfigurationError(f"{argument} takes a string: pass its .get_secret_value()")
+        raise ConfigurationError(f"{name} must be {takes}: pass its .get_secret_value()")
     if not isinstance(value, str):
         kind = value.kind if isinstance(value, Unfit) else type(value).__name__
         kind = "bytes" if isinstance(value, bytes) else kind
-        raise ConfigurationError(f"{argument} must be a string, not {kind}")
+        raise ConfigurationError(f"{name} must be {takes}, not {kind}")
     if not value:
-        raise ConfigurationError(f"{argument} is empty: pass {argument}= or set {variable}")
+        advice = f": pass {name}= or set {variable}" if variable is not None else ""
+        raise ConfigurationError(f"{name} is empty{advice}")
     position = _misplaced(value)
     if position is not None:
         raise ConfigurationError(
-            f"{argument} has {_name(value[position])} at position {position + 1}, probably from "
-            f"copying: remove it (argument {argument} or environment variable {variable})"
+            f"{name} has {_name(value[position])} at position {position + 1}, probably from "
+            f"copying: remove it{end}"
         )
     return value
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from .effects import Call, Steps, Turn
-from .errors import Failure, MontaAuthError, TransportFailure, class_name, in_words, thread_of
+from .errors import Failure, MontaAuthError, TransportFailure, class_name, in_words
 from .flight import Flight, Superseded, led_here
 from .held_pair import HeldPair
 from .outcomes import NotNow, Obtained, Outcome
@@ -16,6 +16,7 @@ from .policy import FINISH, LIVING_LIMIT
 from .renewal import Renewal
 from .replies import safe_text
 from .state import State
+from .store_errors import raised
 from .store_visit import UNOPENED, let_go
 from .terms import Terms
 from .tokens import TokenSet, fingerprint
@@ -150,8 +151,8 @@ class Leader:
                 self.unannounced.appendleft(held)
                 return
             except Exception as error:
-                kind, where = type(error).__qualname__, thread_of(error)
-                logger.warning("on_token raised %s%s; the token pair is in use", kind, where)
+                what = raised(self._on_token, error)
+                logger.warning("on_token %s; the token pair is in use", what)
 
     def _record(
         self,
@@ -178,6 +179,7 @@ class Leader:
             level = level if was_down else begins
         if not logger.isEnabledFor(level):
             return
+        credentials = self._terms.credentials
         fields = {
             "reason": flight.reason,
             "kind": renewal.kind,
@@ -187,6 +189,7 @@ class Leader:
             "request_id": safe_text(renewal.request_id, self._terms.refusals.secrets),
             "duration": round(now - started, 3),
             "token": fingerprint(held.pair.access_token) if held is not None else None,
+            "client_id": credentials.client_id if credentials is not None else None,
         }
         line = " ".join(f"{name}={_word(value)}" for name, value in fields.items())
         extra = {f"monta_auth.{name}": value for name, value in (*fields.items(), ("error", error))}

@@ -9,17 +9,14 @@ they are not: the fault stays, and a second call would use up a small quota.
 from __future__ import annotations
 
 import copy
-from urllib.parse import urlsplit
 
-from .credentials import checked_secret
+from .credentials import returned_secret
 from .effects import Steps, Turn
 from .errors import (
     ConfigurationError,
     Failure,
-    LeftBehind,
     MontaAuthError,
     TransportFailure,
-    thread_of,
 )
 from .flight import Superseded
 from .held_pair import HeldPair, hold_new
@@ -27,6 +24,7 @@ from .outcomes import Adopted, Anew, NotNow, Obtained, Outcome
 from .policy import RETRY_FIRST, RETRY_LONGEST, backoff
 from .refusals import Refusal
 from .replies import Reply, is_worth_a_retry
+from .store_errors import raised
 from .store_visit import Found, Visit
 from .terms import Terms
 from .token_calls import (
@@ -179,7 +177,7 @@ class Renewal:
             return held
         if reply.status != 401:
             raise read_error(reply, request, self._clock.wall())
-        error = read_refusal(reply, request, urlsplit(self._terms.base_url).netloc)
+        error = read_refusal(reply, request, credentials.client_id)
         self.refusal = refused.add(digest, error, self._clock.monotonic())
         if is_fixed or self._has_asked_again:
             raise error
@@ -219,14 +217,13 @@ class Renewal:
             return credentials.secret
         self.kind = "mint"
         try:
-            return checked_secret((yield from self._turn.call(credentials.secret)))
+            return returned_secret((yield from self._turn.call(credentials.secret)))
         except MontaAuthError as error:
             return error
         except Superseded:
             raise
         except Exception as error:
-            what = f"raised {type(error).__qualname__}{thread_of(error)}"
-            what = str(error) if isinstance(error, LeftBehind) else what
+            what = raised(credentials.secret, error)
         text = f"the callable client_secret {what}: without a secret there is no token"
         return MontaAuthError(text, retryable=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from .credentials import checked_secret
+from .credentials import returned_secret
 from .drivers import detach, is_async
 from .effects import Call, Sleep, Steps
 from .errors import ConfigurationError, TokenStoreError
@@ -158,7 +158,8 @@ def _seal(terms: Terms, until: float) -> Steps[Seal]:
         assert credentials is not None  # a store needs them
         secret = credentials.secret
         if callable(secret):
-            secret = checked_secret((yield from _do(terms, until, "client_secret", lambda: secret)))
+            given = yield from _do(terms, until, "client_secret", lambda: secret)
+            secret = returned_secret(given)
         arguments = (terms.base_url, credentials.client_id, secret)
         terms.seal = seal = yield from _do(terms, until, "seal", lambda: Seal, *arguments)
     found: Seal = seal

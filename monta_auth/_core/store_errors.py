@@ -1,4 +1,4 @@
-"""Why a store failed, in words that are safe to log: never an error's own text.
+"""Why a store or another function failed, in words that are safe to log: never an error's own text.
 
 That text may quote what was read or sent. The type of an error and its line of code quote nothing.
 """
@@ -134,14 +134,22 @@ def _is_ours(error: BaseException) -> bool:
 
 def words(operation: str, function: Any, error: Exception) -> str:
     """Describe what happened in a method of a store, for a log and for an error."""
-    if isinstance(error, LeftBehind):
-        return f"{operation}() {error}"
     if isinstance(error, MontaAuthError) and _is_ours(error):
         return str(error)  # Our own texts are safe, and say what to do.
+    file = _file_of(function)
+    if isinstance(error, TypeError) and file and not line_of(error, file).startswith(f"{file}:"):
+        return f"{operation}() does not take the arguments that monta_auth.stores.Store names"
+    return f"{operation}() {raised(function, error)}"
+
+
+def raised(function: Any, error: Exception) -> str:
+    """Describe the failure of a user's function, without the text of its exception."""
+    if isinstance(error, LeftBehind):
+        return str(error)
+    return f"raised {cause_of(error)} at {line_of(error, _file_of(function))}{thread_of(error)}"
+
+
+def _file_of(function: Any) -> str | None:
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
-    where = line_of(error, file)
-    if isinstance(error, TypeError) and file is not None and not where.startswith(f"{file}:"):
-        return f"{operation}() does not take the arguments that monta_auth.stores.Store names"
-    return f"{operation}() raised {cause_of(error)} at {where}{thread_of(error)}"
+    return getattr(getattr(function, "__code__", None), "co_filename", None)

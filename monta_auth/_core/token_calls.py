@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal, cast
+from urllib.parse import urlsplit
 
 from .errors import (
     InvalidCredentialsError,
@@ -143,13 +144,14 @@ def read_error(reply: Reply, request: TokenRequest, wall: float) -> TokenEndpoin
             "base_url the API?"
         )
     elif reply.status == 404:
-        what = _NO_ENDPOINT
+        what = _no_endpoint(request)
     else:
         what = "the token endpoint refused the call"
     return error_of(reply, kind, what, request.secrets, retry_after=hint, retryable=retryable)
 
 
-_NO_ENDPOINT = "there is no token endpoint here: is /api/v1 missing at the end of base_url?"
+def _no_endpoint(request: TokenRequest) -> str:
+    return f"{request.url} does not exist: is /api/v1 missing at the end of base_url?"
 
 
 def is_refused_refresh(reply: Reply) -> bool:
@@ -166,7 +168,7 @@ def read_refused_refresh(reply: Reply, request: TokenRequest) -> TokenEndpointEr
     """Return the error for a refused refresh when there are no credentials to use instead."""
     what = "the token endpoint refused the call"
     if reply.status == 404:
-        what = _NO_ENDPOINT
+        what = _no_endpoint(request)
     elif is_refused_refresh(reply):
         what += ": it does not accept the refresh token"
     what += (
@@ -176,10 +178,10 @@ def read_refused_refresh(reply: Reply, request: TokenRequest) -> TokenEndpointEr
     return error_of(reply, TokenEndpointError, what, request.secrets, retryable=True)
 
 
-def read_refusal(reply: Reply, request: TokenRequest, host: str) -> InvalidCredentialsError:
+def read_refusal(reply: Reply, request: TokenRequest, client_id: str) -> InvalidCredentialsError:
     """Return the error for a 401 of ``/auth/token``."""
     what = (
-        f"{host} does not accept this client id and secret: they are wrong, were deleted, "
-        "or are the credentials of another environment"
+        f"{urlsplit(request.url).netloc} does not accept client id {client_id!r} with this secret: "
+        "they are wrong, were deleted, or are the credentials of another environment"
     )
     return error_of(reply, InvalidCredentialsError, what, request.secrets)

@@ -458,5 +458,6 @@ def test_an_on_token_that_raises_is_said_to_have_a_thread_of_its_own_in_async_cl
 
     h.open(h.auth(monta, on_token=keep)).get(monta.url(GOOD))
     where = " in a separate thread (async clients call plain functions there)"
-    text = f"on_token raised LookupError{where if h.is_async else ''}; the token pair is in use"
+    line = f"{__file__}:{keep.__code__.co_firstlineno + 1}{where if h.is_async else ''}"
+    text = f"on_token raised LookupError at {line}; the token pair is in use"
     assert text in [record.getMessage() for record in caplog.records]

@@ -154,17 +154,19 @@ def test_an_error_about_a_certificate_says_what_is_wrong_with_it(
 ) -> None:
     """With the user's own session or client, whose argument it does not name then."""
     what, base_url, ca = problem
+    host = base_url.removeprefix("https://").removesuffix("/api/v1")
     call, kind, argument, variable = WAYS[way]
     if what != "unknown issuer":
         with pytest.raises(kind) as caught:
             call(base_url, ca)
-        assert re.fullmatch(f"the token call to 127.0.0.1 failed: {WORDS[what]}", str(caught.value))
+        text = f"the token call to {re.escape(host)} failed: {WORDS[what]}"
+        assert re.fullmatch(text, str(caught.value))
     else:
         with pytest.raises(kind) as caught:
             call(base_url, None)
         assert str(caught.value) == (
-            f"the token call to 127.0.0.1 failed: {WORDS[what]}{variable}; MontaAuth("
-            f"{argument}=...) makes the token calls with your {argument}'s proxy and TLS"
+            f"the token call to {host} failed: {WORDS[what]}{variable}; MontaAuth({argument}=...) "
+            f"makes the token calls with your {argument}'s proxy and TLS"
         )
 
 
@@ -174,16 +176,17 @@ def test_a_refused_connection_names_the_argument_only_where_the_librarys_default
 ) -> None:
     call, _, argument, _ = WAYS[way]
     caplog.set_level("INFO", "monta_auth")
-    text = f"the token call to 127.0.0.1 failed: [Errno {errno.ECONNREFUSED}] Connection refused"
+    words = f"[Errno {errno.ECONNREFUSED}] Connection refused"
     hint = f"; MontaAuth({argument}=...) makes the token calls with your {argument}'s proxy and TLS"
     with closing(socket.socket()) as nobody:
         nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/api/v1"
+        host = f"127.0.0.1:{nobody.getsockname()[1]}"
+        url = f"http://{host}/api/v1"
         for ca, ending in ((None, hint), (request.getfixturevalue("_authority"), "")):
             caplog.clear()
             with pytest.raises(Exception, match="the token call to ") as caught:
                 call(url, ca)
-            assert str(caught.value) == text + ending
+            assert str(caught.value) == f"the token call to {host} failed: {words}{ending}"
             assert f" outcome={type(caught.value).__name__} " in caplog.text
 
 
@@ -215,7 +218,8 @@ def test_a_failed_handshake_has_a_reason_and_is_one_of_tls(
     call, kind, argument, _ = WAYS[way]
     with server(answer) as port, pytest.raises(kind) as caught:
         call(f"https://127.0.0.1:{port}/api/v1", None)
-    text = rf"the token call to 127\.0\.0\.1 failed: ({words}); MontaAuth\({argument}=\.\.\.\) .+"
+    ending = rf"; MontaAuth\({argument}=\.\.\.\) .+"
+    text = rf"the token call to 127\.0\.0\.1:{port} failed: ({words}){ending}"
     assert re.fullmatch(text, str(caught.value))
 
 
@@ -261,7 +265,7 @@ def test_silence_has_words_and_seconds(
         with pytest.raises(Exception, match="the token call to ") as caught:
             call(f"{scheme}://127.0.0.1:{port}/api/v1", None)
         is_over.set()
-    text = rf"the token call to 127\.0\.0\.1 failed: {words}{ending}"
+    text = rf"the token call to 127\.0\.0\.1:{port} failed: {words}{ending}"
     assert re.fullmatch(text, str(caught.value))
 
 
@@ -360,7 +364,7 @@ APPLICATION: dict[str, Callable[[str], object]] = {
 def test_so_does_the_question_whose_token_it_is(way: str) -> None:
     with closing(socket.socket()) as nobody:
         nobody.bind(("127.0.0.1", 0))
-        with pytest.raises(Exception, match=r"call to 127.0.0.1 failed: .*; MontaAuth\("):
+        with pytest.raises(Exception, match=r"call to 127.0.0.1:\d+ failed: .*; MontaAuth\("):
             APPLICATION[way](f"http://127.0.0.1:{nobody.getsockname()[1]}/api/v1")
 
 
@@ -383,7 +387,7 @@ def test_a_connection_that_takes_too_long_names_the_argument(library: str) -> No
         ):
             last.setblocking(False)
             last.connect_ex(full.getsockname())
-            with pytest.raises(Exception, match=r"call to 127.0.0.1 failed: .*; MontaAuth\("):
+            with pytest.raises(Exception, match=r"call to 127.0.0.1:\d+ failed: .*; MontaAuth\("):
                 calls[library](f"http://127.0.0.1:{full.getsockname()[1]}/api/v1")
 
 

@@ -44,7 +44,7 @@ def test_a_token_call_without_a_response_says_from_whom_and_within_which_time(
         }
         with pytest.raises(library.ReadTimeout) as caught:
             calls[how]()
-    text = "the token call to 127.0.0.1 failed: no response within 0.1 s"
+    text = f"the token call to 127.0.0.1:{emulator.port} failed: no response within 0.1 s"
     assert str(caught.value).startswith(text)
 
 

@@ -216,7 +216,7 @@ def test_refused_credentials_are_status_3(
     done = run("token")
     assert (done.code, done.out) == (3, "")
     assert done.err.startswith(
-        f"monta-auth: {monta.base_url[7:-7]} does not accept this client id and secret:"
+        f"monta-auth: {monta.base_url[7:-7]} does not accept client id '{monta.client_id}' with "
     )
     assert done.err.endswith(
         "compare them with Monta's portal, and check that the base URL is for the same API\n"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from monta_auth import ConfigurationError
-from monta_auth._core.credentials import Credentials, checked_secret, find_credentials, missing
+from monta_auth._core.credentials import Credentials, find_credentials, missing, returned_secret
 
 SECRET = "s3cr3t-0f-the-client"
 
@@ -68,7 +68,7 @@ def test_an_unusable_value_is_refused_without_quoting_it(value: object, text: st
     makers: list[tuple[str, Callable[[], object]]] = [
         ("client_id", lambda: Credentials(value, SECRET)),  # type: ignore[arg-type]
         ("client_secret", lambda: Credentials("id", value)),  # type: ignore[arg-type]
-        ("client_secret", lambda: checked_secret(value)),
+        ("client_secret", lambda: returned_secret(value)),
     ]
     for argument, make in makers:
         with pytest.raises(ConfigurationError, match=text) as caught:
@@ -85,7 +85,7 @@ def test_a_client_id_cannot_be_a_callable() -> None:
 
 @pytest.mark.parametrize("secret", ["two words", "it's", 'a"b"c', "'", "schlüssel", "'a\""])
 def test_what_can_be_seen_inside_is_no_business_of_ours(secret: str) -> None:
-    assert checked_secret(secret) == secret
+    assert returned_secret(secret) == secret
 
 
 def test_a_secret_of_pydantic_says_how_to_unpack_it() -> None:

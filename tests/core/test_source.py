@@ -1461,7 +1461,7 @@ def test_what_on_token_raises_fails_no_request_and_is_logged_by_type(
 
     source = make_source(hands, on_token=on_token)
     assert Caller(source).resume(pair_reply(hands, 1)).call().token == "access-1"
-    assert f"on_token raised {kind.__name__}" in caplog.text
+    assert f"on_token raised {kind.__name__} at {__file__}:" in caplog.text
     assert "access-1" not in caplog.text
 
 
@@ -1727,7 +1727,8 @@ def test_a_record_has_a_field_for_each_fact(
     failed, renewed = (vars(record) for record in caplog.records)
     assert failed["message"] == (
         "renewal reason=start kind=mint outcome=TokenEndpointError status=400 "
-        "error_code=SOME_CODE request_id=id_outcome_renewed duration=0.25 token=-"
+        "error_code=SOME_CODE request_id=id_outcome_renewed duration=0.25 token=- "
+        "client_id=client-1"
     )
     fields = [
         "reason",
@@ -1738,15 +1739,16 @@ def test_a_record_has_a_field_for_each_fact(
         "request_id",
         "duration",
         "token",
+        "client_id",
         "error",
     ]
     assert [failed[f"monta_auth.{name}"] for name in fields] == [
         *("start", "mint", "TokenEndpointError", 400, "SOME_CODE", "id outcome=renewed", 0.25),
-        *(None, f"TokenEndpointError: {error}"),
+        *(None, "client-1", f"TokenEndpointError: {error}"),
     ]
     assert renewed["monta_auth.outcome"] == "renewed"
     assert renewed["monta_auth.error"] is None
-    assert renewed["message"].endswith(f" token={renewed['monta_auth.token']}")
+    assert renewed["message"].endswith(f" token={renewed['monta_auth.token']} client_id=client-1")
 
 
 @pytest.mark.parametrize(

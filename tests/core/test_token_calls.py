@@ -335,9 +335,9 @@ def test_an_error_without_an_envelope_says_the_status_alone() -> None:
 
 
 def test_refused_credentials_name_the_host_and_the_usual_mistake() -> None:
-    error = read_refusal(reply(401, ENVELOPE), MINT, "partner-api.monta.com")
+    error = read_refusal(reply(401, ENVELOPE), MINT, "client-7")
     assert type(error) is InvalidCredentialsError
-    assert str(error).startswith("partner-api.monta.com does not accept")
+    assert str(error).startswith("public-api.monta.com does not accept client id 'client-7' with")
     assert "of another environment" in str(error)
     assert (error.status, error.error_code) == (401, "CONSUMER_NOT_FOUND")
     assert not error.retryable
@@ -441,7 +441,7 @@ def test_the_servers_hint_is_found(
 READERS: list[Callable[[Reply, TokenRequest], object]] = [
     lambda got, request: read_pair(got, request, WALL),
     lambda got, request: read_error(got, request, WALL),
-    lambda got, request: read_refusal(got, request, "x.example"),
+    lambda got, request: read_refusal(got, request, "client-7"),
     lambda got, request: wait_hint(got, WALL),
 ]
 

@@ -156,7 +156,7 @@ def test_the_ported_wrapper_raises_its_own_errors(
 def test_the_ported_wrapper_tells_wrong_credentials(
     monta: Emulator, ported: dict[str, Any]
 ) -> None:
-    with pytest.raises(ported["MontaLoginError"], match="client id and secret"):
+    with pytest.raises(ported["MontaLoginError"], match="does not accept client id"):
         ask(ported, "get", "charges", secret="wrong")
 
 
