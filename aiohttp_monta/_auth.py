@@ -21,7 +21,7 @@ from monta_auth._core.errors import Failure
 from monta_auth._core.leader import OnToken
 from monta_auth._core.policy import INFINITE, Spent
 from monta_auth._core.replies import Reply
-from monta_auth._core.secret import hidden_argument
+from monta_auth._core.secret import hidden_arguments
 from monta_auth._core.store_protocol import Store
 
 from ._calls import check_proxy, lent_by, make_call, make_token_call
@@ -79,7 +79,7 @@ class MontaAuth(AsyncAuth):
         source: TokenSource | None = None,
         session: ClientSession | None = None,
     ) -> None:
-        client_secret, token = hidden_argument(client_secret), hidden_argument(token)
+        client_id, client_secret, token = hidden_arguments(client_id, client_secret, token)
         super().__init__(
             client_id,
             client_secret,

@@ -26,7 +26,7 @@ from monta_auth._core.leader import OnToken
 from monta_auth._core.policy import Spent
 from monta_auth._core.proxies import keep_here
 from monta_auth._core.replies import Reply
-from monta_auth._core.secret import BearerHeader, hidden_argument
+from monta_auth._core.secret import BearerHeader, hidden_arguments
 from monta_auth._core.store_protocol import Store
 
 from ._errors import library_error, transport_failure
@@ -81,7 +81,7 @@ class MontaAuth(BaseAuth, AuthBase):
         session: requests.Session | None = None,
         timeout: Timeout = 10.0,
     ) -> None:
-        client_secret, token = hidden_argument(client_secret), hidden_argument(token)
+        client_id, client_secret, token = hidden_arguments(client_id, client_secret, token)
         super().__init__(
             client_id,
             client_secret,

@@ -14,7 +14,7 @@ from .._core.leader import OnToken
 from .._core.origins import Origins, clean_base_url
 from .._core.policy import RefreshPolicy
 from .._core.replies import Reply
-from .._core.secret import hidden_argument, in_clear, with_hidden_secret
+from .._core.secret import hidden_arguments, in_clear, with_hidden_secret
 from .._core.shared_sources import shared_source
 from .._core.source import Source
 from .._core.status import Status
@@ -98,7 +98,7 @@ class BaseAuth:
         policy: RefreshPolicy | None = None,
         source: TokenSource | None = None,
     ) -> None:
-        client_secret, token = hidden_argument(client_secret), hidden_argument(token)
+        client_id, client_secret, token = hidden_arguments(client_id, client_secret, token)
         if hasattr(client_id, "headers"):
             # Libraries call a class that is passed as auth= once per request.
             raise ConfigurationError("got the class MontaAuth, not an object: write MontaAuth()")

@@ -16,7 +16,7 @@ from .._core.leader import OnToken
 from .._core.policy import RefreshPolicy
 from .._core.proxies import keep_here
 from .._core.replies import Reply
-from .._core.secret import hidden_argument
+from .._core.secret import hidden_arguments
 from .._core.store_protocol import Store
 from .._core.tokens import TokenSet
 from .auth import AsyncAuth, wrong_library
@@ -64,7 +64,7 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
         source: TokenSource | None = None,
         client: Client | AsyncClient | None = None,
     ) -> None:
-        client_secret, token = hidden_argument(client_secret), hidden_argument(token)
+        client_id, client_secret, token = hidden_arguments(client_id, client_secret, token)
         super().__init__(
             client_id,
             client_secret,

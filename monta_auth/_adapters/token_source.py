@@ -10,7 +10,7 @@ from typing import Any
 from .._core.credentials import ClientSecret
 from .._core.leader import OnToken
 from .._core.policy import SYSTEM_CLOCK, Clock, RefreshPolicy
-from .._core.secret import hidden_argument, in_clear, with_hidden_secret
+from .._core.secret import hidden_arguments, in_clear, with_hidden_secret
 from .._core.source import Source
 from .._core.status import Status
 from .._core.store_protocol import Store
@@ -52,7 +52,7 @@ class TokenSource:
         policy: RefreshPolicy | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        client_secret, token = hidden_argument(client_secret), hidden_argument(token)
+        client_id, client_secret, token = hidden_arguments(client_id, client_secret, token)
         given = locals()
         self._settings: dict[str, Any] = {name: given[name] for name in _PICKLED}
         self._source = Source(token=token, clock=clock, **self._settings)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from .errors import ConfigurationError
-from .secret import Unfit, hidden, hidden_argument
+from .secret import Unfit, hidden, hidden_argument, hidden_arguments
 
 #: A client secret, or a callable that returns it and is called for each fetch. It may be a
 #: coroutine function if only async clients use it.
@@ -26,7 +26,7 @@ class Credentials:
     __slots__ = ("client_id", "secret")
 
     def __init__(self, client_id: str, secret: ClientSecret) -> None:
-        secret = hidden_argument(secret)
+        client_id, secret, _ = hidden_arguments(client_id, secret, None)
         self.client_id = _checked(client_id, "client_id", "MONTA_CLIENT_ID")
         self.secret = secret
         if not callable(secret):
@@ -54,7 +54,9 @@ def find_credentials(client_id: str | None, secret: ClientSecret | None) -> Cred
         ConfigurationError: client id or secret is missing or unusable, or the secret in the
             environment belongs to another client id.
     """
-    secret = hidden_argument(secret)
+    client_id, secret, _ = hidden_arguments(client_id, secret, None)
+    if client_id is not None:
+        client_id = _checked(client_id, "client_id", "MONTA_CLIENT_ID")
     known_id = os.environ.get("MONTA_CLIENT_ID") or None
     if secret is None:
         secret = hidden(os.environ.get("MONTA_CLIENT_SECRET")) or None
@@ -98,7 +100,9 @@ def _checked(value: object, name: str, variable: str | None = None) -> str:
     if not isinstance(value, str):
         kind = value.kind if isinstance(value, Unfit) else type(value).__name__
         kind = "bytes" if isinstance(value, bytes) else kind
-        raise ConfigurationError(f"{name} must be {takes}, not {kind}")
+        is_pair = name == "client_id" and isinstance(value, Unfit)
+        advice = ": write MontaAuth(client_id, client_secret)" if is_pair else ""
+        raise ConfigurationError(f"{name} must be {takes}, not {kind}{advice}")
     if not value:
         advice = f": pass {name}= or set {variable}" if variable is not None else ""
         raise ConfigurationError(f"{name} is empty{advice}")

@@ -12,6 +12,8 @@ from traceback import clear_frames
 from typing import Any, ClassVar, Self, SupportsIndex, TypeVar, cast
 
 T = TypeVar("T")
+S = TypeVar("S")
+P = TypeVar("P")
 
 
 class SecretBytes(bytes):
@@ -119,16 +121,26 @@ class Unfit:
 
 def hidden_argument(value: T) -> T:
     """Do what `hidden` does, and replace containers, which may hold a secret, with `Unfit`."""
+    return hidden(_without_container(value))
+
+
+def _without_container(value: T) -> T:
     if isinstance(value, dict | list | tuple | set | bytearray):
         shown: Any = Unfit(type(value).__name__)  # pyright: ignore[reportUnknownArgumentType]
         return cast(T, shown)
-    return hidden(value)
+    return value
+
+
+def hidden_arguments(client_id: T, client_secret: S, token: P) -> tuple[T, S, P]:
+    """Return these arguments hidden. A client id is no secret, unless it is a pair with one."""
+    return _without_container(client_id), hidden_argument(client_secret), hidden_argument(token)
 
 
 def with_hidden_secret(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return these arguments with the client secret and token pair hidden."""
-    names = ("client_secret", "token")
-    return {k: hidden_argument(v) if k in names else v for k, v in settings.items()}
+    """Return these settings with the values of `hidden_arguments` hidden."""
+    names = ("client_id", "client_secret", "token")
+    values = hidden_arguments(*(settings.get(name) for name in names))
+    return {**settings, **{k: v for k, v in zip(names, values, strict=True) if k in settings}}
 
 
 def in_clear(value: object) -> Any:

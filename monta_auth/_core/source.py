@@ -20,7 +20,7 @@ from .leader import Leader, OnToken
 from .origins import Origins, bare, clean_base_url
 from .policy import INFINITE, LIVING_LIMIT, RENEWALS, SYSTEM_CLOCK, Clock, RefreshPolicy, Spent
 from .replies import safe_text
-from .secret import BearerHeader, hidden_argument
+from .secret import BearerHeader, hidden_arguments
 from .state import State
 from .status import Status, status_of
 from .store_changes import check_sync, find_async, forgetting, invalidating
@@ -51,7 +51,7 @@ class Source:
         policy: RefreshPolicy | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        client_secret, token = hidden_argument(client_secret), hidden_argument(token)
+        client_id, client_secret, token = hidden_arguments(client_id, client_secret, token)
         check_arguments(token, on_token, policy, has_store=store is not None)
         if store is not None:
             check_store(store)

@@ -146,6 +146,8 @@ def test_no_frame_shows_a_secret_when_a_request_is_ended_in_the_middle_of_a_toke
         pytest.param({"base_url": "http://api.example/api/v1"}, id="plain http"),
         pytest.param({"base_url": "nowhere"}, id="no URL"),
         pytest.param({"client_id": ""}, id="no client id"),
+        pytest.param({"client_id": ("id", SECRET)}, id="pair as client id"),
+        pytest.param({"client_id": ["id", SECRET], "client_secret": None}, id="only a pair"),
         pytest.param({"policy": 3}, id="policy"),
         pytest.param({"token": 3}, id="token"),
         pytest.param({"token": {"access_token": TOKENS["accessToken"]}}, id="token as a dict"),

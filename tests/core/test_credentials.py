@@ -78,6 +78,20 @@ def test_an_unusable_value_is_refused_without_quoting_it(value: object, text: st
         assert not caught.value.retryable
 
 
+@pytest.mark.parametrize("secret", [None, SECRET])
+def test_a_pair_as_client_id_is_refused_without_quoting_it(
+    secret: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As requests' ``auth=`` takes it."""
+    monkeypatch.setenv("MONTA_CLIENT_ID", "of the environment")
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "another-s3cr3t")
+    with pytest.raises(ConfigurationError) as caught:
+        find_credentials(("id", SECRET), secret)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "client_id must be a string, not tuple: write MontaAuth(client_id, client_secret)"
+    )
+
+
 def test_a_client_id_cannot_be_a_callable() -> None:
     with pytest.raises(ConfigurationError, match="not function"):
         Credentials(ask, SECRET)  # type: ignore[arg-type]
