@@ -126,19 +126,19 @@ def read_application(reply: Reply, wall: float, secrets: tuple[str, ...] = ()) -
     data = json_object(reply)
     application = _read(data)
     if data.get("errorCode") is not None or application == Application():
-        what = "the API sent something else than an application"
+        what = "the API sent something other than an application"
         raise error_of(reply, InvalidTokenResponseError, what, secrets)
     return application
 
 
 def _what_is_wrong(status: int) -> str:
     if status == 401:
-        return "the API refuses its own token when asked whose it is"
+        return "the API refuses the token when asked whose credentials these are"
     if status == 404:
-        return "nobody here tells whose token it is: is /api/v1 missing at the end of base_url?"
+        return "/auth/me and /consumers/me do not exist: is /api/v1 missing at the end of base_url?"
     if status == 429:
         return "the rate limit of these credentials is used up"
-    return "the API does not tell whose token it is"
+    return "the API does not say whose credentials these are"
 
 
 def _read(data: Mapping[str, Any]) -> Application:

@@ -142,7 +142,7 @@ class Source:
         again, cooldown = self._state.refuse(sent)
         if cooldown:
             logger.warning(
-                "the API refuses every new token with 401; no renewal for %.0f s. Do the "
+                "two new tokens in a row were soon refused with 401; no renewal for %.0f s. Do the "
                 "credentials have access to %s?",
                 cooldown,
                 safe_text(bare(url), self._state.refusals.secrets),

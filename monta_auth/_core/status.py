@@ -18,7 +18,8 @@ class Status(Frozen):
 
     Args:
         usable: whether requests have an access token that is neither expired nor refused. It stays
-            True during a cool-down: while the API refuses every new token, the last one is used.
+            True during a cool-down: after the API has refused two new tokens in a row, requests use
+            the last one.
         access_expires_at, refresh_expires_at: expiry of the token pair, by the server's clock.
         last_renewal: time of the last new token pair, also one from a store, by the local clock.
         last_failure: type and text of the last renewal's failure; None after a success.

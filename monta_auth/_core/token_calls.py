@@ -68,6 +68,11 @@ class TokenRequest:
             raise
         self.secrets = secrets
 
+    @property
+    def host(self) -> str:
+        """Return the host of the URL, with its port unless that is the default."""
+        return urlsplit(self.url).netloc
+
     def __repr__(self) -> str:
         return f"TokenRequest({self.kind!r}, {self.url!r})"
 
@@ -104,7 +109,7 @@ def read_pair(reply: Reply, request: TokenRequest, wall: float) -> TokenSet:
             what = "a reply without an access token (is base_url the API, and not a web page?)"
         else:
             what = "an access token that is not valid in a header"
-        what = f"the token endpoint sent {what}"
+        what = f"the token endpoint of {request.host} sent {what}"
         found = (text for text in (access, data.get("refreshToken")) if isinstance(text, str))
         secrets = (*request.secrets, *found)
         raise error_of(reply, InvalidTokenResponseError, what, secrets, retryable=True)
@@ -133,20 +138,22 @@ def read_error(reply: Reply, request: TokenRequest, wall: float) -> TokenEndpoin
     if reply.status == 429:
         kind = RateLimitError
         what = (
-            "the rate limit of these credentials is used up (by several processes? let them "
-            "share a token with store=; see the guide 'Workers, fleets and cron jobs')"
+            f"the rate limit of these credentials at {request.host} is used up (by several "
+            "processes or restarts? let them share a token with store=; "
+            "see the guide 'Workers, fleets and cron jobs')"
         )
     elif retryable:
-        what = "the token endpoint failed" + ("" if hint else "; try again later")
+        what = f"the token endpoint of {request.host} failed"
+        what += "" if hint else "; try again later"
     elif 300 <= reply.status < 400:
         what = (
-            "the token endpoint redirects, but redirects are not followed with a secret: is "
-            "base_url the API?"
+            f"the token endpoint of {request.host} redirects, but redirects are not followed with "
+            "a secret: is base_url the API?"
         )
     elif reply.status == 404:
         what = _no_endpoint(request)
     else:
-        what = "the token endpoint refused the call"
+        what = f"the token endpoint of {request.host} refused the call"
     return error_of(reply, kind, what, request.secrets, retry_after=hint, retryable=retryable)
 
 
@@ -166,7 +173,7 @@ def is_refused_refresh(reply: Reply) -> bool:
 
 def read_refused_refresh(reply: Reply, request: TokenRequest) -> TokenEndpointError:
     """Return the error for a refused refresh when there are no credentials to use instead."""
-    what = "the token endpoint refused the call"
+    what = f"the token endpoint of {request.host} refused the call"
     if reply.status == 404:
         what = _no_endpoint(request)
     elif is_refused_refresh(reply):
@@ -181,7 +188,7 @@ def read_refused_refresh(reply: Reply, request: TokenRequest) -> TokenEndpointEr
 def read_refusal(reply: Reply, request: TokenRequest, client_id: str) -> InvalidCredentialsError:
     """Return the error for a 401 of ``/auth/token``."""
     what = (
-        f"{urlsplit(request.url).netloc} does not accept client id {client_id!r} with this secret: "
+        f"{request.host} does not accept client id {client_id!r} with this secret: "
         "they are wrong, were deleted, or are the credentials of another environment"
     )
     return error_of(reply, InvalidCredentialsError, what, request.secrets)

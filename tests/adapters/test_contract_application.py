@@ -35,7 +35,7 @@ def test_a_404_asks_as_the_partner_api_wants_it(h: Harness, monta: Monta) -> Non
     [
         pytest.param(Fault(status=403), "403", id="403"),
         pytest.param(Fault(status=401), "401", id="401"),
-        pytest.param(Fault(body="<html>"), "something else", id="html"),
+        pytest.param(Fault(body="<html>"), "something other", id="html"),
     ],
 )
 def test_no_answer_is_an_error_of_both_families(

@@ -152,7 +152,7 @@ def test_a_spent_rate_limit(monta: Emulator, examine: Examine) -> None:
     monta.quota = 0
     state, text, advice = examine()["credentials"]
     assert state == "failed"
-    assert text.startswith("the rate limit of these credentials is used up")
+    assert text.startswith("the rate limit of these credentials at 127.0.0.1:")
     assert text.count("wait 60 s before the next try") == text.count("60 s") == 1
     assert advice == ""
 

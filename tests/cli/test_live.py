@@ -413,7 +413,7 @@ def test_it_stops_without_a_token(monta: Emulator, settle: Settle) -> None:
 def test_it_stops_at_what_is_no_pair(monta: Emulator, settle: Settle) -> None:
     monta.inject(Fault(), path="/auth/token")
     monta.inject(Fault(body="{}"), path="/auth/token")
-    assert settle()["stopped"].startswith("the token endpoint sent a reply without an access token")
+    assert settle()["stopped"].startswith("the token endpoint of 127.0.0.1:")
 
 
 def test_the_report_has_no_client_id_though_the_api_quotes_it(

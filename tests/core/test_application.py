@@ -162,7 +162,7 @@ def test_only_a_404_asks_at_the_other_path(status: int) -> None:
     ("answer", "text"),
     [
         pytest.param(reply(status=404), "/api/v1", id="404"),
-        pytest.param(reply(status=401), "refuses its own token", id="401"),
+        pytest.param(reply(status=401), "refuses the token", id="401"),
         pytest.param(reply({"errorCode": "ACCESS_FORBIDDEN"}, 403), "ACCESS_FORBIDDEN", id="403"),
         pytest.param(reply(status=302, location="http://elsewhere/"), "HTTP 302", id="302"),
     ],
@@ -195,7 +195,7 @@ def test_a_rate_limit_says_how_long_to_wait() -> None:
     ],
 )
 def test_rubbish_is_an_error_of_ours(body: Any) -> None:
-    with pytest.raises(InvalidTokenResponseError, match="something else"):
+    with pytest.raises(InvalidTokenResponseError, match="something other"):
         read_application(reply(body), NOW)
 
 

@@ -259,7 +259,7 @@ def test_without_credentials_and_refresh_token_the_error_says_what_is_missing(
 
 _SAYS = {
     401: "it does not accept the refresh token; there are no credentials",
-    403: "the token endpoint refused the call; there are no credentials",
+    403: "the token endpoint of public-api.monta.com refused the call; there are no credentials",
     404: "is /api/v1 missing at the end of base_url?; there are no credentials",
 }
 

@@ -949,8 +949,8 @@ def test_the_warning_about_a_cool_down_shows_no_query(
     assert not holder.refuse(401, url, header, header)
     (text,) = caplog.messages
     assert text == (
-        "the API refuses every new token with 401; no renewal for 15 s. Do the credentials have "
-        f"access to {URL}?"
+        "two new tokens in a row were soon refused with 401; no renewal for 15 s. Do the "
+        f"credentials have access to {URL}?"
     )
 
 

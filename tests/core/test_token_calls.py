@@ -330,7 +330,8 @@ def test_each_status_says_what_to_do(status: int, text: str, retryable: bool) ->
 
 def test_an_error_without_an_envelope_says_the_status_alone() -> None:
     error = read_error(reply(502, b"<html>Bad gateway</html>"), MINT, WALL)
-    assert str(error) == "the token endpoint failed; try again later (HTTP 502)"
+    what = "the token endpoint of public-api.monta.com failed"
+    assert str(error) == f"{what}; try again later (HTTP 502)"
     assert (error.error_code, error.api_message, error.request_id) == (None, None, None)
 
 

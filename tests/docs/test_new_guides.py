@@ -120,7 +120,7 @@ def test_a_readiness_probe_says_why_no_request_could_go_out(monta: Emulator, web
     monta.inject(Fault(status=503, headers={"Retry-After": "30"}), times=99)
     replies = [web.get("/ready") for _ in range(20)]
     assert {reply.status_code for reply in replies} == {503}
-    assert replies[0].json()["monta"].startswith("the token endpoint failed")
+    assert replies[0].json()["monta"].startswith("the token endpoint of 127.0.0.1:")
     assert monta.count() == 1
 
 
