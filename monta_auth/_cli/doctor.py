@@ -33,7 +33,7 @@ from .._core.replies import http_date
 from ..stores import FileStore, RedisStore
 from .account import Account, find_account
 from .calls import TIMEOUT, Session, leave
-from .failures import as_failure, at_a_shell
+from .failures import LOGIN_PAGE, as_failure, at_a_shell
 from .live import Live, Patience, Report, examine
 from .output import duration, echo, show_json, sign, wrapped
 
@@ -221,11 +221,7 @@ def _connection(case: Case) -> Result:
         return Result("failed", what, "the problem is in the API: try again later")
     if status == 404:
         return Result("failed", what, "is /api/v1 missing at the end of the base URL?")
-    advice = (
-        "check that the base URL is that of the API, and that no login page of the network answers "
-        "instead"
-    )
-    return Result("failed", what, advice)
+    return Result("failed", what, f"check that the base URL is for the API, {LOGIN_PAGE}")
 
 
 def _clock(case: Case) -> Result:

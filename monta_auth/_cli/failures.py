@@ -7,6 +7,7 @@ import re
 from .. import (
     ConfigurationError,
     InvalidCredentialsError,
+    InvalidTokenResponseError,
     MontaAuthError,
     RateLimitError,
     TokenStoreError,
@@ -26,6 +27,8 @@ _AT_A_SHELL = {
         "Leave ssl_cert_reqs and ssl_check_hostname out of the URL, or use --allow-plaintext"
     ),
 }
+_REFUSED_BY_PROXY = re.compile(r"Tunnel connection failed: (\d{3} [\w -]+)")
+LOGIN_PAGE = "and that no login page of the network answers instead"
 #: How advice begins that is only useful in Python.
 _FOR_PYTHON = ("; MontaAuth(", ", or give a client these: ")
 
@@ -89,7 +92,14 @@ def _ours(error: MontaAuthError) -> Failed:
         return Failed(text)
     if error.retry_after:
         return Failed(text)  # the text says how many seconds to wait
-    return Failed(text, "try again later" if error.retryable else "check the base URL")
+    if isinstance(error, InvalidTokenResponseError):
+        return Failed(text, f"check that the base URL is for the API, {LOGIN_PAGE}")
+    if error.retryable:
+        return Failed(text.replace("; try again later", ""), "try again later")
+    if error.status in (400, 403):
+        advice = "read Monta's message; if it does not help, give the request-id to Monta's support"
+        return Failed(text, advice)
+    return Failed(text, "check the base URL")
 
 
 def _of_the_network(kind: type[Exception], words: str) -> Failed:
@@ -104,8 +114,13 @@ def _of_the_network(kind: type[Exception], words: str) -> Failed:
             whose = r"of (?!the proxy)[^ ,]+(, or of the proxy before it,)?|that was shown"
             text = re.sub(whose, "of the proxy", text, count=1)
             advice = advice.replace("the base URL", "HTTPS_PROXY")
+    elif is_proxy and (refusal := _REFUSED_BY_PROXY.search(words)) is not None:
+        text = f"the proxy refuses the connection (HTTP {refusal[1]})"
+        advice = "ask who runs the proxy, or name the API's host in NO_PROXY"
+        if refusal[1].startswith("407"):
+            advice = "write HTTPS_PROXY=http://user:password@host:port, and percent-encode both"
     elif is_proxy:
-        text = "the proxy cannot be reached, or refuses the connection"
+        text = "the proxy cannot be reached, or closes the connection"
         advice = "correct HTTPS_PROXY, or name the API's host in NO_PROXY"
     elif issubclass(kind, exceptions.SSLError):
         text = "something that does not speak TLS answers instead of the API"
@@ -117,6 +132,6 @@ def _of_the_network(kind: type[Exception], words: str) -> Failed:
         text = f"there is no file of CAs at {words.rpartition(': ')[2]}"
         advice = "correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
     else:
-        text = f"there is no connection to the API ({words.removesuffix('.')})"
+        text = f"the connection to the API failed ({words.removesuffix('.')})"
         advice = "check the base URL, the network, the firewall and the proxy"
     return Failed(text, advice, NETWORK)

@@ -17,7 +17,7 @@ from .._core.origins import clean_base_url
 from .._core.secret import hidden
 from . import keyring, plain
 from .account import DEFAULT, Account, find_account
-from .failures import NETWORK, as_failure, at_a_shell
+from .failures import NETWORK, USAGE, Failed, as_failure, at_a_shell
 from .output import duration, echo, show, show_json
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -297,6 +297,8 @@ def doctor(
     from .live import Live, Patience
 
     redis = hidden(sys.stdin.readline().strip() if redis == "-" else redis)
+    if redis == "":
+        raise Failed("--redis has no URL", "is the variable with the URL set?", USAGE)
     patience = Patience() if wait else None
     good = run(
         Case(profile, base_url, redis, allow_plaintext, patience),

@@ -254,7 +254,7 @@ def test_no_connection_is_status_5(monta: Emulator, run: Run, no_sleep: None) ->
         5,
         "",
         (
-            "monta-auth: there is no connection to the API ([Errno 111] Connection refused): check "
+            "monta-auth: the connection to the API failed ([Errno 111] Connection refused): check "
             "the base URL, the network, the firewall and the proxy; `monta-auth doctor` finds out "
             "more\n"
         ),

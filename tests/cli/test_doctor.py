@@ -16,6 +16,7 @@ from monta_auth._cli import doctor
 from monta_auth.emulator import Emulator, Fault
 
 from ..certificates import tls_server
+from ..faults import server
 from .harness import MONTA_AUTH, Done, at_a_terminal, plain
 
 pytestmark = pytest.mark.usefixtures("credentials")
@@ -162,7 +163,7 @@ def test_a_server_that_is_down(monta: Emulator, examine: Examine) -> None:
     found = examine()
     assert found["connection"] == (
         "failed",
-        "there is no connection to the API ([Errno 111] Connection refused)",
+        "the connection to the API failed ([Errno 111] Connection refused)",
         "check the base URL, the network, the firewall and the proxy",
     )
     assert states(found, "skipped") == ["clock", "credentials", "scopes", "rate limit"]
@@ -193,7 +194,7 @@ def test_a_server_that_is_silent(
             Fault(body="<html>Welcome to our hotel</html>"),
             "127.0.0.1 answers HTTP 200 to a call without a token, where 401 is expected",
             (
-                "check that the base URL is that of the API, and that no login page of the network "
+                "check that the base URL is for the API, and that no login page of the network "
                 "answers instead"
             ),
             id="hotel",
@@ -202,7 +203,7 @@ def test_a_server_that_is_silent(
             Fault(status=302, headers={"Location": "https://login.example.com/"}),
             "127.0.0.1 answers HTTP 302 to a call without a token, where 401 is expected",
             (
-                "check that the base URL is that of the API, and that no login page of the network "
+                "check that the base URL is for the API, and that no login page of the network "
                 "answers instead"
             ),
             id="redirect",
@@ -363,7 +364,7 @@ def test_a_certificate_that_is_trusted(
     with tls_server(tmp_path) as (base_url, ca):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca)
         found = examine("--base-url", base_url)
-    assert found["connection"][1].startswith("there is no connection to the API (")
+    assert found["connection"][1].startswith("the connection to the API failed (")
 
 
 def test_a_file_of_cas_that_is_not_there(
@@ -450,6 +451,53 @@ def test_a_proxy_that_hangs_up(
     assert states(found, "failed") == ["connection"]
 
 
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (
+            "407 Proxy Authentication Required",
+            "write HTTPS_PROXY=http://user:password@host:port, and percent-encode both",
+        ),
+        ("403 Forbidden", "ask who runs the proxy, or name the API's host in NO_PROXY"),
+    ],
+)
+def test_a_proxy_that_refuses_is_quoted(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch, status: str, advice: str
+) -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(9999)
+        connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    with server(refuse) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://joe:proxy-password@127.0.0.1:{port}")
+        found = examine("--base-url", "https://public-api.monta.com/api/v1")
+    assert found["connection"] == (
+        "failed",
+        f"the proxy refuses the connection (HTTP {status})",
+        advice,
+    )
+    assert "proxy-password" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        (Fault(status=403), "read Monta's message; if it does not help, give the request-id to "),
+        (Fault(body="<html>"), "check that the base URL is for the API, and that no login page"),
+        (Fault(status=503), "try again later"),
+    ],
+    ids=["403", "web page", "503"],
+)
+def test_a_token_call_that_fails_gets_advice_once(
+    monta: Emulator, examine: Examine, no_sleep: None, fault: Fault, advice: str
+) -> None:
+    monta.inject(fault, times=3, path="/auth/token")
+    state, text, said = examine()["credentials"]
+    assert state == "failed"
+    assert said.startswith(advice)
+    assert "try again" not in text
+
+
 def test_a_proxy_is_a_sentence_for_the_other_commands(
     run: Run, monkeypatch: pytest.MonkeyPatch, no_sleep: None
 ) -> None:
@@ -460,7 +508,7 @@ def test_a_proxy_is_a_sentence_for_the_other_commands(
     done = run("token")
     assert done.code == 5
     assert done.err == (
-        "monta-auth: the proxy cannot be reached, or refuses the connection: correct HTTPS_PROXY, "
+        "monta-auth: the proxy cannot be reached, or closes the connection: correct HTTPS_PROXY, "
         "or name the API's host in NO_PROXY; `monta-auth doctor` finds out more\n"
     )
 

@@ -204,6 +204,14 @@ def test_its_password_need_not_be_an_argument(
     assert found("Redis", "--redis", "-")[0] == "ok"
 
 
+def test_no_url_of_a_redis_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable in a pipe may not be set."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    done = run("doctor", "--redis", "-")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "monta-auth: --redis has no URL: is the variable with the URL set?\n"
+
+
 def test_a_redis_is_looked_at_without_credentials(
     run: Run, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

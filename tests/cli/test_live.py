@@ -388,7 +388,7 @@ def test_it_does_not_wait_for_ever(
         pytest.param(
             Fault(close=True),
             "/auth/refresh",
-            "there is no connection to the API (Remote end closed connection without response): "
+            "the connection to the API failed (Remote end closed connection without response): "
             "check the base URL, the network, the firewall and the proxy",
             id="network",
         ),
