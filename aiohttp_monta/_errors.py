@@ -6,7 +6,7 @@ import traceback
 
 import aiohttp
 
-from monta_auth._adapters.errors import LibraryErrors
+from monta_auth._adapters.errors import LibraryErrors, transport_error
 from monta_auth._adapters.reasons import (
     Maker,
     call_failed,
@@ -35,7 +35,7 @@ _BY_KIND: dict[FailureKind, type[aiohttp.ClientError]] = {
 def library_error(failure: Failure) -> Exception:
     """Return the error for callers of aiohttp."""
     if isinstance(failure, TransportFailure):
-        return _BY_KIND[failure.kind](failure.text)
+        return transport_error(failure, aiohttp.ClientError, _BY_KIND)
     return errors.recast(failure)
 
 
@@ -75,9 +75,10 @@ def transport_failure(
         words = words or reason(error, call.secrets)
     words = words or f"a trace hook or a connector raised {type(error).__qualname__}"
     text = call_failed(call.url, words, error)
+    hint = ""
     if tls or not sent:
-        text += settings_hint("session", maker, tls=tls or went_by_proxy(error))
-    return TransportFailure(text, kind, sent, _BY_KIND[kind], own)
+        hint = settings_hint("session", maker, tls=tls or went_by_proxy(error))
+    return TransportFailure(text, kind, sent, _BY_KIND[kind], own, hint)
 
 
 def _lateness(

@@ -84,10 +84,11 @@ def transport_failure(
         words = words or reason(error, call.secrets)
     words = words or f"a hook or a transport adapter raised {type(error).__qualname__}"
     text = call_failed(call.url, words, error)
+    hint = ""
     if never_sent and not full:
-        text += settings_hint("session", maker, tls=tls or went_by_proxy(error))
+        hint = settings_hint("session", maker, tls=tls or went_by_proxy(error))
     kinds = (c for c in type(error).__mro__ if c.__module__ == exceptions.__name__)
-    return TransportFailure(text, kind, not never_sent, next(kinds, _BY_KIND[kind]), own)
+    return TransportFailure(text, kind, not never_sent, next(kinds, _BY_KIND[kind]), own, hint)
 
 
 def _is_about_a_file(error: Exception) -> bool:

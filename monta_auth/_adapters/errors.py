@@ -79,5 +79,5 @@ def transport_error(
     """
     kind = failure.library_class
     if kind is None or not issubclass(kind, base):
-        kind = by_kind[failure.kind]
-    return kind(failure.text)
+        return by_kind[failure.kind](failure.text)
+    return kind(str(failure))

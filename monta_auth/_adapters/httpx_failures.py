@@ -94,10 +94,15 @@ class Failures:
         return self._failed(call, f"an event hook or transport raised {name}")
 
     def _failed(
-        self, call: Any, words: str, kind: FailureKind = "other", **more: bool
+        self,
+        call: Any,
+        words: str,
+        kind: FailureKind = "other",
+        sent: bool = True,
+        own: bool = False,
     ) -> TransportFailure:
         text = call_failed(str(call.url), words)
-        return TransportFailure(text, kind, library_class=self._by_kind[kind], **more)
+        return TransportFailure(text, kind, sent, self._by_kind[kind], own)
 
     def _of_library(self, error: Any, call: Any) -> TransportFailure:
         module = self._module
@@ -107,12 +112,13 @@ class Failures:
         kind = next(c for c in type(error).__mro__ if getattr(module, c.__name__, None) is c)
         sent = not isinstance(error, self._never_sent)
         tls = is_about_tls(error)
+        hint = ""
         if tls or (not sent and not isinstance(error, module.PoolTimeout)):
-            text += settings_hint("client", call.maker, tls=tls or went_by_proxy(error))
+            hint = settings_hint("client", call.maker, tls=tls or went_by_proxy(error))
         if isinstance(error, module.TimeoutException):
             own = kind.__name__.removesuffix("Timeout").lower() in call.cut
-            return TransportFailure(text, "timeout", sent, kind, own)
-        return TransportFailure(text, "other" if sent else "connect", sent, kind)
+            return TransportFailure(text, "timeout", sent, kind, own, hint)
+        return TransportFailure(text, "other" if sent else "connect", sent, kind, hint=hint)
 
     def too_many_redirects(self, cause: Any) -> Exception | None:
         """Return this error with a hint that the client counts token calls too, or None."""

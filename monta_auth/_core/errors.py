@@ -112,6 +112,7 @@ class TransportFailure(Exception):
         library_class: the library's exception class, for callers of the same library.
         own: whether the caller is the cause (closed client, full pool, a timeout shorter than the
             policy's), so that the failure says nothing about the endpoint.
+        hint: advice that is added to the text, for the code that made this very call.
     """
 
     retry_after: float | None = None
@@ -123,16 +124,18 @@ class TransportFailure(Exception):
         sent: bool = True,
         library_class: type[Exception] | None = None,
         own: bool = False,
+        hint: str = "",
     ) -> None:
-        super().__init__(text, kind, sent, library_class, own)
+        super().__init__(text, kind, sent, library_class, own, hint)
         self.text = text
         self.kind: FailureKind = kind
         self.sent = sent
         self.library_class = library_class
         self.own = own
+        self.hint = hint
 
     def __str__(self) -> str:
-        return self.text
+        return self.text + self.hint
 
 
 _THREAD = "It was raised in a separate thread, because async clients call plain functions there."
@@ -183,13 +186,13 @@ def remembered(failure: Failure, wall: float, age: float, left: float) -> Failur
         datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         for moment in (wall - age, wall + left)
     )
-    text = str(new)
+    text = new.text if isinstance(new, TransportFailure) else str(new)
     if new.retry_after is not None:  # It counted from the time of the failure.
         text = text.replace(wait_text(new.retry_after), "", 1)
     text += f" (remembered since {since}; "
     text += f"no token call before {until}, in {in_seconds(left)} s)"
     if isinstance(new, TransportFailure):
-        new.text = text
+        new.text, new.hint = text, ""
     else:
         new.args = (text,)
         if new.retryable:

@@ -341,7 +341,8 @@ def test_a_failure_is_remembered_for_a_time_that_doubles_to_five_seconds(
     for seconds in [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]:
         caller = Caller(source)
         assert caller.wants == "mint"
-        fail(caller, no_connection())
+        fail(caller, TransportFailure("connection refused", "connect", sent=False, hint="; advice"))
+        assert str(caller.error) == "connection refused; advice"  # for this caller's own settings
         since = datetime.fromtimestamp(hands.wall, UTC)
         until = since + timedelta(seconds=seconds)
         hands.advance(seconds - 0.001)
