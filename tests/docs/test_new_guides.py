@@ -238,6 +238,24 @@ def test_a_loop_waits_for_the_end_of_a_429(
     assert all(15 <= seconds <= 16 for seconds in clock.slept)
 
 
+def test_a_loop_waits_five_minutes_at_most(monta: Emulator, clock: Clock, run: Run) -> None:
+    too_long = Fault(status=429, headers={"Retry-After": "999999999"})
+    names = run(LIMITS, "httpx")
+    names["asyncio"] = SimpleNamespace(sleep=clock.asleep)
+    monta.inject(too_long, path="/charges")
+    asyncio.run(names["main"]())
+
+    names = run(LIMITS, "requests")
+    names["time"] = SimpleNamespace(sleep=clock.sleep)
+    monta.inject(too_long, path="/charges")
+    names["get"]("/charges")
+    names["auth"].forget()
+    monta.inject(too_long)
+    with pytest.raises(monta_auth.RateLimitError):
+        names["get"]("/charges", tries=2)
+    assert [int(seconds) for seconds in clock.slept] == [300, 300, 300]
+
+
 def test_the_loop_waits_for_a_token_call_as_well(monta: Emulator, clock: Clock, run: Run) -> None:
     names = run(LIMITS, "requests")
     names["time"] = SimpleNamespace(sleep=clock.sleep)
