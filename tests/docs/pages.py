@@ -37,14 +37,20 @@ class Example:
     language: str
     code: str
 
-    def run(self, exchanged: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Execute it, with some of its texts exchanged; return its names."""
+    def run(
+        self, exchanged: Mapping[str, str] | None = None, package: str | None = None
+    ) -> dict[str, Any]:
+        """Execute it, with some of its texts exchanged; return its names.
+
+        Args:
+            package: the package that relative imports start from.
+        """
         # As many lines above it as in the file: a traceback names the page's line.
         code = "\n" * (self.line - 1) + self.code
         for old, new in (exchanged or {}).items():
             assert old in code
             code = code.replace(old, new)
-        names: dict[str, Any] = {"__name__": "example"}
+        names: dict[str, Any] = {"__name__": "example", "__package__": package}
         exec(compile(code, str(DOCS / self.page), "exec"), names)  # noqa: S102 - our own examples
         return names
 

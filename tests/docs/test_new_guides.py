@@ -375,11 +375,13 @@ def home(monta: Emulator, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     }
     for name, content in contents.items():
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
+    package = "custom_components.monta"
     store = SimpleNamespace(**example("guides/fleets.rst", "home-assistant").run())
-    monkeypatch.setitem(sys.modules, "custom_components.monta.store", store)
+    monkeypatch.setitem(sys.modules, f"{package}.store", store)
     names: dict[str, Any] = {}
     for shown in blocks(HOME):
-        names |= shown.run()
+        names |= shown.run(package=package)
+        monkeypatch.setitem(sys.modules, package, SimpleNamespace(**names))
     data = {"client_id": monta.client_id, "client_secret": monta.client_secret}
     return SimpleNamespace(**names, entry=SimpleNamespace(data=data))
 
@@ -425,15 +427,49 @@ def test_only_refused_credentials_ask_the_user(monta: Emulator, home: SimpleName
         _set_up(home)
 
 
-@pytest.mark.parametrize("path", ["/charge-points", None])
-def test_the_wait_of_a_429_is_passed_on(
-    monta: Emulator, home: SimpleNamespace, path: str | None
-) -> None:
-    monta.inject(Fault(status=429, headers={"Retry-After": "30"}), path=path)
+def _why_not_ready(home: SimpleNamespace) -> _UpdateFailedError:
     with pytest.raises(_NotReadyError) as caught:
         _set_up(home)
     assert isinstance(caught.value.__cause__, _UpdateFailedError)
-    assert caught.value.__cause__.retry_after == pytest.approx(30, abs=1)
+    return caught.value.__cause__
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "waited"),
+    [
+        ("/charge-points", "30", pytest.approx(30, abs=1)),
+        ("/auth/token", "30", pytest.approx(30, abs=1)),
+        ("/charge-points", "999999999", 300),
+        ("/auth/token", "999999999", 300),
+        ("/charge-points", "0", None),
+    ],
+)
+def test_the_wait_of_a_429_is_passed_on(
+    monta: Emulator, home: SimpleNamespace, path: str, asked: str, waited: object
+) -> None:
+    monta.inject(Fault(status=429, headers={"Retry-After": asked}), path=path)
+    assert _why_not_ready(home).retry_after == waited
+
+
+def test_an_update_that_gets_no_answer_says_so(
+    monta: Emulator, home: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeout = aiohttp.ClientTimeout(total=0.2)
+    monkeypatch.setitem(home.MontaCoordinator.get.__globals__, "TIMEOUT", timeout)
+    monta.inject(Fault(delay=1.0), path="/charge-points")
+    failure = _why_not_ready(home)
+    assert (str(failure), failure.retry_after) == ("no answer in time", None)
+
+
+def test_an_update_reads_all_pages(monta: Emulator, home: SimpleNamespace) -> None:
+    get: Callable[..., Awaitable[Any]] = home.MontaCoordinator.get
+
+    async def get_ten(coordinator: Any, path: str) -> Any:
+        return await get(coordinator, path.replace("perPage=100", "perPage=10"))
+
+    home.MontaCoordinator.get = get_ten
+    assert len({charge_point["id"] for charge_point in _set_up(home)}) == 24
+    assert monta.count("/charge-points") == 3
 
 
 @pytest.mark.parametrize(
