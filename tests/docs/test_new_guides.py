@@ -342,6 +342,30 @@ class _Coordinator:
             raise _NotReadyError from error
 
 
+class _ConfigFlow:
+    """The part of Home Assistant's that the page relies on."""
+
+    hass: SimpleNamespace
+    entry: SimpleNamespace
+
+    def __init_subclass__(cls, domain: str) -> None:
+        assert domain == "monta"
+
+    def _get_reauth_entry(self) -> SimpleNamespace:
+        return self.entry
+
+    def async_update_reload_and_abort(
+        self, entry: SimpleNamespace, *, data_updates: dict[str, str]
+    ) -> str:
+        entry.data = {**entry.data, **data_updates}
+        return "reauth_successful"
+
+    def async_show_form(self, **form: Any) -> dict[str, Any]:
+        assert form.keys() == {"step_id", "data_schema", "errors", "description_placeholders"}
+        assert hasattr(self, f"async_step_{form['step_id']}")
+        return form
+
+
 class _Storage:
     """Home Assistant's storage, in memory. `places` is what its disk holds."""
 
@@ -366,6 +390,8 @@ def home(monta: Emulator, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(_Storage, "places", {})
     coordinators = {"DataUpdateCoordinator": _Coordinator, "UpdateFailed": _UpdateFailedError}
     contents: dict[str, dict[str, Any]] = {
+        "voluptuous": {"Schema": dict, "Required": str},
+        "homeassistant.config_entries": {"ConfigFlow": _ConfigFlow},
         "homeassistant.exceptions": {"ConfigEntryAuthFailed": _AuthFailedError},
         "homeassistant.helpers.aiohttp_client": {
             "async_get_clientsession": lambda hass: hass.session
@@ -397,8 +423,15 @@ def _set_up(home: SimpleNamespace) -> Any:
     return home.entry.runtime_data.data
 
 
-def _error_of(home: SimpleNamespace, secret: str) -> Any:
-    return asyncio.run(_after_a_start(home.error_of, "client-id", secret))
+def _error_of(home: SimpleNamespace, secret: str) -> tuple[str | None, str]:
+    """Fill in the form; check that it knows a text for the error."""
+    data = {"client_id": "client-id", "client_secret": secret}
+    key, text = asyncio.run(_after_a_start(home.error_of, data))
+    (translations,) = blocks(HOME, "json")
+    assert key is None or "{error}" in json.loads(translations.code)["config"]["error"][key]
+    assert (key is None) == (text == "")
+    assert not secret.strip() or secret.strip() not in text
+    return key, text
 
 
 def test_an_entry_survives_a_restart_and_leaves_nothing_behind(
@@ -472,23 +505,115 @@ def test_an_update_reads_all_pages(monta: Emulator, home: SimpleNamespace) -> No
     assert monta.count("/charge-points") == 3
 
 
-@pytest.mark.parametrize(
-    ("secret", "error"),
-    [("client-secret", None), ("wrong", "invalid_auth"), ("client-secret\n", "invalid_auth")],
-)
-def test_a_config_flow_checks_the_credentials(
-    home: SimpleNamespace, secret: str, error: str | None
+def test_a_config_flow_and_the_setup_share_one_token(
+    monta: Emulator, home: SimpleNamespace
 ) -> None:
-    assert _error_of(home, secret) == error
+    assert _error_of(home, "client-secret") == (None, "")
+    _set_up(home)
+    assert [call.path for call in monta.calls] == ["/auth/token", "/auth/me", "/charge-points"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "error", "text"),
+    [
+        ("mistyped", "invalid_auth", "does not accept client id 'client-id'"),
+        ("client-secret\n", "invalid_text", "client_secret has U+000A LINE FEED at position 14"),
+        ("", "invalid_text", "client_secret is empty"),
+    ],
+)
+def test_a_config_flow_says_what_is_wrong(
+    home: SimpleNamespace, secret: str, error: str, text: str
+) -> None:
+    key, shown = _error_of(home, secret)
+    assert key == error
+    assert text in shown
+    assert _Storage.places == {}
+
+
+def test_a_config_flow_accepts_the_same_values_later(
+    monta: Emulator, home: SimpleNamespace
+) -> None:
+    monta.client_secret = "not-yet-enabled"
+    assert [_error_of(home, "client-secret")[0] for _ in range(3)] == ["invalid_auth"] * 3
+    monta.client_secret = "client-secret"
+    assert _error_of(home, "client-secret") == (None, "")
+
+
+def test_without_a_store_a_refusal_is_remembered_until_it_is_forgotten(monta: Emulator) -> None:
+    async def ask(forget: bool) -> None:
+        auth = aiohttp_monta.MontaAuth("client-id", "wrong")
+        with pytest.raises(monta_auth.InvalidCredentialsError):
+            await auth.aapplication()
+        if forget:
+            await auth.aforget()
+
+    for forget in (False, True, False):
+        asyncio.run(ask(forget))
+    assert monta.count("/auth/token") == 2
+
+
+@pytest.mark.parametrize("path", ["/auth/token", "/auth/me"])
+def test_a_config_flow_knows_a_rate_limit(
+    monta: Emulator, home: SimpleNamespace, path: str
+) -> None:
+    monta.inject(Fault(status=429, headers={"Retry-After": "30"}), path=path)
+    key, text = _error_of(home, "client-secret")
+    assert key == "rate_limit"
+    assert "30 s" in text
+
+
+def test_a_config_flow_does_not_hang(
+    monta: Emulator, home: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds: list[float] = []
+
+    def timeout(delay: float) -> asyncio.Timeout:
+        seconds.append(delay)
+        return asyncio.timeout(0.2)
+
+    asyncio_of_the_page = SimpleNamespace(timeout=timeout)
+    monkeypatch.setitem(home.error_of.__globals__, "asyncio", asyncio_of_the_page)
+    monta.inject(Fault(delay=1.0), path="/auth/me")
+    assert _error_of(home, "client-secret") == ("cannot_connect", "no answer in time")
+    assert seconds == [30]
+    assert _error_of(home, "client-secret") == (None, "")
 
 
 @pytest.mark.usefixtures("no_pauses")
 def test_a_config_flow_knows_an_outage(monta: Emulator, home: SimpleNamespace) -> None:
     monta.stop()
     try:
-        assert _error_of(home, "client-secret") == "cannot_connect"
+        key, text = _error_of(home, "client-secret")
     finally:
         monta.start()
+    assert key == "cannot_connect"
+    assert "token call" in text
+
+
+def test_reauth_stores_new_credentials_once_they_work(
+    monta: Emulator, home: SimpleNamespace
+) -> None:
+    async def answer(hass: SimpleNamespace, secret: str | None) -> Any:
+        flow = home.MontaConfigFlow()
+        flow.hass, flow.entry = hass, home.entry
+        if secret is None:
+            return await flow.async_step_reauth(home.entry.data)
+        filled_in = {"client_id": "client-id", "client_secret": secret}
+        return await flow.async_step_reauth_confirm(filled_in)
+
+    monta.client_secret = "new-secret"
+    form = asyncio.run(_after_a_start(answer, None))
+    assert form["errors"] == {}
+    assert form["data_schema"].keys() == home.entry.data.keys()
+
+    form = asyncio.run(_after_a_start(answer, "wrong"))
+    assert form["errors"] == {"base": "invalid_auth"}
+    assert "does not accept" in form["description_placeholders"]["error"]
+    assert home.entry.data["client_secret"] == "client-secret"
+
+    assert asyncio.run(_after_a_start(answer, "new-secret")) == "reauth_successful"
+    assert home.entry.data["client_secret"] == "new-secret"
+    assert len(_set_up(home)) == 24
 
 
 def test_on_token_in_the_loop_and_in_a_thread(monta: Emulator) -> None:
