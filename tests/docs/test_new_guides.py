@@ -535,6 +535,7 @@ def test_a_config_flow_accepts_the_same_values_later(
 ) -> None:
     monta.client_secret = "not-yet-enabled"
     assert [_error_of(home, "client-secret")[0] for _ in range(3)] == ["invalid_auth"] * 3
+    assert [call.path for call in monta.calls] == ["/auth/token"] * 3
     monta.client_secret = "client-secret"
     assert _error_of(home, "client-secret") == (None, "")
 
@@ -601,6 +602,7 @@ def test_reauth_stores_new_credentials_once_they_work(
         filled_in = {"client_id": "client-id", "client_secret": secret}
         return await flow.async_step_reauth_confirm(filled_in)
 
+    _set_up(home)
     monta.client_secret = "new-secret"
     form = asyncio.run(_after_a_start(answer, None))
     assert form["errors"] == {}
@@ -614,6 +616,7 @@ def test_reauth_stores_new_credentials_once_they_work(
     assert asyncio.run(_after_a_start(answer, "new-secret")) == "reauth_successful"
     assert home.entry.data["client_secret"] == "new-secret"
     assert len(_set_up(home)) == 24
+    assert len(_Storage.places) == 2
 
 
 def test_on_token_in_the_loop_and_in_a_thread(monta: Emulator) -> None:
