@@ -1,4 +1,4 @@
-"""TLS servers on loopback, each with something wrong with its certificate."""
+"""TLS servers on loopback, each with a problem in its certificate."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _OF_ANOTHER_TIME: dict[str, Any] = {
 def tls_server(
     directory: Path, problem: str = "unknown issuer"
 ) -> Generator[tuple[str, str], None, None]:
-    """Serve until the end of the block; gives the base URL, and the file of the server's CA.
+    """Serve until the end of the block. Yield the base URL and the file of the server's CA.
 
     Args:
-        problem: ``not yet valid``, ``expired``, ``other host``; or ``unknown issuer``, which is
-            only one for those who do not have the file.
+        problem: ``not yet valid``, ``expired``, ``other host`` or ``unknown issuer``. The last
+            one is a problem only for clients that do not use the CA file.
     """
     ca = trustme.CA()
     file = str(directory / "ca-of-the-server.pem")

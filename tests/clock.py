@@ -1,4 +1,4 @@
-"""Time that stands still until a test moves it."""
+"""Time that stands still until a test advances it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ START = 1_754_472_037.25
 
 
 class Now:
-    """A clock to turn by hand, for a source, a store and a server."""
+    """A clock that a test advances; for a source, a store and a server."""
 
     def __init__(self) -> None:
         self.now = START

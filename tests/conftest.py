@@ -1,4 +1,4 @@
-"""What holds for each test: no environment of the developer's, no shared tokens, no network."""
+"""What applies to every test: a clean environment, no shared tokens, no network."""
 
 import ipaddress
 import os
@@ -22,7 +22,7 @@ from .simulation.flows import Hands
 
 
 class NetworkBlockedError(RuntimeError):
-    """Not an OSError: nothing that handles a network failure may handle this one."""
+    """Not an OSError, so that no code that handles network failures handles this one."""
 
 
 def _require_loopback(host: str | bytes | None) -> None:
@@ -32,7 +32,7 @@ def _require_loopback(host: str | bytes | None) -> None:
     try:
         if ipaddress.ip_address(name).is_loopback:
             return
-    except ValueError:  # a name, which would be looked up
+    except ValueError:  # a name, which would need a lookup
         pass
     raise NetworkBlockedError(f"a test wants to reach {host!r}, outside this machine")
 
@@ -42,24 +42,24 @@ def _block_network(event: str, arguments: tuple[Any, ...]) -> None:
         _require_loopback(arguments[0])
     elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         address = arguments[1]
-        if isinstance(address, tuple):  # not a Unix socket's path, nor none
+        if isinstance(address, tuple):  # neither the path of a Unix socket nor None
             _require_loopback(address[0])
 
 
-# An audit hook sees every thread and every library, lookups of names too, whatever was imported
-# or patched before. It stays for the life of the process.
+# An audit hook sees every thread and every library, including name lookups, even if they were
+# imported or patched earlier. It stays until the process ends.
 sys.addaudithook(_block_network)
 
 
-# When all cores are busy, an example may take long, and so may generating it.
+# When all cores are busy, an example and its generation may take long.
 settings.register_profile(
     "busy", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("busy")
 
 
-# A shell starts what runs in the background with SIGINT ignored, and children inherit that. Some
-# tests interrupt theirs.
+# A shell starts background programs with SIGINT ignored, and child processes inherit that. Some
+# tests interrupt their child processes.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -69,7 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Not in a worker: it knows its own part of the run only.
+    # Not in a worker, which knows only its own part of the run.
     if config.getoption("--support") and not hasattr(config, "workerinput"):
         support.require_a_full_run(config)
         config.pluginmanager.register(support)
@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def _authority(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A file with one certificate, of no server: to read all public ones takes 20 ms."""
+    """A file with one certificate that no server uses: reading all public ones takes 20 ms."""
     path = tmp_path_factory.mktemp("authority") / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(path))
     return str(path)
@@ -85,17 +85,17 @@ def _authority(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, _authority: str) -> None:
-    """Neither the developer's credentials nor a proxy reach a test."""
+    """Hide the developer's credentials and proxies from the tests."""
     for name in list(os.environ):
         if name.upper().startswith("MONTA_") or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
-    # Each client of httpx reads it anew.
+    # Each httpx client reads this file again.
     monkeypatch.setenv("SSL_CERT_FILE", _authority)
 
 
 @pytest.fixture(autouse=True)
 def _nothing_shared() -> Iterator[None]:
-    """No test finds a token that another one left behind."""
+    """Prevent a test from using a token that another test left behind."""
     shared_sources.forget_shared_sources()
     yield
     shared_sources.forget_shared_sources()
@@ -108,7 +108,7 @@ def now() -> Now:
 
 @pytest.fixture
 def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
-    """Time for flows that a test drives itself; what they leave to others happens at once."""
+    """Time for flows that a test drives itself. Detached calls are made at once."""
     for module in (store_visit, stored_record):
         monkeypatch.setattr(module, "detach", lambda function: function())
     return Hands()
@@ -116,14 +116,14 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
 
 @pytest.fixture
 def site() -> Iterator[Emulator]:
-    """A Monta, with calls to count."""
+    """A local Monta that counts calls."""
     with Emulator() as emulator:
         yield emulator
 
 
 @pytest.fixture
 def tokens(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """All tokens that emulators issue from now on."""
+    """All tokens that emulators issue from here on."""
     issued: list[str] = []
 
     def uuid4() -> uuid.UUID:

@@ -1,4 +1,4 @@
-"""Faults around a program: a server that says what a test wants, and a limit on files."""
+"""Faults around a program: a server that sends what a test wants, and a limit on file sizes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def server(answer: Callable[[socket.socket], object]) -> Generator[int, None, None]:
-    """Hand connections to this function, one after the other, until the end of the block.
+    """Pass each connection to this function, one after the other, until the end of the block.
 
-    Gives the port. It is no fault if the client hangs up.
+    Yields the port. A client may hang up at any time.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            with suppress(OSError):  # the end of the block
+            with suppress(OSError):  # the listener was closed at the end of the block
                 while True:
                     connection, _ = listener.accept()
                     with connection, suppress(OSError):
@@ -34,8 +34,8 @@ def server(answer: Callable[[socket.socket], object]) -> Generator[int, None, No
 
 @contextmanager
 def file_size(limit: int) -> Generator[None, None, None]:
-    """Let no file grow beyond this many bytes, as `ulimit -f` does."""
-    import resource  # Windows has none.
+    """Stop files from growing beyond this many bytes, as `ulimit -f` does."""
+    import resource  # Windows does not have this module.
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))

@@ -1,7 +1,7 @@
-"""What full runs of the tests used, and the tables that the documentation makes of that.
+"""Record what full test runs used, and make the tables of the documentation from it.
 
-``pytest --support=write`` adds a run to docs/support.json once all tests have passed, in place of
-an earlier one with the same Python and system, and writes the tables anew.
+When all tests have passed, ``pytest --support=write`` saves the run in docs/support.json and
+rewrites the tables. It replaces an earlier run with the same Python and system.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RUNS = DOCS / "support.json"
 TABLES = DOCS / "support.inc"
 
 OLDEST = "3.11, oldest libraries"  # tox -e lowest
-#: The rows and the columns. What did not run is shown as untested.
+#: The rows and columns of the tables. Combinations that did not run are shown as untested.
 PYTHONS = ("3.11", OLDEST, "3.12", "3.13", "3.14", "3.15", "3.14t")
 SYSTEMS = ("Linux", "macOS", "Windows")
 
@@ -33,13 +33,13 @@ SYSTEMS = ("Linux", "macOS", "Windows")
 @dataclass(frozen=True)
 class Run:
     python: str  # one of PYTHONS
-    release: str  # of that Python
+    release: str  # of that Python, such as 3.12.4
     system: str
     machine: str
     monta_auth: str
     passed: int
     skipped: int
-    libraries: dict[str, str]  # those that setup.cfg names, and their versions
+    libraries: dict[str, str]  # those that setup.cfg names, with their versions
 
 
 def this_run(passed: int, skipped: int) -> Run:
@@ -64,10 +64,10 @@ def this_run(passed: int, skipped: int) -> Run:
 
 def _libraries() -> Iterator[tuple[str, str]]:
     names = {Requirement(line).name for line in requires("monta-auth") or []}
-    for name in sorted(names - {"monta-auth"}):  # which the extras name, too
+    for name in sorted(names - {"monta-auth"}):  # the extras also name the package itself
         try:
             yield name, version(name)
-        except PackageNotFoundError:  # without a wheel for this Python
+        except PackageNotFoundError:  # it has no wheel for this Python
             continue
 
 
@@ -84,7 +84,7 @@ def add(run: Run) -> None:
 
 
 def require_a_full_run(config: pytest.Config) -> None:
-    """Raise an error before the tests start, not after them."""
+    """Raise before the tests start, so that a partial run does not fail only at its end."""
     chosen = [name for name in ("keyword", "markexpr", "deselect") if config.getoption(name)]
     if chosen or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         raise pytest.UsageError("--support=write is for a run of all tests: name none of them")
@@ -99,7 +99,7 @@ def pytest_terminal_summary(
 
 
 def tables(runs: Sequence[Run]) -> str:
-    """The Pythons, and the libraries that were with them."""
+    """The table of Pythons, and the table of the libraries that were tested with them."""
     releases = ", ".join(sorted({run.monta_auth for run in runs}, key=Version))
     ran = {(run.python, run.system): _cell(run) for run in runs}
     pythons = [

@@ -1,1 +1,1 @@
-"""The core under a scheduler of ours: no threads, virtual time, a scripted server."""
+"""The core under our own scheduler: no threads, virtual time, a scripted server."""

@@ -9,6 +9,6 @@ from monta_auth._core import store_visit, stored_record
 
 @pytest.fixture(autouse=True)
 def _nothing_is_detached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a flow leaves to a thread happens at once: a simulation has none."""
+    """Make detached calls at once, since a simulation has no threads."""
     for module in (store_visit, stored_record):
         monkeypatch.setattr(module, "detach", lambda function: function())

@@ -1,4 +1,4 @@
-"""What the tests of the flow have in common: a clock set by hand, replies as Monta makes them."""
+"""What the tests of the flow share: a clock set by hand, and replies like Monta's."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ WALL = datetime(2025, 8, 6, 8, 20, 37, tzinfo=UTC)
 API = "https://public-api.monta.com/api/v1"
 URL = API + "/charge-points"
 HOUR, DAY = 3600.0, 86400.0
-# Moments in the life of a token pair of one hour, in seconds from its birth (no jitter).
+# Moments in the life of a one-hour token pair, in seconds since its birth (no jitter).
 FRESH, ADVISORY, MANDATORY, DEAD = 100.0, 3400.0, 3580.0, 3700.0
 
 
 class Hands:
-    """Time that moves when a test says so; the server's clock goes with the wall clock.
+    """Time that moves only when a test says so. The server's clock moves with the wall clock.
 
     Attributes:
-        server: seconds that the server's clock is ahead of the local wall clock.
-        chance: what `random` gives.
+        server: how many seconds the server's clock is ahead of the local wall clock.
+        chance: the value that `random` returns.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Hands:
 
 
 def pair_reply(hands: Hands, serial: int, *, life: float = HOUR, **changes: Any) -> Reply:
-    """A reply with access token ``access-<serial>``; `changes` None takes a field away."""
+    """A reply with access token ``access-<serial>``. None in `changes` removes a field."""
     born = hands.date()
     body: dict[str, Any] = {
         "accessToken": f"access-{serial}",
@@ -110,9 +110,9 @@ class Caller:
     """One request's flow, driven by hand.
 
     Attributes:
-        effect: what the flow waits for now; None once it has ended.
+        effect: what the flow is waiting for; None once it has ended.
         result: the header that it returned.
-        error: what it raised.
+        error: the exception that it raised.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Caller:
         **settings: Any,
     ) -> None:
         self.spent = Spent()
-        self.context = contextvars.copy_context()  # as each thread and task has one
+        self.context = contextvars.copy_context()  # each thread and each task has its own
         if flow is None:
             flow = source.acquire(self.spent, blocking=blocking, **settings)
         self.flow = flow
@@ -134,7 +134,7 @@ class Caller:
         self.resume(None)
 
     def resume(self, outcome: Any) -> Caller:
-        """Send the outcome of the effect in; an exception is thrown in."""
+        """Send the outcome of the effect into the flow; throw it in if it is an exception."""
         self.effect = None
         try:
             if isinstance(outcome, BaseException):
@@ -152,7 +152,7 @@ class Caller:
         self.context.run(self.flow.close)
 
     def until_send(self) -> Caller:
-        """Perform calls, until the flow wants to send, sleep or wait, or has ended."""
+        """Perform calls until the flow wants to send, sleep or wait, or has ended."""
         while isinstance(self.effect, Call):
             self.call()
         return self
@@ -168,7 +168,7 @@ class Caller:
 
     @property
     def wants(self) -> str:
-        """The effect in one word: the kind of the token call, of the effect, or the end."""
+        """The effect in one word: the kind of token call or effect, or how the flow ended."""
         effect = self.effect
         if isinstance(effect, Send):
             return effect.request.kind
@@ -201,13 +201,13 @@ class Caller:
 
 
 def fail(caller: Caller, outcome: object) -> None:
-    """Have all its token calls end so, until it ends itself."""
+    """Give all its token calls this outcome until the flow ends."""
     while caller.effect is not None:
         caller.resume(copy.copy(outcome) if isinstance(caller.effect, Send) else None)
 
 
 def hold(hands: Hands, source: Source, serial: int = 1, life: float = HOUR) -> None:
-    """Have the source fetch a pair now."""
+    """Make the source fetch a pair now."""
     caller = Caller(source).until_send()
     assert caller.wants in ("mint", "refresh"), caller.wants
     caller.resume(pair_reply(hands, serial, life=life)).until_send()

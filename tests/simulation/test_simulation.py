@@ -1,8 +1,8 @@
-"""Many flows, every interleaving: exhaustively where few flows take part, by seeds where many do.
+"""Many flows in every order: all orders for a few flows, random ones (by seed) for many.
 
-A run that fails prints how to replay it: ``MONTA_SIM_SEED=<seed>`` or
-``MONTA_SIM_CHOICES=<choices>``, with the name of its test. ``MONTA_SIM_FACTOR=50`` makes the
-random runs fifty times as many and the exhaustive ones a step deeper.
+A failing run prints how to replay it: ``MONTA_SIM_SEED=<seed>`` or
+``MONTA_SIM_CHOICES=<choices>``, with the name of its test. ``MONTA_SIM_FACTOR=50`` makes 50 times
+as many random runs, and makes the exhaustive ones one step longer.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ DEEPER = FACTOR > 1
 
 STARTS = ["cold", "fresh", "advisory", "mandatory", "dead", "401"]
 NETWORK = ("lost", "unsent", "503")
-#: Connections that break, before and after the call was carried out, and before it was sent; a
-#: hook that raises, also where its response can be seen; and what is the caller's own problem.
+#: Connections that break: before the call was sent, before it was carried out, and after that. A
+#: hook that raises, with or without a visible response. And the caller's own problems.
 BROKEN = ("reset", "reset early", "cut", "hook", "seen hook", "own", "own late")
-#: A reply without a refresh token, and one that brings the very same pair again.
+#: A reply without a refresh token, and one with the same pair again.
 ODD = ("bare", "same")
 ALL_FAULTS = (*NETWORK, *BROKEN, *ODD, "garbage", "429", "500", "hint", "slow", "400", "302")
 ALL_TURNS = (
@@ -50,7 +50,7 @@ pytestmark = pytest.mark.timeout(60 if FACTOR == 1 else 6 * 3600)
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """Thousands of outages, on purpose."""
+    """Silence the log: these tests cause thousands of outages."""
     logger = logging.getLogger("monta_auth")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -59,7 +59,7 @@ def _quiet() -> Iterator[None]:
 
 
 class Prefix:
-    """Makes the choices that it was given and then always the first; remembers all."""
+    """Makes the given choices, then always the first one, and records all of them."""
 
     def __init__(self, choices: list[int]) -> None:
         self.choices = choices
@@ -74,7 +74,7 @@ class Prefix:
         return choice
 
     def following(self) -> list[int] | None:
-        """The next list of choices in lexical order, or None after the last."""
+        """Return the next list of choices in lexical order, or None after the last one."""
         for at in reversed(range(len(self.made))):
             if self.made[at] + 1 < self.widths[at]:
                 return [*self.made[:at], self.made[at] + 1]
@@ -86,7 +86,7 @@ def explain(error: BaseException, how: str, world: World) -> None:
 
 
 def explore(settings: dict[str, Any], steps: int) -> int:
-    """Run every sequence of choices of this length; return how many there are."""
+    """Run every sequence of choices of this length. Return how many there are."""
     given = os.environ.get("MONTA_SIM_CHOICES")
     choices: list[int] | None = [int(c) for c in given.split(",")] if given else []
     count = 0
@@ -105,7 +105,7 @@ def explore(settings: dict[str, Any], steps: int) -> int:
 
 
 def wander(make: Callable[[random.Random], dict[str, Any]], runs: int, steps: int) -> None:
-    """Run random choices, from as many seeds."""
+    """Run random choices, one run for each seed."""
     given = os.environ.get("MONTA_SIM_SEED")
     for seed in [int(given)] if given else range(runs * FACTOR):
         chance = random.Random(seed)  # noqa: S311 - which choices, no secrets
@@ -121,7 +121,7 @@ def wander(make: Callable[[random.Random], dict[str, Any]], runs: int, steps: in
 TWO = ((LOOP, False), (LOOP, False))
 THREE = (*TWO, (LOOP, False))
 SYNC_IN_LOOP = (*TWO, (LOOP, True))
-#: In httpx's own pipeline: of those who wait, whoever has the most time goes on.
+#: In httpx's own pipeline, the waiting caller with the most time left goes on.
 PIPELINES = ((LOOP, False, 5.0), (LOOP, False, 5.0), (1, True, 9.0))
 THREADS = ((1, True), (2, True), (LOOP, False))
 
@@ -144,7 +144,7 @@ def test_all_interleavings_of_three_flows_with_cancellations(start: str) -> None
     [pytest.param(SYNC_IN_LOOP, id="sync in a loop"), pytest.param(THREADS, id="threads")],
 )
 def test_all_interleavings_of_sync_and_async_flows(start: str, flows: tuple[Plan, ...]) -> None:
-    """A blocking flow stops its thread: nobody may depend on what that thread would do next."""
+    """A blocking flow stops its thread, so no flow may wait for another one in that thread."""
     assert explore({"start": start, "flows": flows, "faults": ("lost",)}, 6 + 3 * DEEPER) > 5
 
 
@@ -162,14 +162,16 @@ def test_all_interleavings_of_sync_and_async_flows(start: str, flows: tuple[Plan
     ids="+".join,
 )
 @pytest.mark.parametrize("start", ["cold", "advisory", "401"])
-def test_all_interleavings_with_turns_of_the_world(start: str, turns: tuple[str, ...]) -> None:
-    """Refusals, flights that run out, a `forget` in the middle, and what comes home too late."""
+def test_all_interleavings_with_events_outside_the_flows(
+    start: str, turns: tuple[str, ...]
+) -> None:
+    """Refusals, flights that run out, a `forget` in the middle, and replies that come too late."""
     settings = {"start": start, "flows": TWO, "faults": ("503",), "turns": turns}
     assert explore(settings, 5 + 2 * DEEPER) > 5
 
 
 @pytest.mark.parametrize("start", ["cold", "401"])
-def test_all_interleavings_with_a_leader_that_nobody_drives(start: str) -> None:
+def test_all_interleavings_with_a_leader_that_stops_running(start: str) -> None:
     settings = {"start": start, "flows": TWO, "turns": ("lease",), "freezes": True}
     assert explore(settings, 6 + 3 * DEEPER) > 5
 
@@ -191,7 +193,7 @@ def test_all_interleavings_of_two_flows_with_broken_connections(start: str) -> N
 def test_all_interleavings_with_failures_of_one_caller(
     start: str, flows: tuple[Plan, ...], faults: tuple[str, ...]
 ) -> None:
-    """What ends one request in httpx's own pipeline, and what is nobody's problem but its own."""
+    """Failures that end one request in httpx's own pipeline, and failures that concern only it."""
     assert explore({"start": start, "flows": flows, "faults": faults}, 5 + 3 * DEEPER) > 5
 
 
@@ -209,7 +211,7 @@ def test_all_interleavings_of_two_sources_with_one_store(start: str) -> None:
 
 
 def crowd(chance: random.Random) -> dict[str, Any]:
-    """Up to thirty flows of all kinds, and anything that can happen."""
+    """Settings for up to thirty flows of all kinds, and everything that can happen to them."""
     count = chance.randint(2, 30)
     return {
         "start": chance.choice(STARTS),
@@ -252,7 +254,7 @@ def test_random_crowds_at_sources_with_a_store_that_fails() -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    """The same world, for a tool that makes a failing run short."""
+    """The same world for Hypothesis, which shortens a failing run."""
 
     @initialize(start=st.sampled_from(STARTS), store=st.booleans())
     def begin(self, start: str, store: bool) -> None:

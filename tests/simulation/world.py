@@ -1,11 +1,11 @@
 """A world of flows, one server, and time that stands still between two steps.
 
-Each step is one choice out of the actions that are possible; after each the invariants are
-checked. A run is its list of choices, which replays it.
+Each step is one choice among the possible actions. After each step the invariants are checked. A
+run is its list of choices, which is enough to replay it.
 
-What is allowed to be on the wire: for each source one call of the flow that owns its flight,
-and calls of flows that owned it and lost it (lease of 60 s, `forget`, a sync caller in their
-thread) while they were calling.
+These calls may be on the wire, for each source: one call of the flow that owns its flight, and
+calls of flows that lost their flight while they were calling. They lose it to the lease of 60 s,
+to `forget`, or to a sync caller in their thread.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ from .flows import (
 )
 
 LIFE = 3600.0
-#: Bodies are read often: by the server, and by several invariants.
+#: Cached because the server and several invariants read each body.
 read = lru_cache(maxsize=256)(json.loads)
-#: The thread of the event loop; flows with another number have a thread of their own.
+#: The thread of the event loop. Flows with another number have their own thread.
 LOOP = 0
 Action = tuple[Any, ...]
-#: Thread and whether it blocks; for httpx's own pipeline, where an exception ends the request, also
-#: the seconds that the request gives a token call.
+#: The thread, and whether the flow blocks it. In httpx's own pipeline, where an exception ends the
+#: request, also how many seconds the request allows for a token call.
 Plan = tuple[int, bool] | tuple[int, bool, float]
-#: Calls that were carried out, and what is wrong with their replies.
+#: Outcomes of calls that the server carried out, though their replies may have a fault.
 CARRIED_OUT = ("ok", "bare", "same", "lost", "garbage", "reset", "hook", "seen hook", "own late")
 
 
 class Server:
-    """Tokens as Monta makes them: a refresh token serves once, and a new pair comes with it."""
+    """Makes tokens as Monta does: a refresh token works once, and each new pair has a new one."""
 
     def __init__(self, hands: Hands) -> None:
         self.hands = hands
@@ -72,15 +72,15 @@ class Server:
         self.born: dict[int, float] = {}
 
     def left(self, number: int) -> float:
-        """Seconds that this access token still lives."""
+        """Return how many more seconds this access token is valid."""
         return self.born[number] + LIFE - self.hands.now
 
     def serve(self, request: Any, how: str = "ok") -> Reply:
         """Carry out a call.
 
         Args:
-            how: "same" brings the newest pair once more, while it lives; "bare" a pair without a
-                refresh token, so that the one that was sent is as good as before.
+            how: "same" returns the newest pair once more, while it is valid. "bare" returns a pair
+                without a refresh token, so the one that was sent stays usable.
         """
         self.calls += 1
         body = read(request.body)
@@ -110,7 +110,7 @@ def serial(header: str) -> int:
 
 
 class Flow(Caller):
-    """A caller with a thread, and what the scheduler knows of it."""
+    """A caller in a thread, with what the scheduler knows about it."""
 
     def __init__(self, source: Source, number: int, plan: Plan) -> None:
         self.number = number
@@ -145,7 +145,7 @@ class Flow(Caller):
 
 
 def forget(source: Source) -> None:
-    """Let it forget, until it would wait for a lease: there its caller is interrupted."""
+    """Run `forget` until it would wait for a lease. There, its caller is interrupted."""
     flow = forgetting(source._state, source._terms)
     with suppress(StopIteration, TokenStoreError):
         effect = next(flow)
@@ -155,14 +155,14 @@ def forget(source: Source) -> None:
 
 
 class World:
-    """The sources, the flows, the server and the clock of one run.
+    """The sources, flows, server and clock of one run.
 
     Args:
         start: the state of the first source's pair: cold, fresh, advisory, mandatory, dead, 401.
-        faults: what may happen to a token call beside being answered.
-        turns: what may happen to the world as a whole, each at most `turn_limit` times.
-        flows: what a new flow takes the next of.
-        sources: how many share the store, if there is one.
+        faults: what may happen to a token call instead of a good answer.
+        turns: what may happen outside the flows, each at most `turn_limit` times.
+        flows: the plans of new flows, in this order.
+        sources: how many sources there are; they share the store, if there is one.
     """
 
     def __init__(
@@ -208,13 +208,14 @@ class World:
         # For each source: refresh token -> why it may not be sent again.
         self.used: list[dict[str, str]] = [{} for _ in self.sources]
         if store and "call" not in faults:
-            # As long as the store works, no refresh token has two users in all sources together.
+            # While the store works, only one flow of all the sources may use a refresh token.
             self.used = self.used[:1] * sources
-        # How often each header was brought by a token call; and, for each that was refused or
-        # invalidated, how often until then: what a renewal brings once more is used once more.
+        # How often a token call returned each header. For each header that was refused or
+        # invalidated: how often until then. If a later renewal returns the same header, it may be
+        # used again.
         self.brought: list[Counter[str]] = [Counter() for _ in self.sources]
         self.refused: list[dict[str, int]] = [{} for _ in self.sources]
-        # For each header that came without a refresh token: the one that was sent for it.
+        # For each header that came without a refresh token: the refresh token that was sent for it.
         self.kept: dict[str, str | None] = {}
         self.newest = [0] * sources
         self.sends_of_flight: dict[Flight, int] = {}
@@ -222,7 +223,7 @@ class World:
             self._prepare(start)
 
     def _watch(self, patch: pytest.MonkeyPatch, source: Source) -> None:
-        """Notice which flight each flow leads; it decides anew at each start and wake-up."""
+        """Notice which flight each flow leads. A flow decides again at each start and wake-up."""
         decide = source._state.decide
 
         def watched(now: float, mine: Flight, *others: Any) -> Any:
@@ -272,12 +273,15 @@ class World:
         return actions + [("turn", turn) for turn, left in self.turns.items() if left]
 
     def _next_moment(self) -> float | None:
-        """When the next sleep or wait comes to its end, if there is one."""
+        """Return when the next sleep or wait ends, if there is one."""
         pending = [f for f in self.flows if not f.ended and isinstance(f.effect, Sleep | Wait)]
         return min((f.until for f in pending if f.until > self.hands.now), default=None)
 
     def _is_blocked(self, flow: Flow) -> bool:
-        """A blocking flow stops its thread, so only the youngest one there can go on."""
+        """Return whether a younger flow blocks its thread.
+
+        Only the youngest one can go on there.
+        """
         later = self.flows[self.flows.index(flow) + 1 :]
         return any(f.blocking and f.thread == flow.thread and not f.ended for f in later)
 
@@ -287,7 +291,7 @@ class World:
             if flow.reply is not None:
                 breaks: list[Action] = [("break", flow)] if "reset" in self.faults else []
                 return [("deliver", flow), ("lose", flow), *breaks]
-            # Faults shall not outnumber answers where choices are random.
+            # Where choices are random, faults must not outnumber answers.
             steps: list[Action] = [("answer", flow, "ok")] * self.answers
             unfit = ("call", "seen hook") if flow.goes_on else ("call",)
             steps += [("answer", flow, fault) for fault in self.faults if fault not in unfit]
@@ -372,7 +376,7 @@ class World:
         return reply
 
     def _receive(self, flow: Flow, effect: Send, outcome: object, fault: str) -> None:
-        """Let a flow have what became of its token call."""
+        """Give a flow the outcome of its token call."""
         state = flow.source._state
         is_leader = state._flight is flow.flight
         waiting = list(flow.flight.waiting) if flow.flight is not None else []
@@ -391,14 +395,14 @@ class World:
         if not isinstance(failure, TransportFailure):
             return
         if not flow.goes_on:
-            # The request has ended with an exception: nothing that the flow asks for can be done.
+            # The exception ended the request, so nothing that the flow asks for can be done.
             while flow.effect is not None:
                 flow.resume(copy.copy(failure))
         if fault == "seen hook":
-            return  # judged by its response
+            return  # it is judged by its response
         added = state.counts["failure"] - failures
         if not is_leader:
-            # It may lead anew, and learn at once that its credentials were refused meanwhile.
+            # It may lead again and find at once that its credentials were refused meanwhile.
             is_other = isinstance(state.failures.last, InvalidCredentialsError)
             assert added == 0 or is_other, "the failure of a superseded leader was remembered"
         elif state._flight is flow.flight:
@@ -412,7 +416,7 @@ class World:
             assert state._flight is heir, "the wrong caller goes on"
         else:
             assert added == 1
-            # Of one whose callable secret failed before, that is remembered.
+            # If its callable secret failed earlier, the failure is remembered.
             is_own = failure.own and flow.has_secret
             assert not is_own, "a failure of a caller's own was remembered"
             left = effect.timeout - (self.hands.now - flow.sent_at)
@@ -466,9 +470,9 @@ class World:
         return reply
 
     def _is_kept(self, effect: Send, reply: Reply) -> bool:
-        """Whether the server says that the refresh token that was sent serves again.
+        """Return whether the server keeps the sent refresh token valid.
 
-        It does so by sending it, or none (RFC 6749, section 6).
+        It shows this with the same refresh token or none in its reply (RFC 6749, section 6).
         """
         sent = read(effect.request.body).get("refreshToken")
         return read(reply.body).get("refreshToken") in (None, sent)
@@ -517,13 +521,13 @@ class World:
             self.server.knows_us = not self.server.knows_us
 
     def _refuse(self, number: int, header: str) -> None:
-        # A renewal that is about to save what it brought ends after this moment.
+        # A renewal that is about to save this token ends after this moment.
         saving = [f for f in self.flows if f.brings == header and f.wants == "call save"]
         late = sum(f.source is self.sources[number] for f in saving)
         self.refused[number][header] = self.brought[number][header] - late
 
     def _is_refused(self, number: int, header: str) -> bool:
-        """Whether it was refused or dropped, and no renewal has brought the very same since."""
+        """Return whether the token was refused or dropped, and no later renewal got it again."""
         until_then = self.refused[number].get(header)
         return until_then is not None and self.brought[number][header] <= until_then
 
@@ -536,7 +540,7 @@ class World:
         index = self.sources.index(source)
         state, now, effect = source._state, self.hands.now, flow.effect
         if isinstance(effect, Wait):
-            # on_token of the pair of another flow may have taken all its time.
+            # The on_token call for another flow's pair may have used up all its time.
             has_told = isinstance(was, Call) and was.function == self.hear
             assert effect.seconds > 0 or has_told
             assert effect.seconds <= source.policy.deadline
@@ -545,7 +549,7 @@ class World:
             if effect.flight.add(lambda woken=flow.woken: woken.append(True)):  # type: ignore[misc]
                 flow.woken.clear()
             silent = now - effect.flight.touched
-            assert flow.mine is not None  # it waits
+            assert flow.mine is not None  # because it waits
             patience = state.patience(flow.mine, effect.flight)
             assert silent < patience, "a wait for a flight that ran out"
             for other in self.flows if flow.blocking else ():
@@ -562,18 +566,18 @@ class World:
             flow.sent_at = min(flow.sent_at, now)
         held = state.held
         is_dropped = held is None or held.dropped is Dropped.INVALIDATED
-        # Where somebody dropped both of its pairs before it could use them, it goes on with one.
+        # If both of its pairs were dropped before it could use them, it goes on with one of them.
         is_worn = is_dropped and flow.spent.renewals >= RENEWALS
         if flow.result is not None and not is_worn:
             assert held is not None
             assert flow.result == held.header, "a header that the source does not hold"
-            # A reply, or on_token, that took longer than the token lives leaves a dead one.
+            # If a reply or on_token took longer than the token is valid, the token has expired.
             in_time = now - flow.sent_at < min(60.0, flow.life)
             assert held.phase(now) is not Phase.DEAD or not in_time, "a dead token was returned"
             assert not self._is_refused(index, flow.result), "a refused header was returned"
         if flow.error is not None:
             assert isinstance(flow.error, MontaAuthError | TransportFailure), repr(flow.error)
-            if flow.goes_on or not isinstance(was, Send):  # An exception ends a pipeline's request.
+            if flow.goes_on or not isinstance(was, Send):  # An exception ends this request.
                 assert state.usable(now) is None, "a failure reached a caller past a living token"
             if isinstance(flow.error, TransportFailure) and "alone" in flow.error.text:
                 text = f"for flow {flow.number} alone"
@@ -611,7 +615,7 @@ class World:
             )
 
     def check(self) -> None:
-        """Check what holds at each moment."""
+        """Check what must hold at every moment."""
         for index, source in enumerate(self.sources):
             state = source._state
             if state.held is not None:
@@ -640,7 +644,7 @@ class World:
     # --- the end
 
     def settle(self) -> None:
-        """Let all flows run to their end, with a server that works; frozen ones stay so."""
+        """Let all flows end, with a server that works. Frozen flows stay frozen."""
         self.server.knows_us = True
         self.two_phases = False
         calls = self.server.calls
@@ -656,7 +660,7 @@ class World:
             if steps:
                 self.act(steps[0])
                 continue
-            # Nothing can be done but to wait: some deadline or end of a sleep must come.
+            # Only time can help now: a deadline or the end of a sleep must come.
             until = min(f.until for f in pending)
             assert until > self.hands.now
             assert until - self.hands.now <= 10.0
@@ -678,11 +682,11 @@ Chooser = Callable[[int], int]
 
 
 def run(world: World, choose: Chooser, steps: int, flows_first: bool = False) -> None:
-    """Make one run: so many choices, and then the way to the end."""
+    """Make one run: this many choices, then let all flows end."""
     for _ in range(steps):
         mine, others = world.actions_of_flows(), world.actions_of_world()
         if flows_first and others:
-            # Mostly steps of flows and new ones, now and then a turn of the world.
+            # Mostly start flows and step them. Now and then, something else happens.
             steps_first = [*mine, others[0]] if others[0] == ("start",) else mine
             actions = steps_first if steps_first and choose(3) else others
         else:
