@@ -1,4 +1,4 @@
-"""Fixtures of the contract suite: `h` is each way of using each library in turn."""
+"""Fixtures of the contract suite: `h` is each way to use each library, one after the other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .site import Host, Monta, Raw, Serve
 
 @pytest.fixture(scope="session")
 def portals() -> Iterator[Portals]:
-    """Event loops of either kind, started when first asked for."""
+    """Event loops for asyncio and trio, started when first needed."""
     running: dict[str, BlockingPortal] = {}
     with ExitStack() as stack:
 
@@ -51,7 +51,7 @@ def monta(now: Now) -> Iterator[Monta]:
 
 @pytest.fixture
 def raw() -> Iterator[Raw]:
-    """Start a server whose connections are each handed to this function, once; its base URL."""
+    """Start servers that pass each connection to a function; return the base URL."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def start(handle: Serve) -> str:
@@ -60,7 +60,7 @@ def raw() -> Iterator[Raw]:
                     try:
                         handle(line, line.recv(65536))
                     except OSError:
-                        pass  # the client is gone
+                        pass  # the client hung up
 
             def accept() -> None:
                 while True:
@@ -85,7 +85,7 @@ def foreign() -> Iterator[Host]:
 
 @pytest.fixture(autouse=True)
 def slept(monkeypatch: pytest.MonkeyPatch, now: Now) -> list[float]:
-    """No flow really sleeps: each pause is noted, and passes on the hand-turned clock."""
+    """Record each pause and advance the test's clock instead of sleeping."""
     pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -102,7 +102,7 @@ def slept(monkeypatch: pytest.MonkeyPatch, now: Now) -> list[float]:
 
 @pytest.fixture
 def acquired(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
-    """The `args` and `kwargs` with which adapters have called `Source.acquire`."""
+    """The `args` and `kwargs` of the adapters' calls of `Source.acquire`."""
     calls: list[SimpleNamespace] = []
     acquire = Source.acquire
 

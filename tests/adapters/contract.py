@@ -1,7 +1,7 @@
-"""What the contract suite sees of a library: a harness, its clients, their streams.
+"""What the contract suite needs of a library: a harness with clients and streams.
 
-A test of the suite takes the fixture `h`, and runs with each of `libraries.WAYS`. If not every
-library can do what it tries, it says what it needs: ``@needs("sends_files")``.
+A test of the suite takes the fixture `h` and runs once for each of `libraries.WAYS`. A test that
+some libraries cannot run names what it needs: ``@needs("sends_files")``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Response = Any
 
 
 class Stream:
-    """A response that is read in pieces; `more` returns b"" at its end."""
+    """A response that is read in pieces; `more` returns b"" at the end."""
 
     def __init__(self, status: int, more: Callable[[], bytes], raw: Response) -> None:
         self.status = status
@@ -34,7 +34,7 @@ class Stream:
 
 
 class Client:
-    """A client of one library, as the suite sees it."""
+    """A client of one library, with the methods that the suite calls."""
 
     def __init__(self, harness: Harness, raw: Any) -> None:
         self._harness = harness
@@ -54,11 +54,11 @@ class Client:
 
 
 class ApiError(Exception):
-    """As most SDKs have one. It does not lead to the response."""
+    """An error as most SDKs have one. It does not lead to the response."""
 
 
 class Hurry(NamedTuple):
-    """Arguments that make a token call time out: for the auth, for a request, for `token`."""
+    """Arguments that make a token call time out: for the auth, for a request and for `token`."""
 
     auth: dict[str, Any]
     request: dict[str, Any]
@@ -66,17 +66,17 @@ class Hurry(NamedTuple):
 
 
 class Harness:
-    """One library, sync or async; the suite calls it in sync style in either case.
+    """One library, sync or async. The suite always calls it in sync style.
 
     It makes auth objects and clients. A request returns the library's own response, since requests
-    and httpx use the same names for what the suite looks at.
+    and httpx use the same names for what the suite checks.
 
     Attributes:
         library: the HTTP library; `adapter`: our package for it.
-        error: the base of the library's errors.
-        is_async: whether it has no sync side.
+        error: the base class of the library's errors.
+        is_async: whether it has only an async API.
         separate: whether ``session=`` or ``client=`` makes the token calls.
-        tries: how often the library itself sends a GET that is not answered.
+        tries: how often the library itself sends a GET that gets no response.
     """
 
     library: Any
@@ -85,7 +85,7 @@ class Harness:
     is_async = False
     tries = 1
 
-    # What most libraries can do. Where one cannot, its harness says why.
+    # What most libraries can do. If one cannot, its harness says why.
     sends_files = True
     sends_iterables = True
     keeps_refused_responses = True
@@ -98,10 +98,10 @@ class Harness:
     runs_in_this_thread = True
     can_be_closed = True
 
-    #: The argument for what makes the token calls.
+    #: The argument that names what makes the token calls.
     caller = "client"
 
-    # What most libraries do not do. Where one does, its harness says what.
+    # What most libraries do not do. If one does, its harness says so.
     ends_token_calls_as_a_whole = False
     measures_whole_files = False
     reads_multipart_at_once = False
@@ -115,7 +115,7 @@ class Harness:
     def auth(
         self, monta: Monta | None = None, *, source: TokenSource | None = None, **settings: Any
     ) -> Any:
-        """An auth object: over the source, or else of Monta's credentials on the real clock."""
+        """Return an auth object: for the source, or with Monta's credentials and the real clock."""
         if source is not None:
             settings["source"] = source
         elif monta is not None:
@@ -128,11 +128,11 @@ class Harness:
         raise NotImplementedError
 
     def open_narrow(self) -> Client:
-        """A client with room for one connection."""
+        """Return a client with at most one connection."""
         raise NotImplementedError
 
     def open_with_hook(self, reaction: str) -> Client:
-        """A client with a response hook, which does this with errors: raise, close, read or raw."""
+        """Return a client with a response hook that treats errors so: raise, close, read or raw."""
         raise NotImplementedError
 
     def send(
@@ -144,7 +144,7 @@ class Harness:
         raise NotImplementedError
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call a function of the library or of the auth: as it is, or in its event loop."""
+        """Call a function of the library or of the auth, in its event loop if it is async."""
         return function(*args)
 
     def token(self, auth: Any, *args: Any) -> Any:
@@ -165,21 +165,21 @@ class Harness:
 
     @property
     def calls_in_pipeline(self) -> bool:
-        """Whether a token call and its request go through one pipeline and fail together."""
+        """Return whether a token call and its request go through one pipeline and fail together."""
         return False
 
     def hurry(self, seconds: float) -> Hurry:
         raise NotImplementedError
 
     def network_errors(self, kind: str) -> tuple[type[Exception], ...]:
-        """The library's classes for "timeout", "connect" and "broken" (of a token call).
+        """Return the library's classes for "timeout", "connect" and "broken" (of a token call).
 
         "hung up" is for a connection that the server closes instead of answering a request.
         """
         raise NotImplementedError
 
     def content(self, body: object) -> dict[str, Any]:
-        """The argument for a body of bytes, text or a stream of bytes."""
+        """Return the argument for a body of bytes, text or a stream of bytes."""
         return {"data": body}
 
     def generator(self, *chunks: bytes) -> object:
@@ -196,7 +196,7 @@ class Harness:
 
 
 class InLoop(Harness):
-    """Runs each call in an event loop that lives in a thread of its own."""
+    """Runs each call in an event loop that has its own thread."""
 
     is_async = True
     runs_in_this_thread = False
@@ -224,7 +224,7 @@ class InLoop(Harness):
 
 
 class AsyncChunks:
-    """An async iterator that is no generator: its second pass is silently empty."""
+    """An async iterator that is not a generator: a second pass silently yields nothing."""
 
     def __init__(self, *chunks: bytes) -> None:
         self._chunks = iter(chunks)
@@ -239,7 +239,7 @@ class AsyncChunks:
 
 
 class Pipe(io.RawIOBase):
-    """A file that can be read once."""
+    """A file that can only be read once."""
 
     def __init__(self, content: bytes) -> None:
         self._content = io.BytesIO(content)

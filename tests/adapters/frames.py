@@ -1,4 +1,4 @@
-"""Shows what an error tracker would show of an exception: locals of its frames, by repr."""
+"""Show what an error tracker would show of an exception: the repr of each frame's locals."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _TESTS = str(Path(__file__).parents[1])
 def shown(error: BaseException, secrets: Iterable[str]) -> list[str]:
     """Return each local that shows one of the secrets, in any frame that the error leads to.
 
-    As trackers do: through its causes, contexts and groups, and five levels deep into containers.
-    The tests' own frames are left out: they know the secrets.
+    Like trackers, it follows causes, contexts and groups, and looks five levels deep into
+    containers. It leaves out the tests' own frames, which know the secrets.
     """
     wanted = [secret for secret in secrets if secret]
     assert wanted, "nothing to look for"
@@ -44,7 +44,7 @@ def _texts(value: object, depth: int) -> Iterator[str]:
     try:
         yield repr(value)
     except Exception:
-        return  # half made; a tracker says so
+        return  # not fully initialized; a tracker says so
     if depth and isinstance(value, Mapping):
         for key, entry in list(value.items()):
             yield str(key)

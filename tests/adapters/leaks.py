@@ -1,17 +1,17 @@
-"""Finds secrets and tokens in whatever an object leads to, as an error tracker might upload it.
+"""Find secrets and tokens in everything an object leads to, as an error tracker might upload it.
 
-The walk follows everything that the garbage collector knows of an object, and the locals of the
-frames of a traceback. It does not enter
+The search follows everything that the garbage collector knows about an object, and the locals of
+the frames of a traceback. It does not enter
 
-* modules, classes, code, and the globals of functions: nothing of one request is there;
+* modules, classes, code, and the globals of functions: they hold nothing of a single request;
 * the tests' own frames and objects: they know the secrets that they look for;
-* a `MontaAuth`, a `TokenSource` and the flow objects' way into them: a client that can renew its
-  token must know how, and a library's frames hold the client whose ``auth`` it is. What is
-  forbidden is that the exchange itself is found: requests, bodies, headers, replies;
+* a `MontaAuth`, a `TokenSource` and the references from flow objects to them: a client that can
+  renew its token must know how, and a library's frames hold the client with this ``auth``. But
+  the token call itself must not be found: its requests, bodies, headers and replies;
 * the hook of requests_monta, for the same reason.
 
-What is of the `secret` family counts by what it shows (``[redacted]``): that is what a tracker
-sees. Any other string with a secret in it is a leak.
+A string of the `secret` family counts as what it shows (``[redacted]``), since a tracker sees
+only that. Any other string that contains a secret is a leak.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ _CLOSED: tuple[type, ...] = (
     float,
     type(None),
 )
-#: The tests' tools that run a client's coroutines know what the tests know.
+#: Test tools that run a client's coroutines. Like the tests, they know the secrets.
 _TOOLS = ("/anyio/", "/trio/", "/asyncio/", "/outcome/", "/concurrent/", "/_pytest/", "/pluggy/")
 
 
 def leaks(root: object, secrets: Iterable[str]) -> list[str]:
-    """Return, for each place where one of the secrets is found, the way to it."""
+    """Return the path to each place where one of the secrets was found."""
     wanted = [secret for secret in secrets if secret]
     assert wanted, "nothing to look for"
     raw = [secret.encode() for secret in wanted]
     found: list[str] = []
     seen: set[int] = set()
-    keep: list[object] = []  # so that no id is given out twice
+    keep: list[object] = []  # keeps objects alive, so that no id is reused
     todo: list[tuple[object, str]] = [(root, type(root).__name__)]
     while todo:
         value, way = todo.pop()
@@ -87,7 +87,7 @@ def _is_closed(value: object) -> bool:
 def _children(value: Any) -> list[tuple[str, object]]:
     if isinstance(value, dict):
         if "__spec__" in value and "__builtins__" in value:
-            return []  # a module's
+            return []  # the dict of a module
         return [(f"[{key!r:.40}]", v) for key, v in value.items()] + [("key", key) for key in value]
     if isinstance(value, types.FrameType):
         where = value.f_code.co_filename
@@ -121,5 +121,5 @@ def _children(value: Any) -> list[tuple[str, object]]:
     attributes = getattr(value, "__dict__", None)
     if isinstance(attributes, dict):
         named += [(str(name), v) for name, v in attributes.items()]
-    # Whatever a C type holds: partials, methods, cells, iterators, views of mappings.
+    # Everything that a C type holds: partials, methods, cells, iterators, views of mappings.
     return named + [(type(value).__name__, child) for child in gc.get_referents(value)]

@@ -1,4 +1,4 @@
-"""The libraries that hold the contract: one harness for each, which says what it cannot do."""
+"""The libraries that must pass the contract: a harness for each, which says what it cannot do."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Requests(Harness):
     sends_iterables = False
     # The files of a multipart body are read when the request is prepared.
     reads_multipart_at_once = True
-    # A token call is made by a session of its own, unless there is a session=.
+    # Without session=, a separate session makes each token call.
     hooks_see_token_calls = False
-    # A session that was closed opens its connections again, and its pool opens as many as asked.
+    # A closed session opens its connections again, and its pool opens as many as needed.
     can_be_closed = False
     caller = "session"
 
@@ -86,7 +86,7 @@ class HttpxSync(Harness):
     library: Any = httpx
     adapter: Any = httpx_monta
     error: type[Exception] = httpx.RequestError
-    # The declared length is that of the whole file, even if it is sent from its middle.
+    # The declared length is that of the whole file, even if sending starts in its middle.
     measures_whole_files = True
 
     def open(self, auth: Any = None, **options: Any) -> Client:
@@ -111,7 +111,7 @@ class HttpxSync(Harness):
         return self.open(event_hooks={"response": [hook]})
 
     def _client(self, **options: Any) -> Any:
-        # verify=False only spares each test the reading of the CA file.
+        # verify=False saves each test from reading the CA file.
         return self.exit.enter_context(self.library.Client(verify=False, **options))
 
     def send(
@@ -146,7 +146,7 @@ class HttpxSync(Harness):
 
 
 class HttpxAsync(InLoop, HttpxSync):
-    # An async client takes async streams only.
+    # An async client accepts only async streams.
     sends_files = False
     sends_iterables = False
 
@@ -226,22 +226,22 @@ class Aiohttp(InLoop):
     library = aiohttp
     adapter = aiohttp_monta
     error = aiohttp.ClientError
-    # aiohttp retries a GET once when its connection is lost.
+    # aiohttp retries a GET once if its connection is lost.
     tries = 2
     # A list means form fields.
     sends_iterables = False
-    # The history of a response holds redirects only.
+    # The history of a response holds only redirects.
     keeps_refused_responses = False
     # A response has no `elapsed` and cannot be pickled.
     measures_elapsed = False
     pickles_responses = False
     # An error has no `request`.
     names_requests_in_errors = False
-    # A middleware takes the place of hooks.
+    # Middlewares replace hooks.
     has_hooks = False
     hooks_see_token_calls = False
     caller = "session"
-    # Older releases decode whatever arrives, however much it becomes.
+    # Older releases decode every response, without any limit on its size.
     limits_its_decoders = tuple(map(int, aiohttp.__version__.split(".")[:3])) >= (3, 13, 3)
     # The middleware runs for each hop of a redirect.
     authorizes_each_hop = True
@@ -300,7 +300,7 @@ class Aiohttp(InLoop):
         return Stream(response.status, more, response)
 
     def hurry(self, seconds: float) -> Hurry:
-        # A middleware does not see a request's own timeout: it ends the request as a whole.
+        # A middleware does not see a request's own timeout, which ends the request as a whole.
         session = self._session(timeout=seconds)
         return Hurry({"session": session}, {}, (session,))
 
@@ -316,7 +316,7 @@ class Aiohttp(InLoop):
 
 
 class Answer:
-    """A response of aiohttp that has been read, under the names that the suite uses."""
+    """A response of aiohttp that was read, with the attribute names that the suite uses."""
 
     def __init__(self, response: aiohttp.ClientResponse, content: bytes) -> None:
         self.of_library = response
@@ -353,10 +353,10 @@ WAYS: dict[str, tuple[type[Harness], bool]] = {
     "aiohttp": (Aiohttp, False),
     "aiohttp session=": (Aiohttp, True),
 }
-"""Each way of using each library, and whether ``session=`` or ``client=`` makes the token calls."""
+"""Each way to use each library, and whether ``session=`` or ``client=`` makes the token calls."""
 
 
 def needs(*capabilities: str) -> pytest.MarkDecorator:
-    """Run a test with the libraries that can do this; for the others it does not exist."""
+    """Run a test only with the libraries that can do this. For the others it does not exist."""
     able = [way for way, (kind, _) in WAYS.items() if all(getattr(kind, c) for c in capabilities)]
     return pytest.mark.parametrize("h", able, indirect=True)

@@ -1,6 +1,6 @@
-"""What the clients of these tests talk to: a local Monta with pages of its own, and foreign hosts.
+"""The servers for the clients of these tests: a local Monta with extra pages, and foreign hosts.
 
-All of them note what they are asked, the bodies too, and by which connection it came.
+They record each request with its body and the connection that it came on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..clock import Now
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One request as the server got it."""
+    """One request as the server received it."""
 
     method: str
     path: str
@@ -39,13 +39,13 @@ class Seen:
 
 
 Page = Callable[[Seen, Send], Awaitable[None]]
-#: Serves one connection; starts a server of such and returns its base URL.
+#: Serves one connection. Or: starts a server with such a function and returns its base URL.
 Serve = Callable[[socket.socket, bytes], None]
 Raw = Callable[[Serve], str]
 
 
 class Host:
-    """A server that notes each request and answers 200, or with the page of that path."""
+    """A server that records each request and answers 200, or with the page for that path."""
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
@@ -65,7 +65,7 @@ class Host:
         traceback: TracebackType | None,
     ) -> None:
         assert self._server is not None
-        # A client that connected and went away at once is accepted before this one.
+        # A client that connected and left at once is accepted before this one.
         line = http.client.HTTPConnection("127.0.0.1", self.port)
         line.request("GET", "/")
         line.getresponse().read()
@@ -77,7 +77,7 @@ class Host:
         return f"http://127.0.0.1:{self.port}"
 
     def asked(self, path: str) -> list[Seen]:
-        """The requests for that path so far."""
+        """Return the requests for that path so far."""
         return [seen for seen in self.seen if seen.path == path]
 
     @property
@@ -106,7 +106,7 @@ class Host:
 
 
 class Monta(Host):
-    """The emulator, with further pages before it, under `Now`."""
+    """The emulator with extra pages in front of it, on the clock `Now`."""
 
     def __init__(self, now: Now) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class Monta(Host):
         return self.base_url + path
 
     def source(self, **settings: Any) -> TokenSource:
-        """A source of its own for the emulator's credentials, on the hand-turned clock."""
+        """Return a private source for the emulator's credentials, on the test's clock."""
         settings.setdefault("client_id", self.client_id)
         settings.setdefault("client_secret", self.client_secret)
         return TokenSource(base_url=self.base_url, clock=self.now.clock(), **settings)
@@ -143,7 +143,7 @@ class Monta(Host):
         return self.emulator.count(path)
 
     def reissue(self, pair: TokenSet) -> Fault:
-        """A refresh that brings the same access token again."""
+        """Make the next refresh return the same access token again."""
         body = {
             "accessToken": pair.access_token,
             "refreshToken": "the-next-refresh-token",
@@ -161,7 +161,7 @@ class Monta(Host):
 
     @property
     def secrets(self) -> set[str]:
-        """Whatever must not be seen anywhere: the secret, and all tokens handed out so far."""
+        """Everything that must stay hidden: the secret, and all tokens issued so far."""
         state = self.emulator._state
         return {self.client_secret, *state._access, *state._refresh, *self._handed_out}
 
@@ -173,7 +173,7 @@ class Monta(Host):
         return sent
 
     def page(self, path: str, page: Page, *, guarded: bool = False) -> str:
-        """Put up a page below the base URL (guarded: for bearers of a token); return its URL."""
+        """Add a page below the base URL (if guarded, only for a valid token). Return its URL."""
 
         async def guard(seen: Seen, send: Send) -> None:
             refusal, _ = self.emulator._state.admit(seen.token, self.now())
@@ -215,5 +215,5 @@ def redirects(status: int, location: str) -> Page:
 
 
 async def echo(seen: Seen, send: Send) -> None:
-    """Answer with the body that came."""
+    """Answer with the body of the request."""
     await respond(send, 200, seen.body)

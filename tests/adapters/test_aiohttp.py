@@ -1,4 +1,4 @@
-"""What is special to aiohttp: middlewares, sessions, proxies, cancellation, event loops."""
+"""aiohttp's specialties: middlewares, sessions, proxies, cancellation, event loops."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def status(session: aiohttp.ClientSession, url: str, **options: Any) -> in
 
 
 async def until_asked(monta: Monta, path: str) -> None:
-    """The server lives in another thread, and notes what it was asked."""
+    """Wait for a request to reach the server, which runs in another thread."""
     while not monta.asked("/api/v1" + path):  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0)
 
@@ -65,7 +65,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def raw_server(serve: Serve) -> AsyncGenerator[str, None]:
-    """A server without any manners; its base URL."""
+    """Run a server that can do anything to a connection. Yield its base URL."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -83,7 +83,7 @@ async def raw_server(serve: Serve) -> AsyncGenerator[str, None]:
 
 
 async def read_request(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes]:
-    """Method and target, headers by lower-case names, and the body."""
+    """Return method and target, headers by lower-case names, and the body."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in head[1:-2])}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
@@ -94,7 +94,7 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[str, dict[str, str
 def test_a_timer_belongs_to_one_request_and_to_all_its_hops(
     monta: Monta, foreign: Host, total: float | None
 ) -> None:
-    """Fails if a release of aiohttp changes what `Requests.hops_of` recognizes a request by."""
+    """Fails if a release of aiohttp changes how `Requests.hops_of` recognizes a request."""
     hops: list[aiohttp.ClientRequest] = []
 
     async def note(request: Any, handler: Any) -> Any:
@@ -116,10 +116,10 @@ def test_a_timer_belongs_to_one_request_and_to_all_its_hops(
 
 
 @pytest.mark.parametrize("total", [None, 300.0])
-def test_what_a_foreign_redirect_aims_at_has_no_token_when_aiohttp_tries_it_again(
+def test_a_foreign_redirect_gets_no_token_when_aiohttp_repeats_it(
     total: float | None,
 ) -> None:
-    """aiohttp repeats a GET whose connection was closed, without a word to the middleware."""
+    """aiohttp repeats a GET whose connection was closed, and the middleware is not called."""
     asked: list[tuple[str, str | None]] = []
     targets: list[str] = []
 
@@ -147,7 +147,7 @@ def test_what_a_foreign_redirect_aims_at_has_no_token_when_aiohttp_tries_it_agai
     assert asked == [("GET /api/v1/stop", None)] * 2
 
 
-def test_requests_under_way_at_once_are_told_apart(monta: Monta, foreign: Host) -> None:
+def test_concurrent_requests_are_distinguished(monta: Monta, foreign: Host) -> None:
     async def main() -> None:
         async with aiohttp.ClientSession(middlewares=(auth_of(monta),)) as session:
             urls = [foreign.origin + "/callback", monta.url(GOOD)] * 20
@@ -159,7 +159,7 @@ def test_requests_under_way_at_once_are_told_apart(monta: Monta, foreign: Host) 
     assert monta.mints == 1
 
 
-def test_nothing_is_kept_of_a_request_that_is_over(monta: Monta, foreign: Host) -> None:
+def test_nothing_is_kept_of_a_finished_request(monta: Monta, foreign: Host) -> None:
     auth = auth_of(monta)
 
     async def main() -> None:
@@ -187,7 +187,7 @@ def test_a_middleware_of_a_session(monta: Monta) -> None:
 
 
 def test_a_middleware_of_a_request_on_a_shared_session(monta: Monta) -> None:
-    """As in Home Assistant: the session is not ours, and others must not get the token."""
+    """Home Assistant's session is shared, for example. Its other users must not get the token."""
 
     async def main() -> None:
         auth = auth_of(monta)
@@ -200,7 +200,7 @@ def test_a_middleware_of_a_request_on_a_shared_session(monta: Monta) -> None:
     assert monta.mints == 1
 
 
-def test_two_auth_objects_in_a_row_leave_the_last_word_to_the_inner_one(monta: Monta) -> None:
+def test_of_two_nested_auth_objects_the_inner_one_sets_the_token(monta: Monta) -> None:
     async def main() -> None:
         auth = auth_of(monta)
         async with aiohttp.ClientSession(middlewares=(auth, auth)) as session:
@@ -212,7 +212,7 @@ def test_two_auth_objects_in_a_row_leave_the_last_word_to_the_inner_one(monta: M
     assert (monta.mints, monta.refreshes, monta.count(GOOD)) == (1, 1, 3)
 
 
-def test_a_base_url_of_the_session_is_no_hindrance(monta: Monta) -> None:
+def test_a_session_may_have_a_base_url(monta: Monta) -> None:
     async def main() -> None:
         auth = auth_of(monta)
         async with aiohttp.ClientSession(monta.base_url + "/", middlewares=(auth,)) as session:
@@ -222,7 +222,7 @@ def test_a_base_url_of_the_session_is_no_hindrance(monta: Monta) -> None:
     assert monta.mints == 1
 
 
-def test_what_the_caller_hands_in_is_not_changed(monta: Monta) -> None:
+def test_arguments_of_the_caller_are_not_changed(monta: Monta) -> None:
     headers, body = {"Monta-Version": "v1"}, {"a": [1]}
 
     async def main() -> None:
@@ -236,7 +236,7 @@ def test_what_the_caller_hands_in_is_not_changed(monta: Monta) -> None:
     assert [seen.headers.get("monta-version") for seen in monta.seen] == [None, "v1"]
 
 
-def test_one_auth_object_serves_one_event_loop_after_the_other(monta: Monta) -> None:
+def test_one_auth_object_works_in_successive_event_loops(monta: Monta) -> None:
     auth = auth_of(monta)
 
     async def main() -> None:
@@ -250,7 +250,7 @@ def test_one_auth_object_serves_one_event_loop_after_the_other(monta: Monta) -> 
     assert (monta.mints, monta.refreshes) == (1, 2)
 
 
-def test_token_opens_and_closes_a_session_if_there_is_none(monta: Monta) -> None:
+def test_token_without_a_session_opens_and_closes_one(monta: Monta) -> None:
     auth = auth_of(monta)
 
     async def main() -> TokenSet:
@@ -264,12 +264,12 @@ def test_token_opens_and_closes_a_session_if_there_is_none(monta: Monta) -> None
 
 
 @pytest.mark.parametrize("session", [object(), "session"])
-def test_session_takes_a_session(session: Any) -> None:
+def test_the_session_argument_must_be_a_session(session: Any) -> None:
     with pytest.raises(ConfigurationError, match="ClientSession"):
         MontaAuth("id", "secret", session=session)
 
 
-def test_a_session_that_is_closed_is_named(monta: Monta) -> None:
+def test_a_closed_session_is_named_in_the_error(monta: Monta) -> None:
     async def main() -> None:
         async with aiohttp.ClientSession() as closed:
             pass
@@ -314,8 +314,8 @@ def test_a_hundred_requests_refused_at_once_cost_one_refresh(monta: Monta) -> No
     assert 101 <= monta.count("/charges") <= 200
 
 
-def test_a_single_connection_is_enough_for_all_of_it(monta: Monta) -> None:
-    """A refused response gives its connection back before the token call asks for one."""
+def test_one_connection_is_enough_for_requests_and_token_calls(monta: Monta) -> None:
+    """A refused response gives its connection back before the token call needs one."""
 
     async def main() -> None:
         line = aiohttp.TCPConnector(limit=1)
@@ -334,10 +334,10 @@ def test_a_single_connection_is_enough_for_all_of_it(monta: Monta) -> None:
 # --- the token call
 
 
-def test_nothing_of_the_session_is_lost_on_a_token_call(
+def test_the_sessions_settings_do_not_disturb_a_token_call(
     monta: Monta, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither its middlewares nor its auth, netrc, raise_for_status and encoding get in the way."""
+    """Its middlewares, auth, netrc, raise_for_status and encoding do not change a token call."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password you")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -369,7 +369,7 @@ def test_nothing_of_the_session_is_lost_on_a_token_call(
     assert calls[0].headers["accept"] == "application/json"
 
 
-def test_an_error_status_of_a_token_call_is_ours_with_raise_for_status_too(monta: Monta) -> None:
+def test_raise_for_status_of_the_session_does_not_replace_our_error(monta: Monta) -> None:
     async def main() -> None:
         auth = MontaAuth(monta.client_id, "wrong", base_url=monta.base_url)
         async with aiohttp.ClientSession(middlewares=(auth,), raise_for_status=True) as session:
@@ -383,8 +383,8 @@ def test_an_error_status_of_a_token_call_is_ours_with_raise_for_status_too(monta
     run(main())
 
 
-def test_a_network_failure_of_a_token_call_is_not_tried_again_by_aiohttp(monta: Monta) -> None:
-    """After a `ServerDisconnectedError` it would start an idempotent request over."""
+def test_aiohttp_does_not_retry_a_failed_token_call(monta: Monta) -> None:
+    """After a `ServerDisconnectedError`, aiohttp would retry an idempotent request."""
 
     async def main() -> None:
         async with aiohttp.ClientSession(middlewares=(auth_of(monta),)) as session:
@@ -411,8 +411,8 @@ def test_the_deadline_ends_a_token_call(monta: Monta) -> None:
     assert 0.15 < run(main()) < 2
 
 
-def test_a_connection_that_never_was_spends_no_refresh_token(monta: Monta) -> None:
-    """Proved by the next flight: it refreshes, and does not mint."""
+def test_a_failed_connection_does_not_spend_the_refresh_token(monta: Monta) -> None:
+    """The next renewal shows it: it refreshes instead of minting."""
     gone: list[str] = []
 
     class Resolver(aiohttp.resolver.ThreadedResolver):
@@ -440,9 +440,10 @@ def test_a_connection_that_never_was_spends_no_refresh_token(monta: Monta) -> No
 
 
 @pytest.mark.parametrize("how", ["of the request", "of the session"])
-def test_a_proxy_serves_the_token_calls_too(monta: Monta, how: str) -> None:
+def test_token_calls_also_use_the_proxy(monta: Monta, how: str) -> None:
     served: list[tuple[str, str | None]] = []
 
+    # a name, which needs a lookup
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line, headers, body = await read_request(reader)
         served.append((line, headers.get("proxy-authorization")))
@@ -478,7 +479,7 @@ def test_a_proxy_serves_the_token_calls_too(monta: Monta, how: str) -> None:
 
 
 class Asked:
-    """The public face of a request, with what was given for its host."""
+    """The public attributes of a request, with the arguments for its host."""
 
     def __init__(self, url: str, **given: Any) -> None:
         self.url = URL(url)
@@ -489,8 +490,8 @@ class Asked:
         self.proxy_headers = given.get("proxy_headers")
 
 
-def test_a_token_call_takes_over_the_tls_and_proxy_arguments_of_its_request() -> None:
-    """A pin and a host name are made for one host: another one does not get them."""
+def test_a_token_call_uses_the_tls_and_proxy_arguments_of_its_request() -> None:
+    """A certificate pin and a host name are for one host, so another host does not get them."""
     given = {"ssl": False, "server_hostname": "api", "proxy": URL("http://proxy:1")}
     given |= {
         "proxy_auth": SimpleNamespace(login="me", password="p@:"),
@@ -509,7 +510,7 @@ def test_a_token_call_takes_over_the_tls_and_proxy_arguments_of_its_request() ->
     assert lent_by(plain, base) == {"ssl": True, "server_hostname": None}
 
 
-def test_a_proxy_that_refuses_is_told_without_its_password(monta: Monta) -> None:
+def test_the_error_of_a_proxy_does_not_show_its_password(monta: Monta) -> None:
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
@@ -530,7 +531,7 @@ def test_a_proxy_that_refuses_is_told_without_its_password(monta: Monta) -> None
     assert not isinstance(error, MontaAuthError)
 
 
-def test_a_certificate_nobody_knows_points_to_session() -> None:
+def test_a_failed_tls_handshake_suggests_the_session_argument() -> None:
     async def main() -> str:
         async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
@@ -551,7 +552,7 @@ def test_a_certificate_nobody_knows_points_to_session() -> None:
 # --- refusals
 
 
-def test_a_middleware_behind_that_raises_for_a_401_has_the_next_request_renew(
+def test_if_a_later_middleware_raises_for_a_401_the_next_request_renews(
     monta: Monta,
 ) -> None:
     async def strict(
@@ -588,7 +589,7 @@ def test_raise_for_status_of_the_session_comes_after_the_retry(monta: Monta) -> 
     assert monta.refreshes == 1
 
 
-def test_a_header_that_a_middleware_behind_put_in_is_not_our_token(monta: Monta) -> None:
+def test_a_401_for_another_middlewares_header_is_not_ours(monta: Monta) -> None:
     async def other(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
@@ -619,7 +620,7 @@ def test_cookies_of_a_refused_response_are_kept(monta: Monta) -> None:
     run(main())
 
 
-# --- cancellation and timeouts: at each await somebody may leave
+# --- cancellation and timeouts: a caller may leave at each await
 
 
 async def _never(seen: Seen, send: Send) -> None:
@@ -627,7 +628,7 @@ async def _never(seen: Seen, send: Send) -> None:
 
 
 def _half(monta: Monta) -> Any:
-    """A token reply that stops in its middle, tokens included."""
+    """A token reply that stops in the middle, after the tokens."""
 
     async def page(seen: Seen, send: Send) -> None:
         tokens = b'{"accessToken":"half-access-token","refreshToken":"half-refresh-token",'
@@ -640,7 +641,7 @@ def _half(monta: Monta) -> Any:
 
 @pytest.mark.parametrize("where", ["before the reply", "in the reply"])
 @pytest.mark.parametrize("how", ["cancel", "asyncio.timeout", "total timeout"])
-def test_who_leaves_in_a_token_call_takes_no_secret_along(
+def test_an_exception_out_of_a_token_call_holds_no_secret(
     monta: Monta, where: str, how: str
 ) -> None:
     async def main() -> BaseException:
@@ -668,7 +669,7 @@ def test_who_leaves_in_a_token_call_takes_no_secret_along(
 
 
 def test_a_time_limit_of_a_job_reaches_the_job(monta: Monta) -> None:
-    """As those of Celery and RQ: raised by a signal handler, in the middle of a token call."""
+    """Celery and RQ raise such an error in a signal handler, here during a token call."""
 
     class TimeLimit(Exception):
         pass
@@ -701,7 +702,7 @@ def test_a_time_limit_of_a_job_reaches_the_job(monta: Monta) -> None:
     [((7, 9), 7), ((9, 7), 7), ((0, 7), 7), ((None, None), float("inf"))],
     ids=["total", "read", "zero is none", "none"],
 )
-def test_the_timeout_of_the_session_is_the_limit_of_its_callers(
+def test_the_sessions_timeout_limits_a_token_call(
     monta: Monta,
     acquired: list[Any],
     given: tuple[float | None, float | None],
@@ -736,7 +737,7 @@ def test_a_waiter_takes_over_from_a_leader_that_is_cancelled(monta: Monta) -> No
     assert (monta.mints, monta.count(GOOD)) == (2, 20)
 
 
-def test_waiters_that_are_cancelled_disturb_nobody(monta: Monta) -> None:
+def test_cancelled_waiters_disturb_no_other_request(monta: Monta) -> None:
     async def main() -> None:
         auth = auth_of(monta)
         async with aiohttp.ClientSession(middlewares=(auth,)) as session:
@@ -753,8 +754,8 @@ def test_waiters_that_are_cancelled_disturb_nobody(monta: Monta) -> None:
 
 
 @pytest.mark.parametrize("turn", range(12))
-def test_a_renewal_after_a_401_may_be_cancelled_anywhere(monta: Monta, turn: int) -> None:
-    """Whatever the await, the session goes on with one more token call at most."""
+def test_a_renewal_after_a_401_may_be_cancelled_at_any_await(monta: Monta, turn: int) -> None:
+    """Wherever it is cancelled, the session needs at most one more token call."""
 
     async def main() -> None:
         auth = auth_of(monta)
@@ -791,7 +792,7 @@ def test_a_cancelled_request_gives_its_connection_back(monta: Monta) -> None:
     run(main())
 
 
-def test_a_401_that_does_not_end_is_ended_by_the_users_own_timeout(monta: Monta) -> None:
+def test_a_401_that_never_ends_is_ended_by_the_users_timeout(monta: Monta) -> None:
     async def page(seen: Seen, send: Send) -> None:
         await send({"type": "http.response.start", "status": 401, "headers": []})
         await send({"type": "http.response.body", "body": b"x", "more_body": True})

@@ -1,4 +1,4 @@
-"""What aiohttp sends again after a 401: each kind of body that it knows."""
+"""Which bodies aiohttp can send again after a 401, for each kind that it knows."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ async def _chunks() -> AsyncIterator[bytes]:
 
 
 class Again:
-    """An async iterable that could begin anew; aiohttp asks it once."""
+    """An async iterable that could start again, though aiohttp iterates it only once."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return _chunks()
 
 
 class Own(aiohttp.Payload):
-    """A payload class that we know nothing of."""
+    """A payload class that the adapter does not know."""
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return ""
@@ -139,8 +139,8 @@ def test_a_body_is_sent_again_from_where_it_started(
 
 
 @pytest.mark.parametrize("make", ONE_SHOT)
-def test_a_one_shot_body_hands_the_401_over(monta: Monta, tmp_path: Path, make: Make) -> None:
-    """Never a different body; the next request renews."""
+def test_with_a_one_shot_body_the_401_is_returned(monta: Monta, tmp_path: Path, make: Make) -> None:
+    """The retry never has a different body. The next request renews."""
     url = monta.page("/upload", echo, guarded=True)
 
     async def main() -> None:
@@ -159,8 +159,8 @@ def test_a_one_shot_body_hands_the_401_over(monta: Monta, tmp_path: Path, make: 
     assert (monta.mints, monta.refreshes) == (1, 1)
 
 
-def test_a_stream_reader_hands_the_401_over(monta: Monta) -> None:
-    """aiohttp's own stream of a download, sent on as an upload."""
+def test_with_a_stream_reader_the_401_is_returned(monta: Monta) -> None:
+    """The stream reader of a download, sent on as an upload."""
     source = monta.page("/download", echo)
     url = monta.page("/upload", echo, guarded=True)
 
@@ -178,7 +178,7 @@ def test_a_stream_reader_hands_the_401_over(monta: Monta) -> None:
 
 
 @pytest.mark.parametrize("is_multipart", [False, True], ids=["alone", "in multipart"])
-def test_a_file_that_is_closed_meanwhile_hands_the_401_over(
+def test_with_a_file_that_was_closed_meanwhile_the_401_is_returned(
     monta: Monta, is_multipart: bool
 ) -> None:
     file = _in_memory()
@@ -198,8 +198,8 @@ def test_a_file_that_is_closed_meanwhile_hands_the_401_over(
     assert len(monta.asked("/api/v1/upload")) == 1
 
 
-def test_a_file_of_the_users_is_where_aiohttp_leaves_it(monta: Monta, tmp_path: Path) -> None:
-    """Not closed before the second sending, and as without us afterwards."""
+def test_the_users_file_ends_as_without_our_middleware(monta: Monta, tmp_path: Path) -> None:
+    """The file is open for the retry. Afterwards it is as aiohttp leaves it without us."""
     ends: list[bool] = []
 
     async def main() -> None:
@@ -215,8 +215,8 @@ def test_a_file_of_the_users_is_where_aiohttp_leaves_it(monta: Monta, tmp_path: 
     assert ends[0] == ends[1]
 
 
-def test_a_401_before_the_body_is_through_is_healed(monta: Monta) -> None:
-    """The server reads the head, refuses and hangs up; the second time it takes it all."""
+def test_a_401_before_the_whole_body_is_sent_is_retried(monta: Monta) -> None:
+    """The server reads the head, refuses and hangs up. It accepts the whole retry."""
     bodies: list[int] = []
 
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -243,7 +243,7 @@ def test_a_401_before_the_body_is_through_is_healed(monta: Monta) -> None:
                 big = io.BytesIO(b"x" * 20_000_000)
                 try:
                     answer = await post(session, base + "/upload", data=big)
-                except aiohttp.ClientOSError:  # the hang-up may be seen before the 401
+                except aiohttp.ClientOSError:  # the client may notice the hang-up before the 401
                     return
                 assert answer == (200, b"ok")
                 assert bodies == [0, 20_000_000]
@@ -251,7 +251,7 @@ def test_a_401_before_the_body_is_through_is_healed(monta: Monta) -> None:
     run(main())
 
 
-def test_expect_100_continue_is_asked_again(monta: Monta) -> None:
+def test_the_retry_also_waits_for_100_continue(monta: Monta) -> None:
     heads: list[str] = []
 
     async def careful(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -278,7 +278,7 @@ def test_expect_100_continue_is_asked_again(monta: Monta) -> None:
     assert ["expect: 100-continue" in head for head in heads] == [True, True]
 
 
-def test_a_connection_that_is_lost_in_the_second_sending_is_the_users_to_see(
+def test_a_lost_connection_during_the_retry_reaches_the_user(
     monta: Monta,
 ) -> None:
     calls: list[str] = []

@@ -1,4 +1,4 @@
-"""What a client of the user's brings along when it makes the token calls: a gateway may want it."""
+"""Which defaults of a user's client go with its token calls; a gateway may need them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def with_async_httpx(library: Any, adapter: Any) -> Call:
 
 
 async def with_aiohttp(monta: Monta) -> None:
-    jar = aiohttp.CookieJar(unsafe=True)  # the server has an address and no name
+    jar = aiohttp.CookieJar(unsafe=True)  # the server has an address but no name
     given: dict[str, Any] = {"headers": HEADERS, "cookies": COOKIES, "cookie_jar": jar}
     async with aiohttp.ClientSession(**given) as session:
         auth = aiohttp_monta.MontaAuth(session=session, **settings(monta))
@@ -95,7 +95,7 @@ def token_call(monta: Monta, library: str) -> Seen:
 
 
 @pytest.mark.parametrize("library", CALLS)
-def test_its_headers_and_cookies_go_with_a_token_call_but_no_authorization(
+def test_headers_and_cookies_go_with_a_token_call_but_authorization_does_not(
     monta: Monta, library: str
 ) -> None:
     headers = token_call(monta, library).headers
@@ -109,8 +109,8 @@ def test_its_headers_and_cookies_go_with_a_token_call_but_no_authorization(
 
 
 @pytest.mark.parametrize("library", [name for name in CALLS if name != "aiohttp"])
-def test_so_do_its_parameters(monta: Monta, library: str) -> None:
-    """A session of aiohttp has none."""
+def test_query_parameters_of_the_client_go_with_a_token_call(monta: Monta, library: str) -> None:
+    """aiohttp sessions have no default parameters."""
     assert token_call(monta, library).query == "teamId=21"
 
 
@@ -118,7 +118,7 @@ def test_so_do_its_parameters(monta: Monta, library: str) -> None:
 def test_a_bare_client_sends_no_defaults_with_the_token_calls_of_its_requests(
     monta: Monta, library: Any
 ) -> None:
-    """Only its user agent: the pages on httpx say so."""
+    """Only its user agent, as the pages about httpx say."""
     adapter = httpx_monta if library is httpx else httpx2_monta
     with library.Client(headers=HEADERS, auth=adapter.MontaAuth(**settings(monta))) as client:
         client.get(monta.url("/charge-points")).raise_for_status()

@@ -1,4 +1,4 @@
-"""Where each library connects and what it sends there, against what `Origins` says: the short run.
+"""The short run that compares where each library connects with what `Origins` allows.
 
 The long one is ``tests/soak/connections.py``.
 """
@@ -26,24 +26,24 @@ def net() -> Iterator[Net]:
 
 
 @pytest.mark.parametrize("redirected", [False, True], ids=["asked", "redirected"])
-def test_the_tricks_that_we_know_lead_no_token_astray(net: Net, redirected: bool) -> None:
+def test_known_url_tricks_send_no_token_to_a_foreign_host(net: Net, redirected: bool) -> None:
     with libraries() as each:
         for get, opinion in each.values():
             tokens = 0
             for url in TRICKS:
                 tokens += check(net, get, opinion, url, redirected=redirected)["tokens"]
-            # The rest is for foreign hosts, or is refused by the library.
+            # The other URLs lead to foreign hosts, or the library refuses them.
             assert tokens >= len(SAME) - 2
 
 
-def test_odd_urls_lead_no_token_astray() -> None:
+def test_odd_urls_send_no_token_to_a_foreign_host() -> None:
     left = iter(range(60))
     counts = fuzz(random.Random(1), lambda: next(left, None) is None)  # noqa: S311 - the same in each run
     assert all(counted["tokens"] > 10 for counted in counts.values())
 
 
 @pytest.mark.parametrize("library", ["requests", "httpx", "httpx2", "aiohttp"])
-def test_a_token_that_goes_astray_is_noticed(
+def test_the_check_notices_a_token_at_a_foreign_host(
     net: Net, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Origins, "allows", lambda self, url: True)
