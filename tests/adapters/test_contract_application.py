@@ -1,4 +1,4 @@
-"""The contract of every adapter: `application`, which is a request like any other."""
+"""The contract of every adapter: `application()`, which makes a request like any other."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .leaks import leaks
 from .site import Host, Monta, redirects
 
 
-def test_it_costs_one_token_and_is_healed_after_a_401(h: Harness, monta: Monta) -> None:
+def test_it_makes_one_token_call_and_retries_after_a_401(h: Harness, monta: Monta) -> None:
     auth, by = h.auth(monta), h.open().raw
     me = h.application(auth, by)
     assert (me.client_id, me.scopes) == (monta.client_id, ("all",))
     monta.emulator.revoke_access_tokens()
     assert h.application(auth, by) == me
-    # Without a client: one that is opened and closed for it.
+    # Without a client, the adapter opens and closes one for this call.
     assert h.application(auth) == me
     assert (monta.mints, monta.refreshes, monta.count("/auth/me")) == (1, 1, 4)
 
 
-def test_a_404_asks_as_the_partner_api_wants_it(h: Harness, monta: Monta) -> None:
+def test_after_a_404_it_asks_at_the_path_of_the_partner_api(h: Harness, monta: Monta) -> None:
     monta.emulator.partner = True
     monta.emulator.inject(Fault(status=404), path="/auth/me")
     me = h.application(h.auth(monta))
@@ -38,7 +38,7 @@ def test_a_404_asks_as_the_partner_api_wants_it(h: Harness, monta: Monta) -> Non
         pytest.param(Fault(body="<html>"), "something other", id="html"),
     ],
 )
-def test_no_answer_is_an_error_of_both_families(
+def test_an_unusable_response_raises_an_error_of_both_families(
     h: Harness, monta: Monta, fault: Fault, text: str
 ) -> None:
     monta.emulator.inject(fault, times=9, path="/auth/me")
@@ -48,14 +48,14 @@ def test_no_answer_is_an_error_of_both_families(
     assert caught.value.__context__ is None
 
 
-def test_wrong_credentials_are_the_error_of_any_request(h: Harness, monta: Monta) -> None:
+def test_wrong_credentials_raise_the_same_error_as_requests(h: Harness, monta: Monta) -> None:
     with pytest.raises(InvalidCredentialsError) as caught:
         h.application(h.auth(monta, client_secret="wrong"))
     assert isinstance(caught.value, h.error)
     assert monta.count("/auth/me") == 0
 
 
-def test_a_network_failure_is_the_librarys_own(h: Harness, monta: Monta) -> None:
+def test_a_network_failure_raises_the_librarys_error(h: Harness, monta: Monta) -> None:
     auth = h.auth(monta)
     h.token(auth)
     monta.emulator.inject(Fault(close=True), times=9, path="/auth/me")

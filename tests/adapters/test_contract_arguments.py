@@ -59,7 +59,7 @@ def test_unusable_credentials_are_named(
         pytest.param({"token": "abc"}, id="token"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(h: Harness, settings: dict[str, Any]) -> None:
+def test_unusable_settings_are_refused(h: Harness, settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         h.auth(client_id="id", client_secret="secret", **settings)
 
@@ -67,7 +67,9 @@ def test_settings_that_cannot_work_are_refused(h: Harness, settings: dict[str, A
 @pytest.mark.parametrize(
     "setting", ["client_id", "client_secret", "token", "store", "on_token", "policy", "base_url"]
 )
-def test_source_excludes_what_belongs_to_it(h: Harness, monta: Monta, setting: str) -> None:
+def test_source_excludes_the_arguments_that_belong_to_a_source(
+    h: Harness, monta: Monta, setting: str
+) -> None:
     source = monta.source()
     values: dict[str, Any] = {
         "client_id": "id",
@@ -82,7 +84,7 @@ def test_source_excludes_what_belongs_to_it(h: Harness, monta: Monta, setting: s
         h.auth(source=source, **{setting: values[setting]})
 
 
-def test_source_takes_a_source(h: Harness) -> None:
+def test_the_source_argument_must_be_a_token_source(h: Harness) -> None:
     with pytest.raises(ConfigurationError, match="TokenSource"):
         h.auth(source="nonsense")  # type: ignore[arg-type]
 
@@ -102,7 +104,7 @@ def test_credentials_come_from_the_environment(
     assert h.open(h.auth()).get(monta.url(GOOD)).status_code == 200
 
 
-def test_arguments_go_before_the_environment(
+def test_arguments_override_the_environment(
     h: Harness, monta: Monta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("MONTA_CLIENT_ID", "MONTA_CLIENT_SECRET"):
@@ -143,7 +145,7 @@ class AsyncStore:
         pytest.param({"store": AsyncStore()}, id="store"),
     ],
 )
-def test_coroutine_functions_work_with_async_clients_alone(
+def test_coroutine_functions_only_work_with_async_clients(
     h: Harness, monta: Monta, settings: dict[str, Any]
 ) -> None:
     monta.emulator.client_secret = "secret"
@@ -175,13 +177,13 @@ def test_copies_share_the_token(h: Harness, monta: Monta, duplicate: Any) -> Non
 
 
 def _without_client(h: Harness, monta: Monta, **settings: Any) -> Any:
-    """An auth object with no httpx client, which no library can pickle."""
+    """Return an auth object without an httpx client, since no library can pickle a client."""
     return h.adapter.MontaAuth(
         monta.client_id, monta.client_secret, base_url=monta.base_url, **settings
     )
 
 
-def test_a_pickle_carries_the_settings_and_no_pair(h: Harness, monta: Monta) -> None:
+def test_a_pickle_holds_the_settings_but_no_token_pair(h: Harness, monta: Monta) -> None:
     auth = _without_client(h, monta, policy=RefreshPolicy(pause=3))
     h.open(auth).get(monta.url(GOOD))
     pickled = pickle.dumps(auth)
@@ -192,7 +194,7 @@ def test_a_pickle_carries_the_settings_and_no_pair(h: Harness, monta: Monta) -> 
     assert h.open(again).get(monta.url(GOOD)).status_code == 200
 
 
-def test_a_pickle_of_a_private_source_mints_for_itself(h: Harness, monta: Monta) -> None:
+def test_an_unpickled_private_source_mints_again(h: Harness, monta: Monta) -> None:
     auth = h.adapter.MontaAuth(source=monta.source())
     h.open(auth).get(monta.url(GOOD))
     again = pickle.loads(pickle.dumps(auth))
@@ -201,7 +203,7 @@ def test_a_pickle_of_a_private_source_mints_for_itself(h: Harness, monta: Monta)
     assert monta.mints == 2
 
 
-def test_a_pickle_takes_the_environment_by_reference(
+def test_a_pickle_does_not_hold_credentials_of_the_environment(
     h: Harness, monta: Monta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MONTA_CLIENT_ID", monta.client_id)
@@ -212,14 +214,14 @@ def test_a_pickle_takes_the_environment_by_reference(
     assert h.open(pickle.loads(pickled)).get(monta.url(GOOD)).status_code == 200
 
 
-def test_what_has_nothing_but_a_pair_cannot_be_pickled(h: Harness, monta: Monta) -> None:
+def test_an_auth_with_only_a_token_pair_cannot_be_pickled(h: Harness, monta: Monta) -> None:
     pair = h.token(h.auth(monta))
     auth = h.adapter.MontaAuth(token=pair, base_url=monta.base_url)
     with pytest.raises(TypeError, match="token pair"):
         pickle.dumps(auth)
 
 
-def test_repr_shows_who_and_where_and_no_secret(h: Harness, monta: Monta) -> None:
+def test_repr_shows_client_id_and_base_url_but_no_secret(h: Harness, monta: Monta) -> None:
     auth = h.auth(monta)
     h.open(auth).get(monta.url(GOOD))
     shown = repr(auth) + repr(auth.source) + str(auth) + repr(h.token(auth))
@@ -228,7 +230,7 @@ def test_repr_shows_who_and_where_and_no_secret(h: Harness, monta: Monta) -> Non
     assert not any(secret in shown for secret in monta.secrets)
 
 
-def test_what_the_caller_hands_in_is_never_edited(h: Harness, monta: Monta) -> None:
+def test_arguments_of_the_caller_are_never_changed(h: Harness, monta: Monta) -> None:
     headers, origins = {"X-Mine": "1"}, ["https://other.example"]
     client = h.open(h.auth(monta, allowed_origins=origins))
     monta.emulator.inject(Fault(status=401), path=GOOD)
@@ -237,10 +239,8 @@ def test_what_the_caller_hands_in_is_never_edited(h: Harness, monta: Monta) -> N
     assert [seen.headers["x-mine"] for seen in monta.asked("/api/v1" + GOOD)] == ["1", "1"]
 
 
-def test_a_relative_looking_path_below_the_base_is_no_other_origin(
-    h: Harness, monta: Monta
-) -> None:
-    """The rest of the origin gets the token too, not only what lies below the base URL."""
+def test_another_path_of_the_same_origin_gets_the_token(h: Harness, monta: Monta) -> None:
+    """The token goes to the whole origin, not only to URLs below the base URL."""
     client = h.open(h.auth(monta))
     client.get(f"{monta.origin}/api/v2/charge-points")
     assert monta.seen[-1].token is not None

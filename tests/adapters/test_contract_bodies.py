@@ -1,7 +1,7 @@
 """The contract of every adapter: what is sent again after a 401, and what is not.
 
-Never a different body: what cannot be sent a second time is not. Its caller gets the 401, and
-the next request renews.
+A retry never has a different body. If a body cannot be sent a second time, the caller gets the
+401, and the next request renews.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _close_files(options: dict[str, Any]) -> None:
             file.close()
 
 
-def _heals(h: Harness, monta: Monta, options: dict[str, Any], expected: bytes | None) -> None:
+def _is_retried(h: Harness, monta: Monta, options: dict[str, Any], expected: bytes | None) -> None:
     client = _warm(h, monta)
     url = monta.page("/upload", echo, guarded=True)
     monta.emulator.revoke_access_tokens()
@@ -102,7 +102,7 @@ def _heals(h: Harness, monta: Monta, options: dict[str, Any], expected: bytes | 
     _close_files(options)
 
 
-def _is_handed_over(h: Harness, monta: Monta, options: dict[str, Any]) -> None:
+def _gets_the_401(h: Harness, monta: Monta, options: dict[str, Any]) -> None:
     client = _warm(h, monta)
     url = monta.page("/upload", echo, guarded=True)
     monta.emulator.revoke_access_tokens()
@@ -119,7 +119,7 @@ def _is_handed_over(h: Harness, monta: Monta, options: dict[str, Any]) -> None:
 def test_a_body_is_sent_again_as_it_was(
     h: Harness, monta: Monta, tmp_path: Path, make: Make, expected: bytes | None
 ) -> None:
-    _heals(h, monta, make(h, tmp_path), expected)
+    _is_retried(h, monta, make(h, tmp_path), expected)
 
 
 @needs("sends_files")
@@ -130,35 +130,37 @@ def test_a_file_is_sent_again_from_where_it_stood(
     options = make(h, tmp_path)
     if h.measures_whole_files and expected != CONTENT:
         options["headers"] = {"Content-Length": str(len(expected))}
-    _heals(h, monta, options, expected)
+    _is_retried(h, monta, options, expected)
 
 
 @pytest.mark.parametrize("make", ONE_SHOT)
-def test_a_one_shot_body_hands_the_401_over(
+def test_with_a_one_shot_body_the_401_is_returned(
     h: Harness, monta: Monta, tmp_path: Path, make: Make
 ) -> None:
-    _is_handed_over(h, monta, make(h, tmp_path))
+    _gets_the_401(h, monta, make(h, tmp_path))
 
 
 @needs("sends_files")
 @pytest.mark.parametrize("make", ONE_SHOT_FILES)
-def test_an_unseekable_file_hands_the_401_over(
+def test_with_an_unseekable_file_the_401_is_returned(
     h: Harness, monta: Monta, tmp_path: Path, make: Make
 ) -> None:
-    _is_handed_over(h, monta, make(h, tmp_path))
+    _gets_the_401(h, monta, make(h, tmp_path))
 
 
-def test_multipart_with_an_unseekable_file_hands_the_401_over(h: Harness, monta: Monta) -> None:
-    """httpx would send a multipart body with an empty part, silently."""
+def test_with_an_unseekable_file_in_multipart_the_401_is_returned(h: Harness, monta: Monta) -> None:
+    """httpx would silently send the multipart body with an empty part."""
     options = {"files": {"f": ("n", Pipe(CONTENT))}}
     if h.reads_multipart_at_once:
-        _heals(h, monta, options, None)
+        _is_retried(h, monta, options, None)
     else:
-        _is_handed_over(h, monta, options)
+        _gets_the_401(h, monta, options)
 
 
 @needs("sends_files")
-def test_a_file_that_cannot_go_back_any_more_hands_the_401_over(h: Harness, monta: Monta) -> None:
+def test_if_the_file_cannot_be_rewound_any_more_the_401_is_returned(
+    h: Harness, monta: Monta
+) -> None:
     class Closing(io.BytesIO):
         is_gone = False
 
@@ -183,12 +185,12 @@ def test_a_file_that_cannot_go_back_any_more_hands_the_401_over(h: Harness, mont
 
 @needs("sends_iterables")
 def test_a_repeatable_iterable_is_sent_again(h: Harness, monta: Monta) -> None:
-    """A list of chunks is no iterator: it can be sent as often as one likes."""
-    _heals(h, monta, h.content([b"one", b"two"]), b"onetwo")
+    """A list of chunks is not an iterator, so it can be sent any number of times."""
+    _is_retried(h, monta, h.content([b"one", b"two"]), b"onetwo")
 
 
 def test_a_cold_one_shot_body_is_sent_whole(h: Harness, monta: Monta) -> None:
-    """Before the first token there is nothing to send again."""
+    """Before the first token there is nothing to retry."""
     client = h.open(h.auth(monta))
     url = monta.page("/upload", echo, guarded=True)
     response = client.post(url, **h.content(h.generator(b"one", b"two")))
@@ -213,7 +215,7 @@ def _slow(go_on: threading.Event, missed: list[bool]) -> Any:
 
 @pytest.mark.parametrize("revoked", [False, True], ids=["ready token", "healed 401"])
 def test_a_streaming_response_stays_streaming(h: Harness, monta: Monta, revoked: bool) -> None:
-    """The first chunk is there before the last one was sent."""
+    """The first chunk arrives before the last one is sent."""
     go_on, missed = threading.Event(), list[bool]()
     client = _warm(h, monta)
     url = monta.page("/stream", _slow(go_on, missed), guarded=True)
@@ -239,7 +241,7 @@ def test_a_cold_streaming_response_stays_streaming(h: Harness, monta: Monta) -> 
     assert missed == [False]
 
 
-def test_a_401_that_is_handed_over_can_still_be_read(h: Harness, monta: Monta) -> None:
+def test_a_returned_401_can_still_be_read(h: Harness, monta: Monta) -> None:
     client = _warm(h, monta)
     stream = client.stream(monta.page("/no", says(401, b"never")))
     assert (stream.status, stream.rest()) == (401, b"never")
@@ -254,8 +256,8 @@ def test_the_connection_of_a_401_is_used_again(h: Harness, monta: Monta) -> None
     assert first.connection == refused.connection == again.connection
 
 
-def test_a_401_that_breaks_off_is_healed_too(h: Harness, monta: Monta) -> None:
-    """Its body is of no interest; only its connection is lost."""
+def test_a_401_with_a_broken_connection_is_retried(h: Harness, monta: Monta) -> None:
+    """The body does not matter; only the connection is lost."""
     client = _warm(h, monta)
     monta.emulator.inject(Fault(status=401, truncate=True), path="/charges")
     assert client.get(monta.url("/charges")).status_code == 200
@@ -264,7 +266,7 @@ def test_a_401_that_breaks_off_is_healed_too(h: Harness, monta: Monta) -> None:
 
 @needs("keeps_refused_responses")
 def test_history_shows_no_token_call(h: Harness, monta: Monta) -> None:
-    """As of the library's own digest auth: the refused response is there, no token call is."""
+    """As with the library's own digest auth, the history has the refused response."""
     client = h.open(h.auth(monta))
     cold = client.get(monta.url("/charges"))
     assert [str(r.url) for r in cold.history] == []
@@ -287,7 +289,7 @@ def test_history_of_a_redirect_shows_no_token_call(h: Harness, monta: Monta) -> 
 
 
 def _calls_in(response: Any) -> list[str]:
-    """The token calls in a response's history, and in the history of each entry."""
+    """Return the token calls in a response's history, and in the history of each entry."""
     found = [u for r in response.history for u in _calls_in(r)]
     urls = [str(r.url) for r in (response, *response.history)]
     return found + [url for url in urls if "/auth/" in url]

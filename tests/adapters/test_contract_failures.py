@@ -1,4 +1,4 @@
-"""The contract of every adapter: what a user gets when no token can be had, and what it tells."""
+"""The contract of every adapter: what users get if no token can be had, and what it says."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Failure:
 
     Args:
         fault: what the auth endpoint answers, or None for wrong credentials.
-        ours: the class it raises; None: the library's network error alone.
+        ours: the class of the error; None if it is only the library's network error.
         calls: how many token calls are made.
         facts: attributes of the error.
         says: what its text must contain.
@@ -128,7 +128,8 @@ class Case:
             else:
                 send()
         except Exception as error:
-            # On a busy machine, who gives up after 0.05 s does so before the server has looked.
+            # On a busy machine, a client with a limit of 0.05 s gives up before the server is
+            # called.
             give_up = time.monotonic() + 10
             while self.impatient and not self.monta.mints and time.monotonic() < give_up:
                 time.sleep(0.001)
@@ -137,7 +138,7 @@ class Case:
 
 
 def check(h: Harness, error: Exception, url: str | None) -> None:
-    """What must hold of each error that leaves an adapter for a failed token call."""
+    """Check what must hold for each error that an adapter raises for a failed token call."""
     assert isinstance(error, h.error)
     assert error.__context__ is None
     assert error.__cause__ is None
@@ -172,7 +173,7 @@ def test_a_failed_token_call_raises_both_families(
         assert error.request_id in str(error)
         assert failure.says in str(error)
     check(h, error, monta.url(GOOD))
-    # In httpx's own pipeline a broken connection ends the request.
+    # In httpx's own pipeline, a broken connection ends the request.
     calls = 1 if failure.network == "broken" and h.calls_in_pipeline else failure.calls
     assert monta.mints == calls
     assert monta.count(GOOD) == 0
@@ -190,7 +191,7 @@ def test_a_failed_token_call_raises_both_families(
         )
     ],
 )  # fmt: skip
-def test_nothing_leaks_of_a_failed_token_call(
+def test_a_failed_token_call_leaks_no_secret(
     h: Harness,
     monta: Monta,
     failure: Failure,
@@ -214,13 +215,13 @@ def test_nothing_leaks_of_a_failed_token_call(
         for name in ("wrong credentials", "429", "503", "html", "302", "closed in the middle")
     ],
 )
-def test_nothing_leaks_of_a_failed_renewal_after_a_401(
+def test_a_failed_renewal_after_a_401_leaks_no_secret(
     h: Harness,
     monta: Monta,
     failure: Failure,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The caller gets the renewal's error, and not a token response in place of the 401."""
+    """The caller gets the renewal's error, and not a token response instead of the 401."""
     caplog.set_level(logging.DEBUG)
     client = h.open(h.auth(source=monta.source()))
     client.get(monta.url(GOOD))
@@ -231,7 +232,7 @@ def test_nothing_leaks_of_a_failed_renewal_after_a_401(
         monta.emulator.client_secret = "another-secret-since-then"
         monta.emulator.partner = True
     else:
-        # A refused refresh goes on with a mint, which then fails.
+        # After a refused refresh it mints, which then fails.
         monta.emulator.inject(failure.fault, times=9)
     with pytest.raises(h.error) as caught:
         client.get(monta.url(GOOD))
@@ -245,7 +246,7 @@ def test_nothing_leaks_of_a_failed_renewal_after_a_401(
 
 
 @pytest.mark.parametrize("name", ["wrong credentials", "429", "html", "closed", "timeout"])
-def test_token_raises_the_same(h: Harness, monta: Monta, name: str) -> None:
+def test_token_raises_the_same_errors(h: Harness, monta: Monta, name: str) -> None:
     failure = FAILURES[name]
     case = Case(h, monta, failure)
     error = case.fails(lambda: h.token(case.auth, *case.hurry.token))
@@ -269,7 +270,7 @@ def test_a_refused_connection_is_the_librarys_error(h: Harness, monta: Monta) ->
 
 
 def test_a_failure_is_remembered_for_a_while(h: Harness, monta: Monta) -> None:
-    """Callers in between get it at once; each its own instance."""
+    """Meanwhile callers get it at once; each gets its own instance."""
     client = h.open(h.auth(source=monta.source()))
     monta.emulator.inject(Fault(status=503), times=99)
     errors = []
@@ -306,7 +307,7 @@ def test_one_broken_connection_fails_no_request(h: Harness, monta: Monta, fault:
     assert monta.mints == 2
 
 
-def test_wrong_credentials_are_asked_once_in_five_seconds(h: Harness, monta: Monta) -> None:
+def test_wrong_credentials_are_sent_once_in_five_seconds(h: Harness, monta: Monta) -> None:
     client = h.open(h.auth(source=monta.source(client_secret="wrong-secret")))
     for _ in range(20):
         with pytest.raises(InvalidCredentialsError) as caught:
@@ -315,7 +316,9 @@ def test_wrong_credentials_are_asked_once_in_five_seconds(h: Harness, monta: Mon
     assert monta.mints == 1
 
 
-def test_a_503_that_passes_is_not_seen(h: Harness, monta: Monta, slept: list[float]) -> None:
+def test_a_short_503_is_retried_and_not_seen_by_the_user(
+    h: Harness, monta: Monta, slept: list[float]
+) -> None:
     client = h.open(h.auth(source=monta.source()))
     monta.emulator.inject(Fault(status=503), times=2)
     assert client.get(monta.url(GOOD)).status_code == 200
@@ -324,7 +327,7 @@ def test_a_503_that_passes_is_not_seen(h: Harness, monta: Monta, slept: list[flo
 
 
 def test_a_network_failure_of_a_refresh_spends_the_refresh_token(h: Harness, monta: Monta) -> None:
-    """It is unknown whether the server took it. The same request mints, if it can go on."""
+    """The server may have accepted it or not. The same request mints if it can go on."""
     client = h.open(h.auth(source=monta.source()))
     client.get(monta.url(GOOD))
     monta.now.advance(3600)
@@ -337,7 +340,7 @@ def test_a_network_failure_of_a_refresh_spends_the_refresh_token(h: Harness, mon
     assert (monta.mints, monta.refreshes) == (2, 1)
 
 
-def test_a_callable_secret_that_raises_is_named_by_type(h: Harness, monta: Monta) -> None:
+def test_the_error_of_a_failed_callable_secret_names_the_type(h: Harness, monta: Monta) -> None:
     def secret() -> str:
         raise LookupError("the vault says: " + monta.client_secret)
 
@@ -349,8 +352,8 @@ def test_a_callable_secret_that_raises_is_named_by_type(h: Harness, monta: Monta
     assert monta.mints == 0
 
 
-def test_the_users_own_failure_is_left_as_it_is(h: Harness, monta: Monta) -> None:
-    """A request that fails for itself is none of our business; the token stays in use."""
+def test_a_failure_of_the_users_own_request_is_left_unchanged(h: Harness, monta: Monta) -> None:
+    """The token had nothing to do with the failure and stays in use."""
     client = h.open(h.auth(monta))
     client.get(monta.url(GOOD))
     monta.emulator.inject(Fault(close=True), times=h.tries, path=GOOD)
@@ -363,7 +366,7 @@ def test_the_users_own_failure_is_left_as_it_is(h: Harness, monta: Monta) -> Non
 
 
 @pytest.mark.parametrize("how", ["cold", "warm", "healed"])
-def test_a_successful_renewal_leaves_no_trace(
+def test_a_successful_renewal_shows_no_secret(
     h: Harness, monta: Monta, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -385,9 +388,7 @@ def test_a_successful_renewal_leaves_no_trace(
 
 
 @needs("pickles_responses")
-def test_the_response_of_a_401_that_is_handed_over_pickles_without_a_token(
-    h: Harness, monta: Monta
-) -> None:
+def test_a_returned_401_pickles_without_a_token(h: Harness, monta: Monta) -> None:
     client = h.open(h.auth(monta))
     monta.emulator.inject(Fault(status=401), times=9, path=GOOD)
     response = client.get(monta.url(GOOD))

@@ -1,4 +1,4 @@
-"""The contract of every adapter: no frame that an error leads to and no text shows a secret."""
+"""The contract of every adapter: no frame of an error and no text shows a secret."""
 
 from __future__ import annotations
 
@@ -37,17 +37,20 @@ TOKENS = {"accessToken": "the-access-token-111", "refreshToken": "the-refresh-to
 SECRETS = {SECRET, *TOKENS.values()}
 
 
-#: What gives locks back in Python code: of the standard library, and of httpcore. An interrupt
-#: there would leave a lock that nobody gives back.
+#: Files with Python code that releases locks: in the standard library and in httpcore. After an
+#: interrupt there, a lock would never be released.
 LOCKS = ("threading.py", "queue.py", "weakref.py", "_synchronization.py")
 
 
 class Struck(BaseException):
-    """As SystemExit and KeyboardInterrupt, which an event loop treats in a way of its own."""
+    """Like SystemExit and KeyboardInterrupt, which an event loop treats specially."""
 
 
 def struck(call: Callable[[], object], after: float) -> Struck | None:
-    """Have an interrupt strike a call after so many seconds; return it, if the call lasted."""
+    """Interrupt a call after this many seconds.
+
+    Return the interrupt, or None if the call was over.
+    """
 
     over = False
 
@@ -67,8 +70,9 @@ def struck(call: Callable[[], object], after: float) -> Struck | None:
     except Struck as error:
         return error
     finally:
-        # A signal that is pending now still runs strike(). It must not start the timer again, or
-        # the next signal would meet the handler of the test run's own limit, and end the run.
+        # If a signal is pending, it still runs strike(). strike() must not start the timer again,
+        # or the next signal would reach the handler of the test run's own time limit and end the
+        # run.
         over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -89,7 +93,7 @@ def test_no_frame_shows_a_secret_wherever_an_interrupt_strikes_in_a_token_call(
         call()
         return time.perf_counter() - began
 
-    usual = min(lasts() for _ in range(4))  # the first one imports; others may meet a busy machine
+    usual = min(lasts() for _ in range(4))  # the first call imports; any may be slow
     found: list[str] = []
     for part in range(40):
         error = struck(token(), usual * part / 40)
@@ -99,7 +103,7 @@ def test_no_frame_shows_a_secret_wherever_an_interrupt_strikes_in_a_token_call(
 
 
 def half(line: socket.socket, request: bytes) -> None:
-    """A response whose body has come, but not its end."""
+    """Send a response with the whole body but not its end."""
     body = json.dumps(TOKENS).encode()
     line.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     line.sendall(b"%x\r\n%s\r\n" % (len(body), body))
@@ -107,13 +111,13 @@ def half(line: socket.socket, request: bytes) -> None:
 
 
 def none(line: socket.socket, request: bytes) -> None:
-    """No response."""
+    """Send no response."""
     while line.recv(65536):
         pass
 
 
 @pytest.mark.parametrize("serve", [half, none])
-def test_no_frame_shows_a_secret_when_a_request_is_ended_in_the_middle_of_a_token_call(
+def test_no_frame_shows_a_secret_when_a_request_ends_during_a_token_call(
     h: Harness, raw: Raw, serve: Callable[[socket.socket, bytes], None]
 ) -> None:
     base_url = raw(serve)
@@ -181,7 +185,7 @@ def test_no_frame_shows_a_token_when_a_pair_cannot_be_made(field: str) -> None:
 
 
 @pytest.mark.parametrize("data", [json.dumps({"access_token": SECRET}), [SECRET], {"a": {}}])
-def test_no_frame_shows_what_is_no_pair(data: Any) -> None:
+def test_no_frame_shows_an_invalid_token_pair(data: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         TokenSet.from_dict(data)
     assert shown(caught.value, SECRETS) == []
@@ -190,13 +194,13 @@ def test_no_frame_shows_what_is_no_pair(data: Any) -> None:
     assert shown(again.value, SECRETS) == []
 
 
-def test_a_bearer_token_is_a_plain_string_for_whoever_pickles_it(h: Harness, monta: Monta) -> None:
+def test_a_bearer_token_is_a_plain_string_and_pickles_as_one(h: Harness, monta: Monta) -> None:
     token = h.bearer_token(h.auth(monta))
     assert type(token) is str
     assert pickle.loads(pickle.dumps(token)) == token
 
 
-def test_tokens_that_a_response_quotes_itself_show_nowhere(
+def test_tokens_that_a_response_quotes_are_shown_nowhere(
     h: Harness, monta: Monta, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -224,7 +228,7 @@ def test_nothing_that_prints_an_auth_object_shows_its_secret(h: Harness, monta: 
         assert not any(secret in text for secret in monta.secrets)
 
 
-def test_a_pickle_of_an_auth_object_holds_its_secret_and_none_of_a_token(
+def test_a_pickle_of_an_auth_object_holds_its_secret_but_shows_none(
     h: Harness, monta: Monta
 ) -> None:
     auth = h.adapter.MontaAuth(monta.client_id, SECRET, base_url=monta.base_url)
@@ -241,7 +245,7 @@ def test_an_unfinished_object_has_a_repr(h: Harness) -> None:
 
 
 def echo(line: socket.socket, request: bytes) -> None:
-    """What was sent, in the place of a header."""
+    """Send back the body of the request as a header."""
     head, _, body = request.partition(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length:")[2].split()[0])
     while len(body) < length:

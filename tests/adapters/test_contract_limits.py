@@ -1,4 +1,4 @@
-"""The contract of every adapter: what a response can cost, in memory and in time."""
+"""The contract of every adapter: how much memory and time a response can cost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEGABYTE = 1 << 20
 
 
 def bomb(megabytes: int, wbits: int = 16 + zlib.MAX_WBITS) -> bytes:
-    """Zeros, which compress to a thousandth."""
+    """Return compressed zeros, which are about a thousand times shorter."""
     pack = zlib.compressobj(9, zlib.DEFLATED, wbits)
     return b"".join([pack.compress(bytes(MEGABYTE)) for _ in range(megabytes)] + [pack.flush()])
 
@@ -44,7 +44,7 @@ CODINGS = {
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_a_token_call_takes_gzip_and_deflate(h: Harness, monta: Monta, coding: str) -> None:
+def test_a_token_call_accepts_gzip_and_deflate(h: Harness, monta: Monta, coding: str) -> None:
     header = {"Content-Encoding": coding.partition(",")[0]}
     monta.emulator.inject(Fault(status=200, body=CODINGS[coding], headers=header))
     assert h.token(h.auth(monta)).access_token == "access-1"
@@ -53,9 +53,7 @@ def test_a_token_call_takes_gzip_and_deflate(h: Harness, monta: Monta, coding: s
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "gzip, gzip"])
-def test_an_unreadable_token_reply_is_an_error_that_says_so(
-    h: Harness, monta: Monta, coding: str
-) -> None:
+def test_an_unreadable_token_reply_raises_an_error(h: Harness, monta: Monta, coding: str) -> None:
     fault = Fault(status=200, body=b"\x80\x81", headers={"Content-Encoding": coding})
     monta.emulator.inject(fault)
     with pytest.raises(InvalidTokenResponseError):
@@ -63,7 +61,7 @@ def test_an_unreadable_token_reply_is_an_error_that_says_so(
 
 
 def flood(status: int, coding: str, lines: list[socket.socket]) -> Serve:
-    """40 MB for each request; the lines are those that it came on."""
+    """Send 40 MB for each request. Each connection is added to `lines`."""
     body = bomb(40) if coding == "gzip" else bytes(40 * MEGABYTE)
     head = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nContent-Encoding: %s\r\n\r\n"
 
@@ -88,7 +86,7 @@ def little_memory() -> Generator[None]:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "identity"])
-def test_a_token_reply_without_end_costs_an_error_and_no_memory(
+def test_an_endless_token_reply_raises_an_error_and_needs_little_memory(
     h: Harness, raw: Raw, coding: str
 ) -> None:
     base_url = raw(flood(200, coding, []))
@@ -99,7 +97,7 @@ def test_a_token_reply_without_end_costs_an_error_and_no_memory(
 
 
 def ends_with_the_deadline(h: Harness, base_url: str, **settings: Any) -> None:
-    """A token call there does, with a deadline of a quarter of a second."""
+    """Check that a token call to this server ends with its deadline, a quarter of a second."""
     auth = h.auth(
         client_id="id",
         client_secret="the-secret-value",
@@ -124,13 +122,13 @@ def test_headers_of_a_token_reply_that_drip_end_with_the_deadline(h: Harness, ra
     ends_with_the_deadline(h, base_url, **{h.caller: h.open().raw})
 
 
-def test_a_token_reply_that_is_cut_short_is_a_broken_connection(h: Harness, monta: Monta) -> None:
+def test_a_truncated_token_reply_is_a_broken_connection(h: Harness, monta: Monta) -> None:
     monta.emulator.inject(Fault(truncate=True), times=3)
     with pytest.raises(h.network_errors("broken")):
         h.open(h.auth(monta)).get(monta.url(GOOD))
 
 
-def test_a_401_that_is_cut_short_is_retried(h: Harness, monta: Monta) -> None:
+def test_a_truncated_401_is_retried(h: Harness, monta: Monta) -> None:
     client = h.open(h.auth(monta))
     client.get(monta.url(GOOD))
     monta.emulator.inject(Fault(status=401, truncate=True), path="/charges")
@@ -159,7 +157,7 @@ def drip(head: bytes) -> Serve:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "identity"])
-def test_a_401_without_end_costs_a_connection_and_no_memory(
+def test_an_endless_401_costs_a_connection_and_needs_little_memory(
     h: Harness, monta: Monta, raw: Raw, coding: str
 ) -> None:
     if coding == "gzip" and not h.limits_its_decoders:
@@ -169,7 +167,7 @@ def test_a_401_without_end_costs_a_connection_and_no_memory(
     client = h.open(h.auth(source=monta.source(), allowed_origins=[elsewhere]))
     client.get(monta.url(GOOD))
     with little_memory():
-        assert client.stream(elsewhere + GOOD).status == 401  # of the second request, unread
+        assert client.stream(elsewhere + GOOD).status == 401  # the response to the retry, unread
     if coding == "identity":
         assert len(lines) == 2
 
@@ -178,11 +176,11 @@ def test_a_401_that_drips_costs_a_second_at_most(
     h: Harness, monta: Monta, raw: Raw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert DRAIN_SECONDS == 1.0
-    monkeypatch.setattr(bodies, "DRAIN_SECONDS", 0.1)  # as much shows that it ends
+    monkeypatch.setattr(bodies, "DRAIN_SECONDS", 0.1)  # enough to show that it ends
     elsewhere = raw(drip(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 1000\r\n\r\n"))
     auth = h.auth(source=monta.source(), allowed_origins=[elsewhere])
     started = time.monotonic()
-    response = h.open(auth).stream(elsewhere + GOOD)  # the second answer drips as well
+    response = h.open(auth).stream(elsewhere + GOOD)  # the second response drips as well
     assert response.status == 401
     assert time.monotonic() - started < 2
 
@@ -202,14 +200,14 @@ def test_a_refused_response_can_be_read_from_the_history(
         assert answer.history[0].elapsed.total_seconds() > 0
 
 
-@needs("authorizes_each_hop")  # aiohttp: the others look whether an idle connection lives
+@needs("authorizes_each_hop")  # aiohttp. The others check whether an idle connection is still open.
 def test_a_401_on_a_connection_that_closes_is_retried_on_another(h: Harness, raw: Raw) -> None:
     seen: list[bytes] = []
 
     def serve(line: socket.socket, request: bytes) -> None:
         while request:
             seen.append(request)
-            is_refused = len(seen) == 3  # the token call and one request came before
+            is_refused = len(seen) == 3  # the third one, after the token call and one request
             body = PAIR.replace(b"-1", b"-%d" % len(seen)) if b"/auth/" in request else b"{}"
             head = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n"
             line.sendall(head % (401 if is_refused else 200, len(body)) + body)

@@ -1,4 +1,4 @@
-"""The contract of every adapter: which failures say nothing of the endpoint, and what hooks do."""
+"""The contract of every adapter: which failures do not concern the endpoint, and what hooks do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GOOD = "/charge-points"
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> set[bool]:
-    """What the failures of this test say of themselves."""
+    """The values of `own` in all failures of this test."""
     found: set[bool] = set()
     init = TransportFailure.__init__
 
@@ -37,7 +37,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> set[bool]:
     return found
 
 
-def test_a_shorter_timeout_of_the_callers_says_nothing_of_the_endpoint(
+def test_a_shorter_timeout_of_the_caller_is_its_own_failure(
     h: Harness, monta: Monta, own: set[bool]
 ) -> None:
     monta.emulator.inject(Fault(delay=0.5))
@@ -48,7 +48,9 @@ def test_a_shorter_timeout_of_the_callers_says_nothing_of_the_endpoint(
     assert own == {True}
 
 
-def test_silence_until_the_deadline_does(h: Harness, monta: Monta, own: set[bool]) -> None:
+def test_silence_until_the_deadline_is_a_failure_of_the_endpoint(
+    h: Harness, monta: Monta, own: set[bool]
+) -> None:
     monta.emulator.inject(Fault(delay=1))
     auth = h.auth(source=monta.source(policy=RefreshPolicy(deadline=0.2)))
     with pytest.raises(h.network_errors("timeout")):
@@ -56,7 +58,7 @@ def test_silence_until_the_deadline_does(h: Harness, monta: Monta, own: set[bool
     assert own == {False}
 
 
-def test_a_refused_connection_does(h: Harness, own: set[bool]) -> None:
+def test_a_refused_connection_is_a_failure_of_the_endpoint(h: Harness, own: set[bool]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         base_url = f"http://127.0.0.1:{nobody.getsockname()[1]}/api/v1"
     auth = h.auth(client_id="id", client_secret="the-secret-value", base_url=base_url)
@@ -66,7 +68,7 @@ def test_a_refused_connection_does(h: Harness, own: set[bool]) -> None:
 
 
 @needs("can_be_closed")
-def test_a_closed_client_is_named_and_says_nothing_of_the_endpoint(
+def test_a_closed_client_is_named_and_is_the_callers_own_failure(
     h: Harness, monta: Monta, own: set[bool]
 ) -> None:
     caller = h.open().raw
@@ -78,7 +80,7 @@ def test_a_closed_client_is_named_and_says_nothing_of_the_endpoint(
 
 
 @needs("can_be_closed")
-def test_a_full_pool_says_nothing_of_the_endpoint(h: Harness, monta: Monta, own: set[bool]) -> None:
+def test_a_full_pool_is_the_callers_own_failure(h: Harness, monta: Monta, own: set[bool]) -> None:
     async def endless(seen: Seen, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": b"x", "more_body": True})
@@ -94,14 +96,14 @@ def test_a_full_pool_says_nothing_of_the_endpoint(h: Harness, monta: Monta, own:
 
 
 def arm(h: Harness, client: Client, source: TokenSource, *, separate: bool = False) -> None:
-    """Give the client an auth whose token calls it makes itself, in its pipeline or apart."""
+    """Give the client an auth. The client makes the token calls in its pipeline or separately."""
     caller = {h.caller: client.raw} if separate else {}
     client.raw.auth = h.adapter.MontaAuth(source=source, **caller)
 
 
 @needs("has_hooks")
 @pytest.mark.parametrize("separate", [False, True])
-def test_a_hook_that_raises_in_a_token_call_is_judged_by_the_response(
+def test_if_a_hook_raises_in_a_token_call_the_response_decides(
     h: Harness, monta: Monta, separate: bool
 ) -> None:
     if h.library is requests and not separate:
@@ -117,7 +119,7 @@ def test_a_hook_that_raises_in_a_token_call_is_judged_by_the_response(
 
 @needs("runs_in_this_thread")
 def test_a_time_limit_of_a_job_reaches_the_job(h: Harness, monta: Monta, own: set[bool]) -> None:
-    """As those of Celery and RQ: raised by a signal handler, in the middle of a token call."""
+    """Celery and RQ raise such an error in a signal handler, here during a token call."""
 
     class TimeLimit(Exception):
         pass
@@ -139,10 +141,10 @@ def test_a_time_limit_of_a_job_reaches_the_job(h: Harness, monta: Monta, own: se
 
 
 @needs("hooks_see_token_calls")
-def test_a_hook_that_raises_for_a_busy_endpoint_costs_no_second_call(
+def test_after_a_hook_raised_for_a_busy_endpoint_there_is_no_second_call(
     h: Harness, monta: Monta
 ) -> None:
-    """Here the token call is made in the pipeline of the client, which raises for good."""
+    """Here the client makes the token call in its pipeline and raises for good."""
     monta.emulator.inject(Fault(status=503))
     client = h.open_with_hook("raise")
     arm(h, client, monta.source())
@@ -153,7 +155,7 @@ def test_a_hook_that_raises_for_a_busy_endpoint_costs_no_second_call(
 
 
 @needs("has_hooks")
-def test_a_hook_that_raises_for_a_401_costs_one_request(h: Harness, monta: Monta) -> None:
+def test_if_a_hook_raises_for_a_401_only_that_request_fails(h: Harness, monta: Monta) -> None:
     client = h.open_with_hook("raise")
     arm(h, client, monta.source())
     client.get(monta.url(GOOD))

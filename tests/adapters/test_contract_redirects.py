@@ -1,4 +1,4 @@
-"""The contract of every adapter: the token and the body stay where they belong, redirect or not."""
+"""The contract of every adapter: redirects lead neither the token nor a body to foreign hosts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REDIRECTS = [302, 303, 307, 308]
 
 
 @pytest.mark.parametrize("status", [301, *REDIRECTS])
-def test_a_redirect_to_a_foreign_host_carries_no_token(
+def test_a_redirect_to_a_foreign_host_gets_no_token(
     h: Harness, monta: Monta, foreign: Host, status: int
 ) -> None:
     client = h.open(h.auth(monta))
@@ -30,10 +30,10 @@ def test_a_redirect_to_a_foreign_host_carries_no_token(
 
 @pytest.mark.parametrize("status", REDIRECTS)
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-def test_a_401_from_a_foreign_host_triggers_nothing(
+def test_a_401_from_a_foreign_host_is_returned_and_renews_nothing(
     h: Harness, monta: Monta, foreign: Host, status: int, warm: bool
 ) -> None:
-    """The POST has been executed; to send it again would be to execute it twice."""
+    """The server has executed the POST. A retry would execute it twice."""
     client = h.open(h.auth(monta))
     if warm:
         client.get(monta.url("/charge-points"))
@@ -49,7 +49,7 @@ def test_a_401_from_a_foreign_host_triggers_nothing(
 
 
 @pytest.mark.parametrize("status", REDIRECTS)
-def test_a_401_after_a_redirect_resends_only_what_was_refused(
+def test_after_a_redirect_only_the_refused_request_is_retried(
     h: Harness, monta: Monta, status: int
 ) -> None:
     client = h.open(h.auth(monta))
@@ -74,7 +74,7 @@ def test_a_401_after_a_redirect_resends_only_what_was_refused(
 
 
 @pytest.mark.parametrize("status", REDIRECTS)
-def test_a_redirect_after_a_heal_carries_the_new_token(
+def test_a_redirect_after_a_retried_401_gets_the_new_token(
     h: Harness, monta: Monta, status: int
 ) -> None:
     client = h.open(h.auth(monta))
@@ -89,7 +89,7 @@ def test_a_redirect_after_a_heal_carries_the_new_token(
     assert (monta.mints, monta.refreshes) == (1, 1)
 
 
-def test_a_redirect_after_a_heal_to_a_foreign_host_carries_no_token(
+def test_a_foreign_redirect_after_a_retried_401_gets_no_token(
     h: Harness, monta: Monta, foreign: Host
 ) -> None:
     client = h.open(h.auth(monta))
@@ -103,10 +103,10 @@ def test_a_redirect_after_a_heal_to_a_foreign_host_carries_no_token(
 
 @pytest.mark.parametrize("status", [301, *REDIRECTS])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_foreign_redirect_cannot_aim_the_token(
+def test_a_foreign_redirect_cannot_send_the_token_anywhere(
     h: Harness, monta: Monta, foreign: Host, status: int, method: str
 ) -> None:
-    """Not even to an allowed origin: whoever has that link would choose what is done there."""
+    """Not even to an allowed origin: the foreign host would choose what is done there."""
     client = h.open(h.auth(monta))
     onward = monta.page("/onward", redirects(status, monta.page("/stop", echo)))
     foreign.pages["/callback"] = redirects(status, onward)
@@ -119,7 +119,7 @@ def test_a_foreign_redirect_cannot_aim_the_token(
     assert [seen.token for seen in aimed] == [None] * 4
     (begun,) = monta.asked("/api/v1/from")
     assert begun.token
-    # What comes after such a request is one of its own.
+    # The next request is independent of that one.
     assert client.get(monta.url("/charge-points")).status_code == 200
     assert monta.mints == 1
 
@@ -142,7 +142,7 @@ def test_all_hops_of_a_request_have_one_deadline(
     revoked: list[str] = []
 
     async def revoke(seen: Seen, send: Send) -> None:
-        """Refuse whoever comes for the first time."""
+        """Refuse each token once."""
         if seen.path not in revoked:
             revoked.append(seen.path)
             monta.emulator.revoke_access_tokens()
@@ -155,18 +155,18 @@ def test_all_hops_of_a_request_have_one_deadline(
     monta.page("/last", revoke)
     url = monta.page("/first", revoke)
     last = client.get(url, follow=True).status_code
-    # A flow of httpx retries once in all, and for the other libraries a hop is a request.
+    # A flow of httpx retries once in all. For the other libraries, each hop is a request.
     flows = {200: 3, 401: 2}[last]
     assert len(acquired) == flows
     assert len({id(call.args[0]) for call in acquired}) == 1
-    # The next request has a budget of its own.
+    # The next request has its own budget.
     source.invalidate()
     client.get(monta.url("/charge-points"))
     assert len(acquired) == flows + 1
     assert acquired[-1].args[0] is not acquired[0].args[0]
 
 
-def test_a_redirect_is_not_followed_for_whoever_did_not_ask(h: Harness, monta: Monta) -> None:
+def test_a_redirect_is_only_followed_if_the_user_asked_for_it(h: Harness, monta: Monta) -> None:
     client = h.open(h.auth(monta))
     url = monta.page("/from", redirects(302, monta.url("/charges")), guarded=True)
     assert client.get(url).status_code == 302
@@ -175,10 +175,10 @@ def test_a_redirect_is_not_followed_for_whoever_did_not_ask(h: Harness, monta: M
 
 @pytest.mark.parametrize("status", [301, *REDIRECTS])
 @pytest.mark.parametrize("follow", [False, True], ids=["stays", "follows"])
-def test_nothing_of_a_token_call_follows_a_redirect(
+def test_token_calls_never_follow_a_redirect(
     h: Harness, monta: Monta, foreign: Host, status: int, follow: bool
 ) -> None:
-    """Not even a request without a body: the target is not asked at all."""
+    """This includes requests without a body: the target gets no request at all."""
     headers = {"location": foreign.origin + "/auth/token", "request-id": "5f0c"}
     client = h.open(h.auth(monta))
     monta.emulator.inject(Fault(status=status, headers=headers), times=5)
@@ -193,7 +193,7 @@ def test_nothing_of_a_token_call_follows_a_redirect(
 
 @pytest.mark.parametrize("location", ["http://[::1/", "http://host:port/", "//", "", "ftp://x/"])
 @pytest.mark.parametrize("follow", [False, True], ids=["stays", "follows"])
-def test_a_token_call_that_is_redirected_to_no_url_gives_the_same_error(
+def test_a_token_call_redirected_to_an_invalid_url_raises_the_same_error(
     h: Harness, monta: Monta, follow: bool, location: str
 ) -> None:
     client = h.open(h.auth(monta))
@@ -205,7 +205,7 @@ def test_a_token_call_that_is_redirected_to_no_url_gives_the_same_error(
 
 
 @pytest.mark.parametrize("status", [303, 307])
-def test_nothing_of_a_refresh_follows_a_redirect(
+def test_a_refresh_never_follows_a_redirect(
     h: Harness, monta: Monta, foreign: Host, status: int
 ) -> None:
     source = monta.source()
@@ -221,10 +221,10 @@ def test_nothing_of_a_refresh_follows_a_redirect(
     assert monta.mints == 1
 
 
-def test_a_redirect_to_an_allowed_origin_may_be_refused_and_healed(
+def test_a_401_after_a_redirect_to_an_allowed_origin_is_retried(
     h: Harness, monta: Monta, foreign: Host
 ) -> None:
-    """Where Authorization is stripped when the host changes, no 401 of that host is ours."""
+    """If the library removes Authorization for another host, a 401 from there is not ours."""
     client = h.open(h.auth(monta, allowed_origins=[foreign.origin]))
     url = monta.page("/from", redirects(302, foreign.origin + "/to"), guarded=True)
     foreign.pages["/to"] = says(401)

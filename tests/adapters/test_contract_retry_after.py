@@ -1,4 +1,4 @@
-"""The contract of `retry_after`: how long a response of the user's own asks to wait."""
+"""The contract of `retry_after`: how long to wait, read from a response of the user's request."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_each_library_reads_the_wait_of_a_429_and_a_503(h: Harness, monta: Monta
     assert told == [wait for *_, wait in CASES]
 
 
-def test_a_body_that_was_not_read_stays_unread(h: Harness, monta: Monta) -> None:
+def test_an_unread_body_stays_unread(h: Harness, monta: Monta) -> None:
     client = h.open(h.auth(monta))
     client.get(monta.url(PATH))
     fault = Fault(status=429, headers={"Retry-After": "7"}, body=json.dumps(PUBLIC))
@@ -54,7 +54,7 @@ def test_a_body_that_was_not_read_stays_unread(h: Harness, monta: Monta) -> None
 
 
 @pytest.mark.parametrize("given", [None, httpx.Request("GET", "http://x/"), "429"])
-def test_what_is_no_response_of_the_library_is_named(h: Harness, given: Any) -> None:
+def test_an_object_that_is_not_a_response_is_named_in_the_error(h: Harness, given: Any) -> None:
     library, kind = type(given).__module__, type(given).__name__
     text = f"^retry_after takes a response of {h.library.__name__}, not {library}.{kind}"
     with pytest.raises(TypeError, match=text):

@@ -1,4 +1,4 @@
-"""What every adapter does with a store: tenants, outages, and what is forgotten."""
+"""What every adapter does with a store: separate clients, outages, and `forget`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GOOD = "/charge-points"
 
 
 class Shaky(MemoryStore):
-    """A store that works or does not."""
+    """A store that a test can switch off."""
 
     is_down = False
 
@@ -42,7 +42,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
-def test_who_knows_the_client_id_alone_gets_nothing_out_of_a_store(
+def test_the_client_id_without_the_secret_opens_no_stored_record(
     h: Harness, monta: Monta, store: Shaky
 ) -> None:
     client = h.open(h.auth(source=monta.source(store=store)))
@@ -65,10 +65,10 @@ def test_each_client_and_base_url_has_its_own_pair_in_one_store(
     assert count(store) == 2
 
 
-def test_a_store_that_is_away_in_the_advisory_window_costs_no_token_call(
+def test_an_unavailable_store_causes_no_token_call_in_the_advisory_window(
     h: Harness, monta: Monta, store: Shaky, now: Now, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else a fleet would spend its quota, and send one refresh token many times."""
+    """Otherwise a fleet would use up its quota and send one refresh token many times."""
     caplog.set_level(logging.INFO, "monta_auth")
     sources = [monta.source(store=store) for _ in range(4)]
     clients = [h.open(h.auth(source=source)) for source in sources]
@@ -96,7 +96,7 @@ def test_a_store_that_is_away_in_the_advisory_window_costs_no_token_call(
     assert infos.count("the token store works again") == 4
 
 
-def test_without_a_living_token_a_store_that_is_away_fails_no_request(
+def test_an_unavailable_store_fails_no_request_without_a_valid_token(
     h: Harness, monta: Monta, store: Shaky, now: Now
 ) -> None:
     client = h.open(h.auth(source=monta.source(store=store)))
@@ -104,10 +104,10 @@ def test_without_a_living_token_a_store_that_is_away_fails_no_request(
     assert client.get(monta.url(GOOD)).status_code == 200
     now.advance(3700)
     assert client.get(monta.url(GOOD)).status_code == 200
-    assert (monta.mints, monta.refreshes) == (1, 1)  # it was never in the store
+    assert (monta.mints, monta.refreshes) == (1, 1)  # the token was never in the store
 
 
-def test_a_stored_pair_that_is_refused_costs_one_401_at_most(
+def test_a_refused_stored_token_costs_at_most_one_401(
     h: Harness, monta: Monta, store: Shaky, now: Now
 ) -> None:
     one, two = (h.auth(source=monta.source(store=store)) for _ in range(2))
@@ -119,7 +119,7 @@ def test_a_stored_pair_that_is_refused_costs_one_401_at_most(
     clients[1].get(monta.url(GOOD))
     now.advance(20)
     monta.emulator.revoke_access_tokens()
-    assert clients[0].get(monta.url(GOOD)).status_code == 401  # a request is retried once
+    assert clients[0].get(monta.url(GOOD)).status_code == 401  # each request is retried only once
     assert [clients[n].get(monta.url(GOOD)).status_code for n in (0, 1, 0)] == [200] * 3
 
 
@@ -139,7 +139,9 @@ def test_forget_reaches_the_store(h: Harness, monta: Monta, store: Shaky) -> Non
     assert len(heard) == h.is_async
 
 
-def test_forget_says_if_it_did_not_reach_the_store(h: Harness, monta: Monta, store: Shaky) -> None:
+def test_forget_raises_if_it_did_not_reach_the_store(
+    h: Harness, monta: Monta, store: Shaky
+) -> None:
     auth = h.auth(source=monta.source(store=store))
     client = h.open(auth)
     client.get(monta.url(GOOD))

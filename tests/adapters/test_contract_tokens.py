@@ -1,4 +1,4 @@
-"""The contract of every adapter: how many token calls there are, and what for."""
+"""The contract of every adapter: how many token calls there are, and of which kind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_first_request_mints_and_the_next_hundred_do_not(h: Harness, monta: 
     assert monta.count(GOOD) == 101
 
 
-def test_expiry_is_met_by_a_refresh_and_the_secret_stays_home(
+def test_an_expired_token_is_refreshed_without_sending_the_secret(
     h: Harness, monta: Monta, now: Now
 ) -> None:
     client = h.open(h.auth(source=monta.source()))
@@ -51,7 +51,7 @@ def test_a_token_is_renewed_before_it_expires(h: Harness, monta: Monta, now: Now
     assert len({seen.token for seen in monta.asked("/api/v1" + GOOD)}) == 2
 
 
-def test_an_early_renewal_that_fails_disturbs_nobody(h: Harness, monta: Monta, now: Now) -> None:
+def test_a_failed_early_renewal_fails_no_request(h: Harness, monta: Monta, now: Now) -> None:
     client = h.open(h.auth(source=monta.source()))
     client.get(monta.url(GOOD))
     now.advance(3600 - 200)
@@ -60,10 +60,10 @@ def test_an_early_renewal_that_fails_disturbs_nobody(h: Harness, monta: Monta, n
     assert monta.refreshes == 1
 
 
-def test_an_early_renewal_without_an_answer_fails_one_request_at_most(
+def test_an_unanswered_early_renewal_fails_at_most_one_request(
     h: Harness, monta: Monta, now: Now
 ) -> None:
-    """In httpx's own pipeline it takes its request along; at most one in each pause."""
+    """In httpx's own pipeline, a failed call also fails its request: at most one per pause."""
     client = h.open(h.auth(source=monta.source()))
     client.get(monta.url(GOOD))
     now.advance(3600 - 200)
@@ -80,7 +80,7 @@ def test_an_early_renewal_without_an_answer_fails_one_request_at_most(
     assert (monta.mints, monta.refreshes) == (2, 1)
 
 
-def test_a_dead_refresh_token_costs_one_mint(h: Harness, monta: Monta, now: Now) -> None:
+def test_a_revoked_refresh_token_costs_one_mint(h: Harness, monta: Monta, now: Now) -> None:
     client = h.open(h.auth(source=monta.source()))
     client.get(monta.url(GOOD))
     monta.emulator.revoke_refresh_tokens()
@@ -92,7 +92,7 @@ def test_a_dead_refresh_token_costs_one_mint(h: Harness, monta: Monta, now: Now)
     assert (monta.mints, monta.refreshes) == (2, 2)
 
 
-def test_a_revoked_token_is_healed_by_one_retry(h: Harness, monta: Monta) -> None:
+def test_a_request_with_a_revoked_token_is_retried_once(h: Harness, monta: Monta) -> None:
     client = h.open(h.auth(monta))
     client.get(monta.url(GOOD))
     monta.emulator.revoke_access_tokens()
@@ -102,10 +102,8 @@ def test_a_revoked_token_is_healed_by_one_retry(h: Harness, monta: Monta) -> Non
     assert first.token == refused.token != again.token
 
 
-def test_if_a_renewal_brings_the_same_token_again_the_401_is_returned(
-    h: Harness, monta: Monta
-) -> None:
-    """There is no better token: no retry, and no renewal for each of the next requests."""
+def test_if_a_renewal_returns_the_same_token_the_401_is_returned(h: Harness, monta: Monta) -> None:
+    """No other token is available: no retry, and no renewal for each of the next requests."""
     source = monta.source()
     client = h.open(h.auth(source=source))
     client.get(monta.url(GOOD))
@@ -114,13 +112,13 @@ def test_if_a_renewal_brings_the_same_token_again_the_401_is_returned(
     monta.emulator.revoke_access_tokens()
     monta.emulator.inject(monta.reissue(held.pair), path="/auth/refresh")
     assert client.get(monta.url(GOOD)).status_code == 401
-    # httpx returns the last response of its own pipeline, so that has to be the API's.
+    # httpx returns the last response of its own pipeline, so that must be the API's.
     assert monta.count(GOOD) == (3 if h.calls_in_pipeline else 2)
     assert client.get(monta.url(GOOD)).status_code == 401
     assert (monta.mints, monta.refreshes) == (1, 1)
 
 
-def test_the_second_401_is_handed_over(h: Harness, monta: Monta) -> None:
+def test_the_second_401_is_returned(h: Harness, monta: Monta) -> None:
     auth = h.auth(monta)
     client = h.open(auth)
     client.get(monta.url(GOOD))
@@ -136,7 +134,7 @@ def test_the_second_401_is_handed_over(h: Harness, monta: Monta) -> None:
 def test_an_endpoint_that_always_answers_401_costs_three_token_calls(
     h: Harness, monta: Monta, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two strikes end the renewals; the successes of other requests change nothing."""
+    """Two strikes stop the renewals. Successful requests to other paths change nothing."""
     client = h.open(h.auth(monta))
     monta.emulator.inject(Fault(status=401), times=1000, path="/charges")
     for _ in range(50):
@@ -148,7 +146,7 @@ def test_an_endpoint_that_always_answers_401_costs_three_token_calls(
     assert warning.levelno == logging.WARNING
 
 
-def test_an_endpoint_that_always_answers_401_costs_three_calls_of_a_cold_source(
+def test_an_endpoint_that_always_answers_401_costs_three_calls_from_a_cold_start(
     h: Harness, monta: Monta
 ) -> None:
     client = h.open(h.auth(monta))
@@ -157,7 +155,7 @@ def test_an_endpoint_that_always_answers_401_costs_three_calls_of_a_cold_source(
     assert monta.mints + monta.refreshes == 3
 
 
-def test_renewals_come_back_after_the_cooldown(h: Harness, monta: Monta, now: Now) -> None:
+def test_renewals_continue_after_the_cool_down(h: Harness, monta: Monta, now: Now) -> None:
     client = h.open(h.auth(source=monta.source()))
     monta.emulator.inject(Fault(status=401), times=6, path="/charges")
     while monta.count("/charges") < 6:
@@ -184,7 +182,7 @@ def test_another_origin_gets_no_token_and_one_warning(
     assert monta.mints == 0
 
 
-def test_an_allowed_origin_gets_the_token_and_heals(
+def test_an_allowed_origin_gets_the_token_and_its_401_is_retried(
     h: Harness, monta: Monta, foreign: Host
 ) -> None:
     client = h.open(h.auth(monta, allowed_origins=[foreign.origin]))
@@ -196,7 +194,9 @@ def test_an_allowed_origin_gets_the_token_and_heals(
     assert (monta.mints, monta.refreshes) == (1, 1)
 
 
-def test_a_foreign_401_changes_nothing(h: Harness, monta: Monta, foreign: Host) -> None:
+def test_a_401_from_a_foreign_origin_changes_nothing(
+    h: Harness, monta: Monta, foreign: Host
+) -> None:
     client = h.open(h.auth(monta))
     client.get(monta.url(GOOD))
     foreign.pages["/x"] = says(401)
@@ -207,7 +207,7 @@ def test_a_foreign_401_changes_nothing(h: Harness, monta: Monta, foreign: Host) 
 
 
 @pytest.mark.parametrize("path", ["/auth/token", "/auth/refresh"])
-def test_the_users_own_call_of_an_auth_endpoint_carries_no_token(
+def test_the_users_own_call_of_an_auth_endpoint_gets_no_token(
     h: Harness, monta: Monta, path: str
 ) -> None:
     client = h.open(h.auth(monta))
@@ -216,12 +216,12 @@ def test_the_users_own_call_of_an_auth_endpoint_carries_no_token(
     assert monta.asked("/api/v1" + path)[-1].token is None
 
 
-def test_the_rest_of_the_auth_endpoints_do_carry_it(h: Harness, monta: Monta) -> None:
+def test_auth_me_gets_the_token(h: Harness, monta: Monta) -> None:
     client = h.open(h.auth(monta))
     assert client.get(monta.url("/auth/me")).status_code == 200
 
 
-def test_an_authorization_of_the_users_is_replaced_for_allowed_origins(
+def test_the_users_authorization_header_is_replaced_for_allowed_origins(
     h: Harness, monta: Monta
 ) -> None:
     client = h.open(h.auth(monta))
@@ -232,7 +232,7 @@ def test_an_authorization_of_the_users_is_replaced_for_allowed_origins(
     assert "Basic" not in str([seen.token for seen in monta.seen])
 
 
-def test_an_authorization_of_the_users_is_left_alone_elsewhere(
+def test_the_users_authorization_header_is_kept_for_foreign_origins(
     h: Harness, monta: Monta, foreign: Host
 ) -> None:
     client = h.open(h.auth(monta))
@@ -259,7 +259,7 @@ def test_inline_auth_objects_share_one_token(h: Harness, monta: Monta) -> None:
         pytest.param({"client_secret": None}, id="callable secret"),
     ],
 )
-def test_different_settings_do_not_share(
+def test_auth_objects_with_different_settings_do_not_share_a_token(
     h: Harness, monta: Monta, different: dict[str, Any]
 ) -> None:
     monta.emulator.credentials["other"] = "other-secret"
@@ -273,15 +273,13 @@ def test_different_settings_do_not_share(
     assert monta.mints == 2
 
 
-def test_a_secret_that_differs_is_not_answered_with_anothers_token(
-    h: Harness, monta: Monta
-) -> None:
+def test_auth_objects_with_different_secrets_do_not_share_a_token(h: Harness, monta: Monta) -> None:
     h.open(h.auth(monta)).get(monta.url(GOOD))
     with pytest.raises(monta_auth.InvalidCredentialsError):
         h.open(h.auth(monta, client_secret="guessed")).get(monta.url(GOOD))
 
 
-def test_a_source_is_shared_by_hand(h: Harness, monta: Monta) -> None:
+def test_a_source_can_be_passed_to_several_auth_objects(h: Harness, monta: Monta) -> None:
     source = monta.source()
     for auth in (h.auth(source=source), h.auth(source=source)):
         assert auth.source is source
@@ -297,10 +295,10 @@ def test_all_adapters_share_one_token(monta: Monta, portals: Portals) -> None:
     assert (monta.mints, monta.refreshes) == (1, 0)
 
 
-# --- what users hand in
+# --- arguments of the user
 
 
-def test_on_token_hears_of_each_pair_once_and_may_use_the_auth(
+def test_on_token_gets_each_pair_once_and_may_use_the_auth(
     h: Harness, monta: Monta, now: Now
 ) -> None:
     heard: list[TokenSet] = []
@@ -324,7 +322,7 @@ def test_on_token_hears_of_each_pair_once_and_may_use_the_auth(
     assert answers == [200, 200]
 
 
-def test_what_on_token_raises_is_logged_by_type_and_harms_nothing(
+def test_an_error_of_on_token_is_logged_by_type_and_fails_no_request(
     h: Harness, monta: Monta, caplog: pytest.LogCaptureFixture
 ) -> None:
     def on_token(pair: TokenSet) -> None:
@@ -337,7 +335,7 @@ def test_what_on_token_raises_is_logged_by_type_and_harms_nothing(
     assert not any(secret in caplog.text for secret in monta.secrets)
 
 
-def test_a_callable_secret_is_asked_at_every_mint(h: Harness, monta: Monta, now: Now) -> None:
+def test_a_callable_secret_is_called_at_every_mint(h: Harness, monta: Monta, now: Now) -> None:
     asked: list[int] = []
 
     def secret() -> str:
@@ -355,14 +353,14 @@ def test_a_callable_secret_is_asked_at_every_mint(h: Harness, monta: Monta, now:
     assert len(asked) == monta.mints == 2
 
 
-def test_a_callable_secret_is_asked_once_more_after_a_401(h: Harness, monta: Monta) -> None:
+def test_a_callable_secret_is_called_once_more_after_a_401(h: Harness, monta: Monta) -> None:
     answers = ["rotated away", monta.client_secret]
     client = h.open(h.auth(source=monta.source(client_secret=lambda: answers.pop(0))))
     assert client.get(monta.url(GOOD)).status_code == 200
     assert (monta.mints, answers) == (2, [])
 
 
-def test_a_callable_secret_that_says_the_same_again_is_not_tried_again(
+def test_a_callable_secret_that_returns_the_same_value_is_not_tried_again(
     h: Harness, monta: Monta
 ) -> None:
     asked: list[int] = []
@@ -385,7 +383,9 @@ def test_a_second_source_adopts_the_stored_pair(h: Harness, monta: Monta, now: N
     assert (monta.mints, monta.refreshes) == (1, 0)
 
 
-def test_a_revoked_token_is_healed_through_the_store(h: Harness, monta: Monta, now: Now) -> None:
+def test_after_a_401_another_source_adopts_the_renewed_stored_pair(
+    h: Harness, monta: Monta, now: Now
+) -> None:
     store = MemoryStore(monotonic=now)
     clients = [h.open(h.auth(source=monta.source(store=store))) for _ in range(2)]
     for client in clients:
@@ -396,7 +396,7 @@ def test_a_revoked_token_is_healed_through_the_store(h: Harness, monta: Monta, n
     assert (monta.mints, monta.refreshes) == (1, 1)
 
 
-def test_a_token_of_the_users_is_used_first(h: Harness, monta: Monta) -> None:
+def test_a_token_pair_of_the_user_is_used_first(h: Harness, monta: Monta) -> None:
     pair = h.token(h.auth(source=monta.source()))
     source = TokenSource(token=pair, base_url=monta.base_url, clock=monta.now.clock())
     client = h.open(h.auth(source=source))
@@ -407,7 +407,7 @@ def test_a_token_of_the_users_is_used_first(h: Harness, monta: Monta) -> None:
     assert (monta.mints, monta.refreshes) == (1, 1)
 
 
-def test_token_and_bearer_token_give_the_shared_token(h: Harness, monta: Monta) -> None:
+def test_token_and_bearer_token_return_the_shared_token(h: Harness, monta: Monta) -> None:
     auth = h.auth(monta)
     pair = h.token(auth)
     assert isinstance(pair, TokenSet)
@@ -417,7 +417,7 @@ def test_token_and_bearer_token_give_the_shared_token(h: Harness, monta: Monta) 
     assert (monta.mints, monta.refreshes) == (1, 0)
 
 
-def test_invalidate_drops_the_access_token_alone(h: Harness, monta: Monta) -> None:
+def test_invalidate_drops_only_the_access_token(h: Harness, monta: Monta) -> None:
     auth = h.auth(monta)
     client = h.open(auth)
     client.get(monta.url(GOOD))
@@ -427,7 +427,7 @@ def test_invalidate_drops_the_access_token_alone(h: Harness, monta: Monta) -> No
     assert auth.status().refusals == 0
 
 
-def test_forget_drops_the_pair_and_what_is_remembered(h: Harness, monta: Monta) -> None:
+def test_forget_drops_the_pair_and_all_remembered_failures(h: Harness, monta: Monta) -> None:
     auth = h.auth(monta)
     client = h.open(auth)
     client.get(monta.url(GOOD))
@@ -437,7 +437,7 @@ def test_forget_drops_the_pair_and_what_is_remembered(h: Harness, monta: Monta) 
     assert (monta.mints, monta.refreshes) == (2, 0)
 
 
-def test_status_tells_without_a_secret(h: Harness, monta: Monta) -> None:
+def test_status_shows_no_secret(h: Harness, monta: Monta) -> None:
     auth = h.auth(monta)
     assert auth.status().fetches == 0
     h.open(auth).get(monta.url(GOOD))
@@ -448,10 +448,10 @@ def test_status_tells_without_a_secret(h: Harness, monta: Monta) -> None:
     assert not any(secret in repr(status) for secret in monta.secrets)
 
 
-def test_an_on_token_that_raises_is_said_to_have_a_thread_of_its_own_in_async_clients(
+def test_the_warning_about_a_failed_on_token_mentions_its_thread_in_async_clients(
     h: Harness, monta: Monta, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What belongs to the thread of the event loop, such as a database, cannot be used there."""
+    """Objects that belong to the event loop's thread, such as a database, cannot be used there."""
 
     def keep(pair: TokenSet) -> None:
         raise LookupError("another thread's")

@@ -235,7 +235,7 @@ def test_the_token_goes_to_no_other_origin(
     assert "without the Monta token" in caplog.text
 
 
-def test_a_foreign_redirect_cannot_aim_the_token(
+def test_a_foreign_redirect_cannot_send_the_token_anywhere(
     speak: Speak, site: Emulator, foreign: Emulator
 ) -> None:
     speaker = speak()

@@ -400,7 +400,7 @@ def test_a_401_after_a_redirect_that_lost_the_token_means_nothing(
     assert (monta.mints, monta.refreshes) == (1, 0)
 
 
-def test_a_foreign_redirect_cannot_aim_the_token(
+def test_a_foreign_redirect_cannot_send_the_token_anywhere(
     client: ApiClient, monta: Monta, foreign: Host
 ) -> None:
     foreign.pages["/to"] = redirects(307, monta.page("/stop", echo))
