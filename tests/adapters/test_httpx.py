@@ -1,4 +1,4 @@
-"""What is special to httpx and httpx2: the flow, timeouts, event hooks, transports."""
+"""httpx and httpx2: what only these two have: the flow, timeouts, event hooks, transports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GOOD = BASE + "/charge-points"
 
 
 class Script:
-    """A Monta in a transport: hands out tokens by number, refuses what was revoked."""
+    """A Monta in a transport. It issues numbered tokens and refuses the revoked ones."""
 
     def __init__(self, lib: Any) -> None:
         self.lib = lib
@@ -71,7 +71,7 @@ class Script:
 
 
 class Lib:
-    """One of the two libraries, with the adapter for it."""
+    """One of the two libraries with its adapter."""
 
     def __init__(self, library: Any, adapter: Any) -> None:
         self.library, self.adapter = library, adapter
@@ -119,7 +119,7 @@ def test_a_thousand_async_requests_cost_one_token_call(lib: Lib) -> None:
 
 
 @pytest.mark.parametrize("separate", [False, True], ids=["pipeline", "client="])
-def test_the_callers_timeout_reaches_the_token_call_and_the_resent_request(
+def test_the_callers_timeout_applies_to_the_token_call_and_the_retry(
     lib: Lib, separate: bool
 ) -> None:
     timeout = {"connect": 1.0, "read": 2.0, "write": 3.0, "pool": 4.0}
@@ -145,7 +145,7 @@ def test_a_token_call_never_waits_longer_than_the_deadline(lib: Lib, given: floa
         assert 9 < seconds <= 10
 
 
-def test_the_timeout_of_the_asking_client_reaches_the_call_of_token(lib: Lib) -> None:
+def test_the_timeout_of_the_given_client_applies_to_token(lib: Lib) -> None:
     with lib.client(timeout=1.5) as client:
         lib.auth().token(client)
     assert set(lib.script.seen[0].extensions["timeout"].values()) == {1.5}
@@ -178,7 +178,7 @@ async def _raise_for_status_async(response: Any) -> None:
     response.raise_for_status()
 
 
-def test_a_raising_hook_on_a_401_lets_the_next_request_renew(lib: Lib) -> None:
+def test_if_a_hook_raises_for_a_401_the_next_request_renews(lib: Lib) -> None:
     hooks = {"response": [_raise_for_status]}
     auth = lib.auth()
     with lib.client(auth, event_hooks=hooks) as client:
@@ -192,7 +192,7 @@ def test_a_raising_hook_on_a_401_lets_the_next_request_renew(lib: Lib) -> None:
 
 
 @pytest.mark.parametrize("cold", [False, True], ids=["ready token", "cold"])
-def test_a_raising_hook_on_a_401_lets_the_next_async_request_renew(lib: Lib, cold: bool) -> None:
+def test_if_a_hook_raises_for_a_401_the_next_async_request_renews(lib: Lib, cold: bool) -> None:
     hooks = {"response": [_raise_for_status_async]}
     auth = lib.auth()
 
@@ -214,7 +214,7 @@ def test_a_raising_hook_on_a_401_lets_the_next_async_request_renew(lib: Lib, col
 
 
 class Never(set[str]):
-    """A set that nothing is ever found in."""
+    """A set that never contains anything."""
 
     def __contains__(self, item: object) -> bool:
         return False
@@ -229,7 +229,7 @@ class Never(set[str]):
     ],
 )
 @pytest.mark.parametrize("separate", [False, True], ids=["pipeline", "client="])
-def test_a_raising_hook_on_a_token_call_gives_our_error(
+def test_if_a_hook_raises_in_a_token_call_our_error_is_raised(
     lib: Lib, status: int, kind: type[Exception], separate: bool
 ) -> None:
     hooks = {"response": [_raise_for_status]}
@@ -245,8 +245,8 @@ def test_a_raising_hook_on_a_token_call_gives_our_error(
     assert "client-secret-value" not in str(error)
 
 
-def test_a_raising_hook_on_a_token_call_tells_the_kind_of_failure(lib: Lib) -> None:
-    """401 of the token endpoint means wrong credentials, whoever looked at it first."""
+def test_if_a_hook_raises_in_a_token_call_the_status_decides_the_error(lib: Lib) -> None:
+    """A 401 of the token endpoint means wrong credentials, even if a hook sees it first."""
     lib.script.fails(401)
     with lib.client(lib.auth(), event_hooks={"response": [_raise_for_status]}) as client:
         with pytest.raises(InvalidCredentialsError):
@@ -274,10 +274,10 @@ _FOLLOWED = [301, 302, 303, 307, 308]
 
 @pytest.mark.parametrize("status", _FOLLOWED)
 @pytest.mark.parametrize("hooks", [_READING, {}], ids=["reading hooks", "no hooks"])
-def test_a_client_sends_nothing_to_where_a_token_call_is_redirected(
+def test_a_client_sends_nothing_to_the_target_of_a_redirected_token_call(
     lib: Lib, status: int, hooks: Any
 ) -> None:
-    """Fails if a release follows redirects in another way than `Unredirected` expects."""
+    """Fails if a release follows redirects in a way that `Unredirected` does not expect."""
     lib.script.fails(status, headers={"location": "https://foreign.example/"})
     client = lib.client(lib.auth(), event_hooks=hooks, follow_redirects=True)
     with client, pytest.raises(TokenEndpointError, match="redirect") as caught:
@@ -287,7 +287,7 @@ def test_a_client_sends_nothing_to_where_a_token_call_is_redirected(
 
 
 @pytest.mark.parametrize("status", _FOLLOWED)
-def test_an_async_client_sends_nothing_to_where_a_token_call_is_redirected(
+def test_an_async_client_sends_nothing_to_the_target_of_a_redirected_token_call(
     lib: Lib, status: int
 ) -> None:
     async def main() -> None:
@@ -302,10 +302,10 @@ def test_an_async_client_sends_nothing_to_where_a_token_call_is_redirected(
 
 
 @pytest.mark.parametrize("follow", [False, True], ids=["stays", "follows"])
-def test_a_redirected_renewal_while_the_token_lives(
+def test_a_redirected_renewal_while_the_token_is_valid(
     lib: Lib, monta: Monta, foreign: Host, follow: bool
 ) -> None:
-    """In a client that follows redirects, only an exception stops it, which ends the request."""
+    """If the client follows redirects, only an exception can stop it. That ends the request."""
     auth = lib.adapter.MontaAuth(source=monta.source())
     with lib.library.Client(verify=False, auth=auth, follow_redirects=follow) as client:
         assert client.get(monta.url("/charge-points")).status_code == 200
@@ -331,7 +331,7 @@ def test_the_url_of_a_token_call_can_be_read_by_hooks(lib: Lib) -> None:
 
 
 def test_a_transport_that_retries_sends_a_token_call_once(lib: Lib) -> None:
-    """A second refresh with the same token would be refused, and a repeated mint costs quota."""
+    """A second refresh with the same token would be refused, and another mint costs quota."""
 
     class Retrying(lib.library.MockTransport):  # type: ignore[misc, name-defined]
         def handle_request(self, request: Any) -> Any:
@@ -345,7 +345,9 @@ def test_a_transport_that_retries_sends_a_token_call_once(lib: Lib) -> None:
     assert lib.script.paths == ["/auth/token"]
 
 
-def test_a_pair_that_a_hook_kept_from_being_read_is_none(lib: Lib, monta: Monta) -> None:
+def test_if_a_hook_prevents_reading_the_response_there_is_no_token_pair(
+    lib: Lib, monta: Monta
+) -> None:
     def refuse(response: Any) -> None:
         raise KeyError("mine")
 
@@ -356,7 +358,7 @@ def test_a_pair_that_a_hook_kept_from_being_read_is_none(lib: Lib, monta: Monta)
     assert monta.mints == 1
 
 
-def test_a_hook_that_changes_the_url_of_a_token_call_does_not_have_its_redirect_followed(
+def test_if_a_hook_changes_the_url_of_a_token_call_its_redirect_is_not_followed(
     lib: Lib, monta: Monta, foreign: Host
 ) -> None:
     def change(request: Any) -> None:
@@ -376,10 +378,10 @@ def test_a_hook_that_changes_the_url_of_a_token_call_does_not_have_its_redirect_
     assert foreign.seen == []
 
 
-def test_if_a_client_follows_a_redirect_in_spite_of_all_no_pair_is_taken_from_there(
+def test_if_a_client_follows_the_redirect_anyway_its_token_pair_is_not_used(
     lib: Lib, monta: Monta, foreign: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one might whose functions have other names one day."""
+    """Clients might do so one day, if their functions have other names then."""
     monkeypatch.setattr(httpx_token_call, "_response_to_follow", lambda url: None)
     foreign.pages["/auth/token"] = says(200, b'{"accessToken": "a-foreign-token"}')
     headers = {"location": foreign.origin + "/auth/token"}
@@ -393,7 +395,7 @@ def test_if_a_client_follows_a_redirect_in_spite_of_all_no_pair_is_taken_from_th
     assert [(seen.method, seen.body) for seen in foreign.seen] == [("GET", b"")]
 
 
-def test_what_a_hook_itself_asks_for_is_no_reply_to_a_token_call(lib: Lib) -> None:
+def test_the_response_of_a_hooks_own_request_is_no_reply_to_a_token_call(lib: Lib) -> None:
     def ask(request: Any) -> None:
         other = lib.library.Request("GET", "https://foreign.example/")
         reply = lib.library.Response(401, request=other)
@@ -404,8 +406,8 @@ def test_what_a_hook_itself_asks_for_is_no_reply_to_a_token_call(lib: Lib) -> No
         client.get(GOOD)
 
 
-def test_a_transport_that_reads_a_request_before_it_sends_it_works(lib: Lib, monta: Monta) -> None:
-    """As logging transports do; the body can be sent once all the same."""
+def test_a_transport_may_read_a_request_before_it_sends_it(lib: Lib, monta: Monta) -> None:
+    """Logging transports do that. The body can still be sent once."""
 
     class Logging(lib.library.HTTPTransport):  # type: ignore[misc, name-defined]
         def handle_request(self, request: Any) -> Any:
@@ -437,7 +439,7 @@ def test_async_hooks_that_read_everything_work(lib: Lib) -> None:
 
 
 def test_max_redirects_of_zero_needs_a_separate_client(lib: Lib) -> None:
-    """The library counts what a flow yields."""
+    """The library counts what a flow yields as redirects."""
     client = lib.client(lib.auth(), max_redirects=0)
     with client, pytest.raises(lib.library.TooManyRedirects):
         client.get(GOOD)
@@ -447,7 +449,7 @@ def test_max_redirects_of_zero_needs_a_separate_client(lib: Lib) -> None:
 
 
 def _at(lib: Lib, auth: Any, step: str) -> tuple[Any, Any]:
-    """A flow by hand, just after it yielded: the token call, the request, the renewal, the end."""
+    """Drive a flow by hand until it yielded: the token call, the request, the renewal, the end."""
     response = lib.library.Response
     request = lib.library.Request("GET", GOOD)
     flow = auth.sync_auth_flow(request)
@@ -465,7 +467,7 @@ def _at(lib: Lib, auth: Any, step: str) -> tuple[Any, Any]:
 
 
 def _raise_and_close(error: BaseException, flow: Any) -> None:
-    """As the library does when a request that the flow yielded fails."""
+    """Do what the library does when a request that the flow yielded fails."""
     try:
         raise error
     finally:
@@ -474,7 +476,7 @@ def _raise_and_close(error: BaseException, flow: Any) -> None:
 
 @pytest.mark.parametrize("step", ["mint", "request", "renewal", "again"])
 @pytest.mark.parametrize("how", ["quietly", "network error", "interrupt"])
-def test_a_flow_that_is_closed_leaves_nobody_waiting(lib: Lib, step: str, how: str) -> None:
+def test_a_closed_flow_leaves_no_request_waiting(lib: Lib, step: str, how: str) -> None:
     auth = lib.auth()
     flow, yielded = _at(lib, auth, step)
     error: BaseException = KeyboardInterrupt()
@@ -493,7 +495,7 @@ def test_a_flow_that_is_closed_leaves_nobody_waiting(lib: Lib, step: str, how: s
         assert client.get(GOOD).status_code == 200
 
 
-def test_a_flow_can_be_thrown_into(lib: Lib) -> None:
+def test_an_exception_can_be_thrown_into_a_flow(lib: Lib) -> None:
     auth = lib.auth()
     flow, _ = _at(lib, auth, "mint")
     with pytest.raises(LookupError):
@@ -531,8 +533,8 @@ CLOSED_FOR = [ValueError(), KeyboardInterrupt(), asyncio.CancelledError(), None]
 
 
 @pytest.mark.parametrize("cause", CLOSED_FOR, ids=lambda cause: type(cause).__name__)
-def test_a_generator_that_is_closed_sees_why_and_may_raise_in_place_of_it(cause: Any) -> None:
-    """What the flow builds on, in each Python: not httpx, but the interpreter."""
+def test_a_closed_generator_sees_the_exception_and_may_raise_another_one(cause: Any) -> None:
+    """The flow relies on this. It tests each Python interpreter, not httpx."""
     seen: list[BaseException | None] = []
 
     def main() -> None:
@@ -552,7 +554,7 @@ def test_a_generator_that_is_closed_sees_why_and_may_raise_in_place_of_it(cause:
 
 @pytest.mark.parametrize("cause", CLOSED_FOR, ids=lambda cause: type(cause).__name__)
 @pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
-def test_an_async_generator_that_is_closed_sees_why_too(cause: Any, run: Any) -> None:
+def test_a_closed_async_generator_sees_the_exception_too(cause: Any, run: Any) -> None:
     seen: list[BaseException | None] = []
 
     async def main() -> None:
@@ -570,8 +572,8 @@ def test_an_async_generator_that_is_closed_sees_why_too(cause: Any, run: Any) ->
     assert caught.value.__context__ is None
 
 
-def test_a_flow_whose_coroutine_is_destroyed_leaves_nobody_waiting(lib: Lib) -> None:
-    """As when a loop is closed over it, while it waits for something: it is not even cancelled."""
+def test_a_flow_whose_coroutine_is_destroyed_leaves_no_request_waiting(lib: Lib) -> None:
+    """This happens if its loop is closed while it waits. Then it is not even cancelled."""
 
     class Pending:
         def __await__(self) -> Generator[None]:
@@ -596,8 +598,8 @@ def test_a_flow_whose_coroutine_is_destroyed_leaves_nobody_waiting(lib: Lib) -> 
         assert client.get(GOOD).status_code == 200
 
 
-def test_an_interrupt_while_the_flow_itself_is_busy_leaves_nobody_waiting(lib: Lib) -> None:
-    """Its traceback keeps the generator alive, and with it what it does not close by itself."""
+def test_an_interrupt_in_the_flows_own_code_leaves_no_request_waiting(lib: Lib) -> None:
+    """The traceback keeps the generator in memory, so nothing else would end the renewal."""
 
     def secret() -> str:
         asked.append(1)
@@ -615,8 +617,8 @@ def test_an_interrupt_while_the_flow_itself_is_busy_leaves_nobody_waiting(lib: L
         assert client.get(GOOD).status_code == 200
 
 
-def test_a_cancellation_while_the_flow_itself_is_busy_leaves_nobody_waiting(lib: Lib) -> None:
-    """Here it waits for the client that makes its token calls."""
+def test_a_cancellation_in_the_flows_own_code_leaves_no_request_waiting(lib: Lib) -> None:
+    """Here the flow waits for the client that makes its token calls."""
 
     async def main() -> None:
         reached = asyncio.Event()
@@ -640,11 +642,11 @@ def test_a_cancellation_while_the_flow_itself_is_busy_leaves_nobody_waiting(lib:
     asyncio.run(main())
 
 
-# --- bodies that an event hook puts in place of the request's own
+# --- bodies that an event hook replaces
 
 
 def _wrapped(lib: Lib, stream: Any, times: int) -> Any:
-    """A stream in the user's own class, as an upload meter has one, that can be read so often."""
+    """Return a stream of a user's class, like an upload meter's, that can be read `times` times."""
 
     class Wrapped(lib.library.SyncByteStream, lib.library.AsyncByteStream):  # type: ignore[misc, name-defined]
         passes = 0
@@ -671,7 +673,7 @@ def _wrapped(lib: Lib, stream: Any, times: int) -> Any:
 def test_a_body_that_a_hook_replaced_is_not_sent_again(
     lib: Lib, monta: Monta, is_async: bool, is_ready: bool, times: int
 ) -> None:
-    """Only its owner knows what a second pass gives: the caller gets the 401, and no exception."""
+    """Only its owner knows what a second pass yields: the caller gets the 401, and no exception."""
 
     def hook(request: Any) -> None:
         if request.url.path.endswith("/charges"):
@@ -713,8 +715,8 @@ def test_auth_flow_is_the_sync_one(lib: Lib) -> None:
 
 @pytest.mark.parametrize("step", ["/auth/token", "/charge-points", "/auth/refresh", "again"])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_cancelled_request_leaves_nobody_waiting(lib: Lib, step: str, backend: str) -> None:
-    """Cancelled wherever it waits for the network: the next request gets its token."""
+def test_a_cancelled_request_leaves_no_request_waiting(lib: Lib, step: str, backend: str) -> None:
+    """Wherever the request was cancelled, the next one gets its token."""
     auth = lib.auth()
 
     async def main(cancellable: Callable[[Any, Any], Any], event: Any) -> None:
@@ -761,7 +763,7 @@ def test_a_cancelled_request_leaves_nobody_waiting(lib: Lib, step: str, backend:
 # --- clients
 
 
-def test_client_takes_a_client(lib: Lib) -> None:
+def test_the_client_argument_must_be_a_client_of_the_library(lib: Lib) -> None:
     other = httpx2 if lib.library is httpx else httpx
     for wrong in ("client", other.Client, object()):
         with pytest.raises(ConfigurationError, match="client="):
@@ -770,8 +772,11 @@ def test_client_takes_a_client(lib: Lib) -> None:
         lib.auth(client=client)
 
 
-def test_a_client_of_the_other_kind_is_left_alone(lib: Lib) -> None:
-    """An AsyncClient makes the token calls of async flows; a sync request uses its own pipeline."""
+def test_a_sync_flow_does_not_use_an_async_client(lib: Lib) -> None:
+    """An AsyncClient makes only the token calls of async flows.
+
+    Sync requests use their pipeline.
+    """
     caller = lib.library.AsyncClient(transport=lib.library.MockTransport(_never))
     with lib.client(lib.auth(client=caller)) as client:
         assert client.get(GOOD).status_code == 200
@@ -782,7 +787,7 @@ def _never(request: Any) -> Any:
     raise AssertionError("nobody should ask here")
 
 
-def test_a_separate_clients_own_auth_and_redirects_stay_out(lib: Lib) -> None:
+def test_a_separate_clients_auth_and_redirects_do_not_affect_token_calls(lib: Lib) -> None:
     options = {"auth": ("someone", "guessed"), "follow_redirects": True}
     with lib.client(**options) as caller, lib.client(lib.auth(client=caller)) as client:
         assert client.get(GOOD).status_code == 200
@@ -794,7 +799,7 @@ def test_a_separate_clients_own_auth_and_redirects_stay_out(lib: Lib) -> None:
     assert {request.url.host for request in lib.script.seen} == {"public-api.monta.com"}
 
 
-def test_a_client_that_carries_its_own_auth_object_may_be_its_caller(lib: Lib) -> None:
+def test_a_client_may_make_the_token_calls_of_its_own_auth(lib: Lib) -> None:
     with lib.client() as client:
         client.auth = lib.auth(client=client)
         assert client.get(GOOD).status_code == 200
@@ -822,7 +827,7 @@ def test_a_token_call_shows_the_clients_user_agent(lib: Lib) -> None:
 
 
 def test_errors_in_handlers_have_a_request(lib: Lib) -> None:
-    """`exc.request` is what users log."""
+    """Users log `exc.request`."""
     lib.script.fails(404)
     with lib.client(lib.auth()) as client:
         try:
@@ -834,7 +839,7 @@ def test_errors_in_handlers_have_a_request(lib: Lib) -> None:
 
 
 @pytest.mark.parametrize("backend", [asyncio.run, trio.run], ids=["asyncio", "trio"])
-def test_the_emulator_as_an_asgi_app_serves_it(lib: Lib, backend: Callable[[Any], Any]) -> None:
+def test_the_emulator_works_as_an_asgi_app(lib: Lib, backend: Callable[[Any], Any]) -> None:
     monta = Emulator(port=8123)
 
     async def main() -> None:
@@ -858,7 +863,7 @@ def test_the_emulator_as_an_asgi_app_serves_it(lib: Lib, backend: Callable[[Any]
         pytest.param("ConnectError", "[SSL: CERTIFICATE_VERIFY_FAILED] no issuer", id="TLS"),
     ],
 )
-def test_a_proxy_or_tls_error_of_a_token_call_points_to_client(
+def test_a_proxy_or_tls_error_of_a_token_call_suggests_the_client_argument(
     lib: Lib, name: str, text: str
 ) -> None:
     kind = getattr(lib.library, name)
@@ -897,7 +902,7 @@ def test_with_respx_as_users_use_it() -> None:
 
 
 def test_a_hook_may_make_requests_with_the_same_auth(lib: Lib) -> None:
-    """Also for a token call: then its request leads a renewal of its own."""
+    """The hook also runs for a token call. There, its request leads a separate renewal."""
     auth = lib.auth()
     with lib.client(auth=auth) as other:
 
@@ -941,7 +946,7 @@ def test_certificates_are_read_once_for_all_token_calls_without_a_client(
 def test_an_async_verb_reads_no_file_in_the_event_loop(
     lib: Lib, monta: Monta, monkeypatch: pytest.MonkeyPatch, run: Any
 ) -> None:
-    """Such as the CA file, which takes 20 ms."""
+    """An example is the CA file, which takes 20 ms."""
     library, read_by = lib.adapter.MontaAuth._library, list[int]()
     create = lib.library.create_ssl_context
 
@@ -961,7 +966,7 @@ def test_an_async_verb_reads_no_file_in_the_event_loop(
     assert threading.get_ident() not in read_by
 
 
-# --- who goes on where a caller leaves
+# --- which caller goes on when another one leaves
 
 
 @pytest.mark.parametrize(("timeout", "limit"), [(7.0, 7.0), (None, float("inf"))])
@@ -978,7 +983,7 @@ def test_the_read_timeout_of_a_request_is_its_limit(
     assert [call.kwargs["limit"] for call in acquired] == [limit, limit]
 
 
-def test_a_deadline_of_trio_is_a_limit_too(lib: Lib, acquired: list[Any]) -> None:
+def test_a_trio_deadline_also_limits_a_request(lib: Lib, acquired: list[Any]) -> None:
     async def main() -> None:
         async with lib.async_client(lib.auth()) as client:
             with trio.fail_after(3):

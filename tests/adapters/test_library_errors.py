@@ -1,4 +1,4 @@
-"""The errors of an adapter: ours and the library's at the same time, and found where they say."""
+"""The errors of an adapter: each is also one of the library, and can be imported by its name."""
 
 import importlib
 import pickle
@@ -35,7 +35,7 @@ def errors_of(package: str) -> LibraryErrors:
 
 
 @pytest.mark.parametrize(("package", "name"), PAIRS)
-def test_each_error_is_ours_and_the_librarys(package: str, name: str) -> None:
+def test_each_error_is_one_of_ours_and_one_of_the_library(package: str, name: str) -> None:
     kind = getattr(errors_of(package), name)
     assert issubclass(kind, getattr(monta_auth, name))
     assert issubclass(kind, BASES[package])
@@ -43,16 +43,14 @@ def test_each_error_is_ours_and_the_librarys(package: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("package", BASES)
-def test_the_children_of_the_endpoints_error_are_its_children_here_too(package: str) -> None:
+def test_subclasses_of_the_endpoint_error_are_subclasses_in_adapters_too(package: str) -> None:
     errors = errors_of(package)
     assert issubclass(errors.RateLimitError, errors.TokenEndpointError)
     assert issubclass(errors.InvalidTokenResponseError, errors.TokenEndpointError)
 
 
 @pytest.mark.parametrize(("package", "name"), PAIRS)
-def test_an_error_says_where_it_can_be_imported_and_pickle_finds_it_there(
-    package: str, name: str
-) -> None:
+def test_an_error_can_be_imported_and_pickled_by_its_name(package: str, name: str) -> None:
     kind = getattr(errors_of(package), name)
     assert (kind.__module__, kind.__name__) == (package, name)
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
@@ -62,19 +60,19 @@ def test_an_error_says_where_it_can_be_imported_and_pickle_finds_it_there(
 
 
 @pytest.mark.parametrize("package", BASES)
-def test_the_errors_are_one_object_in_each_package(package: str) -> None:
-    """Older Pythons go through it when they pickle with an old protocol."""
+def test_each_package_returns_the_same_errors_object(package: str) -> None:
+    """Older Pythons use this when they pickle with an old protocol."""
     assert pickle.loads(pickle.dumps(errors_of(package))) is errors_of(package)
 
 
 @pytest.mark.parametrize("package", BASES)
-def test_an_error_that_is_ours_alone_stays_that(package: str) -> None:
+def test_an_error_that_is_only_ours_is_not_converted(package: str) -> None:
     error = monta_auth.ConfigurationError("what to do")
     assert type(errors_of(package).recast(error)) is monta_auth.ConfigurationError
 
 
-def test_an_error_of_another_adapter_stays_that() -> None:
-    """A callable secret may use an auth of another library."""
+def test_an_error_of_another_adapter_is_not_converted() -> None:
+    """A callable secret may use the auth of another library."""
     error = errors_of("requests_monta").RateLimitError("wait", retry_after=3.0)
     again = errors_of("httpx_monta").recast(error)
     assert type(again) is errors_of("requests_monta").RateLimitError

@@ -55,7 +55,7 @@ def settings(site: Emulator) -> MontaAuthSettings:
 
 
 def calls_of(sdk: Any, *urls: str, between: Any = None) -> list[int]:
-    """The statuses of GETs, one after the other; the client is closed then."""
+    """Return the statuses of GETs, one after the other. Then close the client."""
 
     async def run() -> list[int]:
         statuses: list[int] = []
@@ -74,10 +74,10 @@ def calls_of(sdk: Any, *urls: str, between: Any = None) -> list[int]:
 
 
 @pytest.mark.parametrize("cls", SDKS)
-def test_it_needs_no_other_change(
+def test_the_mixin_needs_no_other_change(
     cls: Any, site: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No argument, no line of code: credentials from the environment, and a 401 is mended."""
+    """No argument and no code: credentials from the environment, and a 401 is retried."""
     monkeypatch.setenv("MONTA_BASE_URL", site.base_url)
     monkeypatch.setenv("MONTA_CLIENT_ID", site.client_id)
     monkeypatch.setenv("MONTA_CLIENT_SECRET", site.client_secret)
@@ -122,13 +122,13 @@ def test_without_a_base_url_paths_begin_at_that_of_the_auth(
 
 
 @pytest.mark.parametrize("cls", OF_HTTPX)
-def test_an_auth_of_ones_own_brings_no_base_url(cls: Any) -> None:
+def test_the_users_own_auth_brings_no_base_url(cls: Any) -> None:
     assert str(cls(auth=("user", "password")).base_url) == ""
 
 
 @pytest.mark.parametrize("cls", OF_HTTPX)
-def test_an_auth_of_ones_own_is_used(cls: Any, site: Emulator) -> None:
-    """Also without any credentials: then no MontaAuth is made."""
+def test_the_users_own_auth_is_used(cls: Any, site: Emulator) -> None:
+    """This needs no credentials, since no MontaAuth is made."""
     sdk = cls(auth=("user", "password"))
 
     assert calls_of(sdk, site.base_url + "/charge-points") == [401]
@@ -136,20 +136,20 @@ def test_an_auth_of_ones_own_is_used(cls: Any, site: Emulator) -> None:
 
 
 @pytest.mark.parametrize("cls", SDKS)
-def test_what_are_no_settings_is_refused_and_not_shown(cls: Any) -> None:
+def test_settings_of_the_wrong_type_are_refused_and_not_shown(cls: Any) -> None:
     with pytest.raises(ConfigurationError, match="takes a dict") as caught:
         cls(monta_auth=("client-id", "the-client-secret"))
     assert shown(caught.value, {"the-client-secret"}) == []
 
 
 @pytest.mark.parametrize("cls", OF_HTTPX)
-def test_two_auths_are_one_too_many(cls: Any, site: Emulator) -> None:
+def test_two_auth_arguments_are_refused(cls: Any, site: Emulator) -> None:
     with pytest.raises(ConfigurationError, match="exclude each other"):
         cls(auth=("user", "password"), monta_auth=settings(site))
 
 
 class Counting(HTTPAdapter):
-    """Counts what passes."""
+    """Counts the requests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,8 +160,8 @@ class Counting(HTTPAdapter):
         return super().send(request, *args, **kwargs)
 
 
-def test_token_calls_go_through_that_very_session(site: Emulator) -> None:
-    """Its adapters stand for its proxies and its CA."""
+def test_token_calls_go_through_the_session_itself(site: Emulator) -> None:
+    """This test uses an adapter as an example of the session's proxies and CA."""
     adapter = Counting()
     with RequestsSdk(monta_auth=settings(site)) as sdk:
         sdk.mount("http://", adapter)
@@ -171,8 +171,8 @@ def test_token_calls_go_through_that_very_session(site: Emulator) -> None:
 
 
 @pytest.mark.parametrize("cls", OF_HTTPX)
-def test_token_calls_go_through_that_very_client(cls: Any, site: Emulator) -> None:
-    """Its event hooks see them, as they see all that it sends."""
+def test_token_calls_go_through_the_client_itself(cls: Any, site: Emulator) -> None:
+    """Its event hooks see them, like everything that it sends."""
     paths: list[str] = []
 
     def see(request: Any) -> None:
@@ -188,8 +188,8 @@ def test_token_calls_go_through_that_very_client(cls: Any, site: Emulator) -> No
     assert paths == ["/api/v1/auth/token", "/api/v1/charge-points"]
 
 
-def test_a_session_survives_a_pickle(site: Emulator) -> None:
-    """Its auth leads back to it."""
+def test_a_session_can_be_pickled(site: Emulator) -> None:
+    """Its auth refers back to it."""
     with RequestsSdk(monta_auth=settings(site)) as sdk:
         twin = pickle.loads(pickle.dumps(sdk))
     assert twin.auth._session is twin
@@ -204,13 +204,13 @@ def test_a_session_survives_a_pickle(site: Emulator) -> None:
         (httpx2_monta.MontaAuthMixin, httpx2.Client),
     ],
 )
-def test_behind_the_client_it_would_never_run(mixin: Any, client: Any) -> None:
-    """Python would take the class, and no request would ever carry a token."""
+def test_a_mixin_after_the_client_class_is_refused(mixin: Any, client: Any) -> None:
+    """Python would accept the class, but no request would ever get a token."""
     with pytest.raises(TypeError, match=rf"class Sdk\(MontaAuthMixin, {client.__name__}\)"):
         type("Sdk", (client, mixin), {})
 
 
-def test_what_is_no_client_is_said() -> None:
+def test_a_class_that_is_not_a_client_is_refused() -> None:
     class Owner(httpx_monta.MontaAuthMixin):
         pass
 
@@ -222,18 +222,18 @@ def test_what_is_no_client_is_said() -> None:
     )
 
 
-def test_an_unknown_argument_is_said(site: Emulator) -> None:
+def test_an_unknown_argument_is_named_in_the_error(site: Emulator) -> None:
     with pytest.raises(TypeError, match="'nope'"):
         RequestsSdk(monta_auth=cast(Any, {**settings(site), "nope": 1}))
 
 
-def test_no_credentials_at_all_are_said() -> None:
+def test_missing_credentials_are_named_in_the_error() -> None:
     with pytest.raises(ConfigurationError, match="MONTA_CLIENT_ID"):
         RequestsSdk()
 
 
-def test_a_cooperative_init_passes_it_on(site: Emulator) -> None:
-    """An SDK has arguments of its own, and bases of its own."""
+def test_a_cooperative_init_passes_the_arguments_on(site: Emulator) -> None:
+    """An SDK has its own arguments and base classes."""
 
     class Base(requests_monta.MontaAuthMixin, requests.Session):
         def __init__(self, region: str, **kwargs: Any) -> None:

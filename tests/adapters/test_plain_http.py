@@ -1,4 +1,4 @@
-"""Plain http to this machine stays on it: no proxy of the environment carries it away."""
+"""Plain http to this machine stays on it: no proxy of the environment gets it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REFUSED = "a proxy of the environment would carry requests to {}, .*NO_PROXY=loc
 
 @pytest.fixture
 def proxy(foreign: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
-    """The proxy of the environment; it must not hear of anything."""
+    """The proxy of the environment. It must not receive anything."""
     monkeypatch.setenv("HTTP_PROXY", foreign.origin)
     return foreign
 
@@ -39,7 +39,7 @@ def refused(monta: Monta) -> Any:
     return pytest.raises(ConfigurationError, match=REFUSED.format(f"http://127.0.0.1:{monta.port}"))
 
 
-def test_a_request_that_a_proxy_of_the_environment_would_carry_is_refused(
+def test_a_request_through_a_proxy_of_the_environment_is_refused(
     h: Harness, monta: Monta, proxy: Host
 ) -> None:
     client = h.open(h.auth(monta), trust_env=True)
@@ -59,21 +59,21 @@ def test_no_proxy_keeps_it_on_this_machine(
     assert proxy.seen == []
 
 
-def test_calls_that_the_auth_makes_by_itself_take_no_proxy(
-    h: Harness, monta: Monta, proxy: Host
-) -> None:
+def test_calls_without_a_client_use_no_proxy(h: Harness, monta: Monta, proxy: Host) -> None:
     auth = h.auth(monta, **{h.caller: None})
     assert h.token(auth).access_token
     assert h.application(auth).client_id == monta.client_id
     assert proxy.seen == []
 
 
-def test_a_client_for_a_token_is_asked(h: Harness, monta: Monta, proxy: Host) -> None:
+def test_the_proxy_of_the_client_for_token_is_checked(
+    h: Harness, monta: Monta, proxy: Host
+) -> None:
     by, other = (h.open(trust_env=trust_env).raw for trust_env in (True, False))
     with refused(monta):
         h.application(h.auth(monta), by)
     with refused(monta):
-        # With requests, a token takes no session as its argument.
+        # With requests, token() accepts no session.
         if h.library is requests:
             h.token(h.auth(monta, session=by))
         else:
@@ -81,7 +81,7 @@ def test_a_client_for_a_token_is_asked(h: Harness, monta: Monta, proxy: Host) ->
     assert proxy.seen == monta.seen == []
     auth = h.auth(monta, **{h.caller: None})
     assert h.application(auth, other).client_id == monta.client_id
-    # The token call of this one would be made by another session or client.
+    # The token call of this auth would be made by another session or client.
     if h.separate:
         auth.forget()
         with refused(monta):
@@ -91,7 +91,7 @@ def test_a_client_for_a_token_is_asked(h: Harness, monta: Monta, proxy: Host) ->
 def test_an_allowed_origin_of_plain_http_is_refused_too(
     h: Harness, monta: Monta, proxy: Host
 ) -> None:
-    """The access token could be read, if not the secret."""
+    """The proxy could read the access token, though not the secret."""
     auth = h.auth(
         client_id="a",
         client_secret="client-secret",
@@ -115,7 +115,7 @@ def test_https_and_foreign_hosts_may_take_any_proxy(h: Harness, monta: Monta, pr
 
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> TokenSet:
-    """A pair for requests through a proxy that is not that of the environment."""
+    """A token pair for requests through a proxy that is not set in the environment."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     return TokenSet("access-token", None, datetime.now(UTC) + timedelta(hours=1))
 
@@ -138,7 +138,7 @@ def test_a_session_prefers_the_proxy_of_the_environment_to_its_own(
         auth = requests_monta.MontaAuth(base_url=monta.base_url, token=pair, session=session)
         with refused(monta):
             session.get(monta.url("/charge-points"), auth=auth)
-        # But not to one for this very host.
+        # But it does not prefer it to a session's proxy for exactly this host.
         session.proxies = {"http://127.0.0.1": foreign.origin}
         assert session.get(monta.url("/charge-points"), auth=auth).content == b"foreign"
 
@@ -181,10 +181,10 @@ def test_a_proxy_of_aiohttp_is_the_users_decision(
 
 
 @pytest.mark.parametrize("adapter", [httpx_monta, httpx2_monta, requests_monta])
-def test_the_text_names_what_turns_the_check_off(
+def test_the_error_names_the_argument_that_turns_the_check_off(
     adapter: Any, monta: Monta, pair: TokenSet
 ) -> None:
-    """Without ``client=`` or ``session=``, only the environment can be asked."""
+    """Without ``client=`` or ``session=``, only the environment can be checked."""
     library = {httpx_monta: httpx, httpx2_monta: httpx2, requests_monta: requests}[adapter]
     argument = "session" if adapter is requests_monta else "client"
     auth = adapter.MontaAuth(base_url=monta.base_url, token=pair)
@@ -222,7 +222,7 @@ LISTS = ["localhost:80", "0.0.1", "host", "x.example, localhost", "localhost,*"]
 
 @pytest.mark.parametrize("no_proxy", NAMES + LISTS)
 @pytest.mark.parametrize("url", ["http://localhost", "http://127.0.0.1", "http://[::1]"])
-def test_what_no_proxy_exempts_for_us_is_exempt_in_each_library(
+def test_each_library_also_exempts_what_no_proxy_exempts_for_us(
     url: str, no_proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")

@@ -1,4 +1,4 @@
-"""What rarely happens: odd bodies, odd failures, callers that are not the library itself."""
+"""Rare cases: odd bodies, odd failures, callers other than the library itself."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def library_of(adapter: Any) -> Library:
 
 
 @pytest.mark.parametrize("name", ["requests", "httpx", "httpx2"])
-def test_a_missing_library_gets_the_command_that_installs_it(name: str) -> None:
+def test_the_error_for_a_missing_library_shows_the_install_command(name: str) -> None:
     code = f"import sys; sys.modules[{name!r}] = None; import {name}_monta"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"pip install 'monta-auth[{name}]'" in done.stderr
 
 
 @pytest.mark.parametrize(("adapter", "module"), LIBRARIES)
-def test_a_waiter_gets_its_own_librarys_class_for_a_failure_of_another(
+def test_a_waiter_gets_another_librarys_failure_as_its_own_librarys_class(
     adapter: Any, module: Any
 ) -> None:
     library = library_of(adapter)
@@ -64,7 +64,7 @@ def test_a_waiter_in_requests_gets_a_class_of_requests() -> None:
 
 
 class Unreadable:
-    """A file as some libraries make them: it can seek, and says nothing about it."""
+    """A file as some libraries make them: it can seek, but has no `seekable`."""
 
     def seek(self, position: int) -> None: ...
 
@@ -96,7 +96,7 @@ async def once() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize(("adapter", "module"), LIBRARIES)
-def test_only_a_body_that_surely_stays_the_same_is_sent_again(adapter: Any, module: Any) -> None:
+def test_only_a_body_that_cannot_change_is_sent_again(adapter: Any, module: Any) -> None:
     rewinder = library_of(adapter).rewinder
 
     def content(value: Any) -> Any:
@@ -137,16 +137,14 @@ def test_a_file_that_was_closed_meanwhile_is_not_sent_again(adapter: Any, module
 
 
 class PlainUrl:
-    """A URL that shows its text and nothing else."""
+    """A URL that has a text and nothing else."""
 
     def __str__(self) -> str:
         return URL
 
 
 @pytest.mark.parametrize(("adapter", "module"), LIBRARIES)
-def test_nothing_but_the_text_of_a_url_decides_who_gets_the_token(
-    adapter: Any, module: Any
-) -> None:
+def test_only_the_text_of_a_url_decides_who_gets_the_token(adapter: Any, module: Any) -> None:
     pair = TokenSet("access-1", None, datetime.now(UTC) + timedelta(hours=1))
     request = module.Request("GET", URL)
     request.url = PlainUrl()
@@ -159,7 +157,7 @@ class Broken(Exception):
 
 
 @pytest.mark.parametrize(("adapter", "module"), LIBRARIES)
-def test_a_transport_that_breaks_otherwise_is_a_network_error_without_its_words(
+def test_an_unknown_error_of_a_transport_is_a_network_error_without_its_text(
     adapter: Any, module: Any
 ) -> None:
     def handler(request: Any) -> Any:
@@ -173,7 +171,7 @@ def test_a_transport_that_breaks_otherwise_is_a_network_error_without_its_words(
 
 
 @pytest.mark.parametrize(("adapter", "module"), LIBRARIES)
-def test_a_hook_that_raises_for_a_good_token_reply_loses_the_request_and_not_the_token(
+def test_if_a_hook_raises_for_a_good_token_reply_the_token_is_kept(
     adapter: Any, module: Any
 ) -> None:
     def handler(request: Any) -> Any:
@@ -217,7 +215,7 @@ def test_a_flow_may_be_driven_by_hand(adapter: Any, module: Any) -> None:
         flow.throw(KeyError("x"))
 
 
-def test_a_401_out_of_a_cache_says_nothing_about_the_token() -> None:
+def test_a_401_from_a_cache_is_no_refusal_of_the_token() -> None:
     pair = TokenSet("access-1", None, datetime.now(UTC) + timedelta(hours=1))
     request = requests.Request("GET", URL).prepare()
     (hook,) = requests_monta.MontaAuth(token=pair)(request).hooks["response"]
@@ -228,8 +226,8 @@ def test_a_401_out_of_a_cache_says_nothing_about_the_token() -> None:
     assert hook(cached) is cached
 
 
-def test_a_request_that_was_prepared_without_cookies_is_healed_too(monta: Monta) -> None:
-    """By hand, that is: it has no cookie jar."""
+def test_a_request_that_was_prepared_without_cookies_is_retried(monta: Monta) -> None:
+    """Prepared by hand, it has no cookie jar."""
     auth = requests_monta.MontaAuth(source=monta.source())
     request = auth(requests.Request("GET", monta.url("/charge-points")).prepare())
     request._cookies = None

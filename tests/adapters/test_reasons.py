@@ -1,4 +1,4 @@
-"""Why a token call found no connection: the same words in each library, and whose settings."""
+"""Why a token call found no connection: the text is the same in each library."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ CREDENTIALS: Any = {
     "client_id": "client-id",
     "client_secret": "client-secret",
     "policy": RefreshPolicy(attempts=1),
-    # So that each object has a source of its own, which remembers no failure of another.
+    # Gives each auth object its own source, which remembers no failure of another test.
     "on_token": lambda pair: None,
 }
 
-#: Makes a token call; trusts the CA in this file through a session or client of the user's, or,
-#: without one, goes by the library's defaults.
+#: Makes a token call. Trusts the CA in this file through the user's session or client. Without a
+#: file, uses the library's defaults.
 Way = Callable[[str, str | None], object]
 
 
@@ -53,7 +53,7 @@ def with_requests(base_url: str, ca: str | None) -> object:
     if ca is None:
         return requests_monta.MontaAuth(base_url=base_url, **CREDENTIALS).token()
     with requests.Session() as session:
-        # The environment's CA would go before it.
+        # Otherwise the environment's CA would be used first.
         session.trust_env, session.verify = False, ca
         auth = requests_monta.MontaAuth(base_url=base_url, session=session, **CREDENTIALS)
         return auth.token()
@@ -152,7 +152,7 @@ def problem(
 def test_an_error_about_a_certificate_says_what_is_wrong_with_it(
     problem: tuple[str, str, str], way: str
 ) -> None:
-    """With the user's own session or client, whose argument it does not name then."""
+    """If the user passed a session or client, the error does not name that argument."""
     what, base_url, ca = problem
     host = base_url.removeprefix("https://").removesuffix("/api/v1")
     call, kind, argument, variable = WAYS[way]
@@ -207,12 +207,12 @@ CUT = "the server closed the connection during the TLS handshake"
     ("answer", "words"),
     [
         (_not_tls, r"\[SSL: WRONG_VERSION_NUMBER\] .+"),
-        # asyncio's own TLS, which aiohttp uses, does not hand on what OpenSSL says.
+        # asyncio's TLS, which aiohttp uses, does not pass on OpenSSL's text.
         (_hang_up, rf"\[SSL: UNEXPECTED_EOF_WHILE_READING\] .+|{CUT}"),
     ],
     ids=["not TLS", "hangs up"],
 )
-def test_a_failed_handshake_has_a_reason_and_is_one_of_tls(
+def test_a_failed_handshake_is_a_tls_error_with_a_reason(
     answer: Callable[[socket.socket], object], words: str, way: str
 ) -> None:
     call, kind, argument, _ = WAYS[way]
@@ -224,8 +224,8 @@ def test_a_failed_handshake_has_a_reason_and_is_one_of_tls(
 
 
 @pytest.mark.parametrize("way", ["httpx", "httpx asyncio", "httpx trio", "aiohttp"])
-def test_it_is_one_of_tls_for_the_client_of_the_request_too(way: str) -> None:
-    """Which has the right proxy and certificates for the request, but perhaps not for this call."""
+def test_a_failed_handshake_in_the_requests_client_names_the_argument(way: str) -> None:
+    """That client has the right proxy and CA for its requests, but perhaps not for this call."""
 
     async def with_async_httpx(url: str) -> None:
         async with httpx.AsyncClient(auth=httpx_monta.MontaAuth(base_url=url, **CREDENTIALS)) as c:
@@ -250,10 +250,10 @@ def test_it_is_one_of_tls_for_the_client_of_the_request_too(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_silence_has_words_and_seconds(
+def test_a_timeout_error_says_how_long_it_waited(
     scheme: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With TLS there is no connection, so nothing was sent, and the defaults may be the reason."""
+    """With TLS there is no connection, so nothing was sent. The defaults may be the reason."""
     call, _, argument, _ = WAYS[way]
     monkeypatch.setitem(CREDENTIALS, "policy", RefreshPolicy(attempts=1, deadline=0.15))
     words, ending = r"no response within 0\.\d+ s", ""
@@ -270,7 +270,7 @@ def test_silence_has_words_and_seconds(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_unknown_host_is_named(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_is_named_in_the_error(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*args: Any, **kwargs: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -287,7 +287,7 @@ PROXIED = [way for way in WAYS if way != "aiohttp"]
 
 
 @pytest.mark.parametrize("way", PROXIED)
-def test_a_certificate_may_be_the_proxys(
+def test_the_proxys_certificate_may_be_the_problem(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -302,7 +302,7 @@ def test_a_certificate_may_be_the_proxys(
 
 
 @pytest.mark.parametrize("way", [*PROXIED, "aiohttp"])
-def test_a_proxy_is_mentioned_and_its_password_is_not(
+def test_the_error_names_a_proxy_but_not_its_password(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def with_aiohttp(url: str) -> None:
@@ -324,8 +324,8 @@ def test_a_proxy_is_mentioned_and_its_password_is_not(
     )
 
 
-def test_a_proxys_url_that_is_not_valid_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slash or a number sign in the password is taken for the end of the host."""
+def test_an_invalid_proxy_url_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slash or a number sign in the password ends the host when the URL is parsed."""
 
     async def with_aiohttp() -> None:
         async with aiohttp.ClientSession(proxy="user:proxy-password@127.0.0.1:1") as session:
@@ -341,8 +341,8 @@ def test_a_proxys_url_that_is_not_valid_is_not_quoted(monkeypatch: pytest.Monkey
         asyncio.run(with_aiohttp())
 
 
-def test_a_file_of_cas_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """requests raises an OSError for it, which is none of its own errors."""
+def test_a_missing_ca_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """requests raises an OSError here, which is not one of its own errors."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file.pem")
     with pytest.raises(requests.ConnectionError, match=r"failed: Could not .+ /no/such/file"):
         with_requests("https://api.example/api/v1", None)
@@ -361,7 +361,7 @@ APPLICATION: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("way", APPLICATION)
-def test_so_does_the_question_whose_token_it_is(way: str) -> None:
+def test_the_error_of_a_failed_application_call_names_the_argument(way: str) -> None:
     with closing(socket.socket()) as nobody:
         nobody.bind(("127.0.0.1", 0))
         with pytest.raises(Exception, match=r"call to 127.0.0.1:\d+ failed: .*; MontaAuth\("):
@@ -369,8 +369,8 @@ def test_so_does_the_question_whose_token_it_is(way: str) -> None:
 
 
 @pytest.mark.parametrize("library", ["requests", "httpx", "aiohttp"])
-def test_a_connection_that_takes_too_long_names_the_argument(library: str) -> None:
-    """A firewall drops what does not go by the proxy. Here, a listener has no place left."""
+def test_the_error_of_a_slow_connection_names_the_argument(library: str) -> None:
+    """Firewalls drop connections that avoid the proxy. Here, the listener's queue is full."""
     calls: dict[str, Callable[[str], object]] = {
         "requests": lambda url: requests_monta.MontaAuth(
             base_url=url, timeout=0.1, **CREDENTIALS
@@ -394,7 +394,7 @@ def test_a_connection_that_takes_too_long_names_the_argument(library: str) -> No
 QUICK: Any = {**CREDENTIALS, "policy": RefreshPolicy(attempts=1, deadline=0.3)}
 
 
-def test_the_page_of_errors_names_each_reason() -> None:
+def test_the_page_about_errors_lists_each_reason() -> None:
     page = (DOCS / "guides" / "errors.rst").read_text(encoding="utf-8")
     table = page.partition("The text of a failed token call contains\n")[2].partition("\n\n")[0]
     rows = re.findall(r"^   \* - ``(.+?)``", table, re.MULTILINE)
@@ -402,8 +402,8 @@ def test_the_page_of_errors_names_each_reason() -> None:
     assert rows[-1] == "MontaAuth(session=...)"
 
 
-def test_a_handshake_that_the_caller_handles_meanwhile_says_nothing_of_what_was_sent() -> None:
-    """A refresh token is kept only if this very call did not send it."""
+def test_a_handshake_error_that_the_caller_was_handling_is_ignored() -> None:
+    """A refresh token is only kept if this very call did not send it."""
     effect = Send(TokenRequest("refresh", "https://api.example/api/v1/auth/refresh", {}, ()), 1.0)
     try:
         raise TimeoutError("_ssl.c:983: The handshake operation timed out")
@@ -415,7 +415,7 @@ def test_a_handshake_that_the_caller_handles_meanwhile_says_nothing_of_what_was_
     assert str(failure) == "the token call to api.example failed: no response within 1 s"
 
 
-# --- what the chain of an error may hold
+# --- what the error chain may contain
 
 
 def _of_openssl(code: int, message: str) -> ssl.SSLCertVerificationError:
@@ -424,7 +424,7 @@ def _of_openssl(code: int, message: str) -> ssl.SSLCertVerificationError:
     return error
 
 
-def test_another_reason_is_openssls_own() -> None:
+def test_for_other_reasons_the_text_is_openssls() -> None:
     error = _of_openssl(89, "Basic Constraints of CA cert not marked critical")
     assert certificate_reason(error, "https://api.example/api/v1", "CA_FILE") == (
         "the certificate of api.example was not accepted (Basic Constraints of CA cert not marked "
@@ -432,15 +432,15 @@ def test_another_reason_is_openssls_own() -> None:
     )
 
 
-def test_an_error_that_does_not_say_its_reason_is_one_about_a_certificate_all_the_same() -> None:
-    """As those that a TLS library in place of OpenSSL raises."""
+def test_a_certificate_error_without_a_reason_is_still_a_certificate_error() -> None:
+    """TLS libraries other than OpenSSL raise such errors."""
     reason = certificate_reason(ssl.SSLCertVerificationError(), "https://api.example", "CA_FILE")
     assert reason is not None
     assert "was not accepted (no reason was given)" in reason
 
 
-def test_a_host_is_the_one_that_openssl_compared_with() -> None:
-    """A request can ask for another name than its URL has."""
+def test_the_named_host_is_the_one_that_openssl_compared() -> None:
+    """The host in the request's URL may differ."""
     error = _of_openssl(62, "Hostname mismatch, certificate is not valid for 'api.example'.")
     reason = certificate_reason(error, "https://10.0.0.1", "CA_FILE")
     assert reason is not None
@@ -465,16 +465,16 @@ def _wrapped(error: Exception, how: str) -> Exception:
 
 
 @pytest.mark.parametrize("how", ["cause", "context", "argument"])
-def test_it_is_found_however_a_library_wraps_it(how: str) -> None:
+def test_the_reason_is_found_however_a_library_wraps_the_error(how: str) -> None:
     error = _wrapped(_wrapped(_of_openssl(9, ""), how), how)
-    error.__cause__ = error.__cause__ or error  # some lead to themselves
+    error.__cause__ = error.__cause__ or error  # some errors are their own cause
     reason = certificate_reason(error, "https://api.example", "CA_FILE")
     assert reason is not None
     assert "not yet valid" in reason
 
 
-def test_an_error_that_the_caller_handles_meanwhile_is_not_the_reason() -> None:
-    """As where the user's code goes on with another API after the first one failed."""
+def test_an_error_that_the_caller_was_handling_is_not_the_reason() -> None:
+    """This happens if the user's code tries another API after the first one failed."""
     try:
         raise _of_openssl(9, "")
     except ssl.SSLError:
@@ -486,15 +486,15 @@ def test_an_error_that_the_caller_handles_meanwhile_is_not_the_reason() -> None:
     assert reason is None
 
 
-def test_a_reason_is_the_first_text_that_says_something() -> None:
-    """Not the empty ones, and not those of wrappers."""
+def test_the_reason_is_the_first_informative_text() -> None:
+    """Empty texts and those of wrappers do not count."""
     blank = _wrapped(_wrapped(ValueError("why"), "cause"), "context")
     assert reason(blank, ()) == "why"
     assert reason(_wrapped(ValueError("why"), "argument"), ()) == "why"
     assert reason(ConnectionError(), ()) == "ConnectionError"
 
 
-def test_the_number_of_the_system_comes_first_and_says_what_it_means() -> None:
+def test_a_system_error_number_comes_first_with_its_meaning() -> None:
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('::1', 443)")
     unreachable = OSError(errno.ENETUNREACH, "Connect call failed ('127.0.0.1', 443)")
     group = ExceptionGroup("two attempts failed", [refused, unreachable])
@@ -505,13 +505,13 @@ def test_the_number_of_the_system_comes_first_and_says_what_it_means() -> None:
     assert reason(strange, ()) == "[Errno 99999] said by a driver"
 
 
-def test_a_reason_shows_no_secret_and_nothing_of_a_url_before_its_host() -> None:
+def test_a_reason_shows_no_secret_and_no_user_or_password_of_a_url() -> None:
     error = ValueError("http://user:pa@ss@proxy.example:port and secret@value")
     assert reason(error, ("secret@value",)) == "proxy.example:port and [redacted]"
 
 
-def test_what_is_raised_around_a_token_call_is_named_by_its_type() -> None:
-    """Its words may hold anything. A transport adapter of requests, and a trace hook of aiohttp."""
+def test_an_unknown_error_around_a_token_call_is_named_by_its_type() -> None:
+    """Its text may hold anything. Tested with an adapter of requests and a trace of aiohttp."""
 
     class Broken(HTTPAdapter):
         def send(self, *args: Any, **kwargs: Any) -> Any:
@@ -541,8 +541,8 @@ def test_what_is_raised_around_a_token_call_is_named_by_its_type() -> None:
 URL = "http://127.0.0.1:1/api/v1"
 
 
-def test_what_is_no_http_is_called_a_bad_status_line() -> None:
-    """The line alone would be taken for a reason."""
+def test_a_response_that_is_not_http_is_called_a_bad_status_line() -> None:
+    """Otherwise the line itself would be taken for the reason."""
 
     def answer(connection: socket.socket) -> None:
         connection.recv(4096)

@@ -1,4 +1,4 @@
-"""What is special to requests: hooks, sessions, netrc, adapters, pickles."""
+"""requests' specialties: hooks, sessions, netrc, adapters, pickles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GOOD = "/charge-points"
 
 
 class Recorder(HTTPAdapter):
-    """Keeps the settings with which requests are sent; goes out without any proxy or CA."""
+    """Records the settings of each request. Sends without any proxy or CA."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ def test_a_thousand_requests_cost_one_token_call(monta: Monta) -> None:
 
 
 @pytest.mark.parametrize("of_session", [False, True], ids=["fresh session", "session="])
-def test_netrc_and_the_sessions_own_auth_stay_out_of_token_calls(
+def test_token_calls_use_neither_netrc_nor_the_sessions_auth(
     monta: Monta, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, of_session: bool
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -92,7 +92,7 @@ def test_netrc_and_the_sessions_own_auth_stay_out_of_token_calls(
     assert (monta.asked("/api/v1" + GOOD)[0].token or "").startswith("Bearer ")
 
 
-def test_a_session_that_carries_this_very_auth_may_make_its_token_calls(monta: Monta) -> None:
+def test_a_session_may_make_the_token_calls_of_its_own_auth(monta: Monta) -> None:
     with requests.Session() as session:
         session.auth = auth_of(monta, session=session)
         assert session.get(monta.url(GOOD)).status_code == 200
@@ -112,7 +112,7 @@ def test_a_session_that_carries_this_very_auth_may_make_its_token_calls(monta: M
         pytest.param({"timeout": (None, 3)}, (3.0, 3), id="pair with none"),
     ],
 )
-def test_a_token_call_has_a_timeout_of_its_own(
+def test_a_token_call_has_its_own_timeout(
     monta: Monta,
     session: requests.Session,
     recorder: Recorder,
@@ -126,13 +126,13 @@ def test_a_token_call_has_a_timeout_of_its_own(
     assert limits.total == 10.0
 
 
-def test_the_session_lends_its_settings_to_token_calls(
+def test_token_calls_use_the_sessions_settings(
     monta: Monta,
     session: requests.Session,
     recorder: Recorder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # requests prefers them to the session's
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # they would override the session
         monkeypatch.delenv(name, raising=False)
     session.verify = "/ca.pem"
     session.cert = "/cert.pem"
@@ -158,8 +158,8 @@ def test_a_session_that_retries_and_raises_for_the_status_may_make_token_calls(
             requests.get(monta.url(GOOD), auth=auth)
 
 
-def test_a_retry_on_401_in_the_transport_hides_it_from_us(monta: Monta) -> None:
-    """A limit of requests: urllib3 answers for us. The token is not marked as refused."""
+def test_a_retry_on_401_in_the_transport_hides_the_401_from_us(monta: Monta) -> None:
+    """A limit of requests: urllib3 handles the 401, so the token is not marked as refused."""
     with requests.Session() as session:
         retry = Retry(total=1, status_forcelist=[401], backoff_factor=0)
         session.mount("http://", HTTPAdapter(max_retries=retry))
@@ -171,7 +171,7 @@ def test_a_retry_on_401_in_the_transport_hides_it_from_us(monta: Monta) -> None:
     assert monta.refreshes == 0
 
 
-def test_a_proxy_that_is_not_there_points_to_session(
+def test_an_unreachable_proxy_suggests_the_session_argument(
     monta: Monta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY"):
@@ -209,7 +209,7 @@ def test_the_sessions_query_parameters_and_headers_do_not_disturb_token_calls(
         pytest.param("stream", True, id="stream"),
     ],
 )
-def test_the_callers_settings_reach_the_resent_request(
+def test_the_callers_settings_apply_to_the_retry(
     monta: Monta, session: requests.Session, recorder: Recorder, name: str, value: Any
 ) -> None:
     session.auth = auth_of(monta)
@@ -227,7 +227,7 @@ def test_the_callers_settings_reach_the_resent_request(
     assert again == first
 
 
-def test_a_cookie_of_the_401_goes_with_the_resent_request(monta: Monta) -> None:
+def test_a_cookie_of_the_401_goes_with_the_retry(monta: Monta) -> None:
     async def page(seen: Seen, send: Any) -> None:
         status = 200 if "cookie" in seen.headers else 401
         await respond(send, status, b"", {"set-cookie": "a=1"})
@@ -237,7 +237,7 @@ def test_a_cookie_of_the_401_goes_with_the_resent_request(monta: Monta) -> None:
     assert monta.asked("/api/v1/cookie")[1].headers["cookie"] == "a=1"
 
 
-def test_a_response_hook_of_the_users_sees_the_healed_response_alone(monta: Monta) -> None:
+def test_a_response_hook_of_the_user_only_sees_the_final_response(monta: Monta) -> None:
     seen: list[int] = []
     with requests.Session() as session:
         session.auth = auth_of(monta)
@@ -249,7 +249,7 @@ def test_a_response_hook_of_the_users_sees_the_healed_response_alone(monta: Mont
     assert seen == [200, 200]
 
 
-def test_the_history_tells_which_token_was_refused(monta: Monta) -> None:
+def test_the_history_shows_which_token_was_refused(monta: Monta) -> None:
     auth = auth_of(monta)
     old = auth.bearer_token()
     monta.emulator.revoke_access_tokens()
@@ -259,7 +259,7 @@ def test_the_history_tells_which_token_was_refused(monta: Monta) -> None:
     assert response.request.headers["Authorization"] == f"Bearer {auth.bearer_token()}"
 
 
-def test_a_prepared_request_can_be_sent_again_and_again(monta: Monta) -> None:
+def test_a_prepared_request_can_be_sent_repeatedly(monta: Monta) -> None:
     with requests.Session() as session:
         request = requests.Request("GET", monta.url(GOOD), auth=auth_of(monta))
         prepared = session.prepare_request(request)
@@ -271,7 +271,7 @@ def test_a_prepared_request_can_be_sent_again_and_again(monta: Monta) -> None:
     assert len(prepared.hooks["response"]) == 1
 
 
-def test_a_copy_of_a_prepared_request_heals_too(monta: Monta) -> None:
+def test_a_401_of_a_copied_prepared_request_is_retried(monta: Monta) -> None:
     with requests.Session() as session:
         prepared = session.prepare_request(
             requests.Request("GET", monta.url(GOOD), auth=auth_of(monta))
@@ -283,14 +283,14 @@ def test_a_copy_of_a_prepared_request_heals_too(monta: Monta) -> None:
     assert (monta.mints, monta.refreshes) == (1, 1)
 
 
-def test_a_request_that_is_authorised_twice_has_one_hook(monta: Monta) -> None:
+def test_a_request_that_is_authorized_twice_has_one_hook(monta: Monta) -> None:
     auth = auth_of(monta)
     prepared = requests.Request("GET", monta.url(GOOD)).prepare()
     assert len(auth(auth(prepared)).hooks["response"]) == 1
 
 
 def test_a_hook_that_is_called_twice_for_one_401_renews_once(monta: Monta) -> None:
-    """As requests-cache does with the hooks of a request."""
+    """requests-cache calls the hooks of a request a second time."""
     with requests.Session() as session:
         session.auth = auth_of(monta)
         monta.emulator.inject(Fault(status=401), times=2, path=GOOD)
@@ -303,7 +303,7 @@ def test_a_hook_that_is_called_twice_for_one_401_renews_once(monta: Monta) -> No
 
 
 @pytest.mark.parametrize("monitored", [False, True], ids=["encoder", "monitor"])
-def test_a_toolbelt_encoder_is_one_shot(monta: Monta, monitored: bool) -> None:
+def test_a_toolbelt_encoder_is_a_one_shot_body(monta: Monta, monitored: bool) -> None:
     toolbelt = pytest.importorskip("requests_toolbelt")
     body = toolbelt.MultipartEncoder({"f": ("n", io.BytesIO(b"x" * 1000), "text/plain")})
     if monitored:
@@ -321,10 +321,10 @@ def test_a_toolbelt_encoder_is_one_shot(monta: Monta, monitored: bool) -> None:
     assert monta.refreshes == 1
 
 
-def test_a_prepared_request_has_a_budget_for_each_sending(
+def test_a_prepared_request_has_a_new_budget_each_time_it_is_sent(
     monta: Monta, acquired: list[Any]
 ) -> None:
-    """Its header grows old with it, so that each sending may need a renewal."""
+    """The header of a stored request gets old, so each sending may need a renewal."""
     source = monta.source()
     with requests.Session() as session:
         session.auth = MontaAuth(source=source)
@@ -338,7 +338,7 @@ def test_a_prepared_request_has_a_budget_for_each_sending(
     assert second is not first
 
 
-def test_a_file_is_rewound_for_a_redirect_after_a_heal(monta: Monta) -> None:
+def test_a_file_is_rewound_for_a_redirect_after_a_retried_401(monta: Monta) -> None:
     content = io.BytesIO(b"0123456789")
     content.seek(4)
     url = monta.page("/from", redirects(307, monta.page("/to", echo, guarded=True)), guarded=True)
@@ -362,7 +362,7 @@ def test_a_session_with_the_auth_pickles(monta: Monta, own: bool) -> None:
     assert monta.mints == 1
 
 
-def test_a_session_that_carries_itself_through_its_auth_pickles(monta: Monta) -> None:
+def test_a_session_whose_auth_refers_to_it_can_be_pickled(monta: Monta) -> None:
     with requests.Session() as session:
         session.auth = auth_of(monta, session=session)
         session.get(monta.url(GOOD))
@@ -420,7 +420,7 @@ def test_the_module_function_of_the_readme_works(monta: Monta) -> None:
     assert monta.mints == 1
 
 
-def test_an_error_is_caught_by_either_family(monta: Monta) -> None:
+def test_an_error_can_be_caught_as_ours_or_as_one_of_requests(monta: Monta) -> None:
     auth = MontaAuth(monta.client_id, "wrong", base_url=monta.base_url)
     for family in (requests.RequestException, monta_auth.MontaAuthError, IOError):
         with pytest.raises(family):
@@ -429,13 +429,13 @@ def test_an_error_is_caught_by_either_family(monta: Monta) -> None:
 
 
 def test_a_session_of_another_kind_is_refused_at_once() -> None:
-    """It would fail at the first token call, perhaps at night."""
+    """It would only fail at the first token call, perhaps at night."""
     with pytest.raises(monta_auth.ConfigurationError, match="session="):
         MontaAuth("id", "secret", session="https://proxy.example")  # type: ignore[arg-type]
 
 
-def test_a_pool_that_is_full_or_closed_says_nothing_of_the_endpoint(monta: Monta) -> None:
-    """As adapters raise it that limit how long a request waits for a connection."""
+def test_a_full_or_closed_pool_is_the_callers_own_failure(monta: Monta) -> None:
+    """Adapters that limit how long a request waits for a connection raise this error."""
 
     class Full(HTTPAdapter):
         def send(self, *args: Any, **kwargs: Any) -> requests.Response:
@@ -445,15 +445,15 @@ def test_a_pool_that_is_full_or_closed_says_nothing_of_the_endpoint(monta: Monta
     session.mount("http://", Full())
     source = monta.source()
     auth = MontaAuth(source=source, session=session)
-    for _ in range(2):  # the second one is not told what is remembered of the first
+    for _ in range(2):  # the failure of the first request was not remembered for the second
         with pytest.raises(requests.ConnectionError, match="full"):
             auth.token()
     assert MontaAuth(source=source).token().access_token
     assert source.status().failures == 0
 
 
-def test_responses_that_an_adapter_has_read_are_taken_as_they_are(monta: Monta) -> None:
-    """As those of recorders and of adapters that cache."""
+def test_responses_that_an_adapter_already_read_are_used_unchanged(monta: Monta) -> None:
+    """Recorders and caching adapters return such responses."""
 
     class Reads(HTTPAdapter):
         def send(self, *args: Any, **kwargs: Any) -> requests.Response:
@@ -470,7 +470,7 @@ def test_responses_that_an_adapter_has_read_are_taken_as_they_are(monta: Monta) 
     assert (answer.status_code, answer.history[0].json()["status"]) == (200, "UNAUTHORIZED")
 
 
-def test_of_a_session_that_follows_redirects_in_spite_of_all_no_pair_is_taken(
+def test_if_a_session_follows_a_redirect_anyway_its_token_pair_is_not_used(
     monta: Monta, foreign: Host
 ) -> None:
     class Following(requests.Session):

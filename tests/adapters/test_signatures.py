@@ -56,7 +56,7 @@ def test_the_shared_arguments_have_the_types_of_the_settings(auth: Any, own: obj
 
 
 @pytest.mark.parametrize(("auth", "own"), EACH)
-def test_a_wrong_argument_is_pythons_own_error(auth: Any, own: object) -> None:
+def test_a_wrong_argument_raises_pythons_own_error(auth: Any, own: object) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'nope'"):
         auth("client-id", "client-secret", nope=1)
     with pytest.raises(TypeError, match="positional"):
@@ -64,7 +64,7 @@ def test_a_wrong_argument_is_pythons_own_error(auth: Any, own: object) -> None:
 
 
 @pytest.mark.parametrize(("auth", "own"), EACH)
-def test_no_allowed_origins_may_be_said_with_none(auth: Any, own: object) -> None:
+def test_allowed_origins_may_be_none(auth: Any, own: object) -> None:
     assert auth("client-id", "client-secret", allowed_origins=None).status().fetches == 0
 
 
@@ -73,7 +73,7 @@ ASYNC_VERBS = {"aapplication", "abearer_token", "aforget", "ainvalidate", "atoke
 
 
 @pytest.mark.parametrize(("auth", "own"), EACH)
-def test_each_library_offers_the_same_verbs(auth: Any, own: object) -> None:
+def test_each_library_offers_the_same_methods(auth: Any, own: object) -> None:
     is_sync_only = auth is requests_monta.MontaAuth
     flows = {"auth_flow", "sync_auth_flow", "async_auth_flow"}
     flags = {"requires_request_body", "requires_response_body"}
@@ -83,7 +83,7 @@ def test_each_library_offers_the_same_verbs(auth: Any, own: object) -> None:
 
 
 @pytest.mark.parametrize(("auth", "own"), EACH)
-def test_help_shows_what_each_verb_and_argument_is_for(auth: Any, own: dict[str, Any]) -> None:
+def test_help_explains_each_method_and_argument(auth: Any, own: dict[str, Any]) -> None:
     text = pydoc.plain(pydoc.render_doc(auth))
     for name in (*SHARED, *own):
         assert f" |      {name}: " in text

@@ -1,4 +1,4 @@
-"""What errors say: what happened, to what, and for how long."""
+"""Error texts: what happened, to what, and for how long."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PAIRS: list[tuple[Any, Any]] = [(httpx, httpx_monta), (httpx2, httpx2_monta)]
 
 @pytest.mark.parametrize(("library", "adapter"), PAIRS, ids=["httpx", "httpx2"])
 @pytest.mark.parametrize("how", ["sync", "async"])
-def test_a_token_call_without_a_response_says_from_whom_and_within_which_time(
+def test_the_error_of_an_unanswered_token_call_names_host_and_seconds(
     library: Any, adapter: Any, how: str
 ) -> None:
-    """The library's own text is empty in async code."""
+    """In async code, the library's own text is empty."""
     with Emulator() as emulator:
         emulator.inject(Fault(delay=2.0))
         auth = adapter.MontaAuth(
@@ -57,7 +57,7 @@ def test_a_token_call_without_a_response_says_from_whom_and_within_which_time(
         ("PoolTimeout", "no connection of the pool was free within 1 s"),
     ],
 )
-def test_each_kind_of_timeout_has_words(name: str, words: str) -> None:
+def test_each_kind_of_timeout_has_a_text(name: str, words: str) -> None:
     limits = {"connect": 3.0, "read": 9.5, "write": 5.0, "pool": 1.0}
     call = httpx.Request("POST", "https://api.example/x", extensions={"timeout": limits})
     assert timeout_words(getattr(httpx, name)(""), call) == words

@@ -1,4 +1,4 @@
-"""The public `TokenSource`: what users hold of a source."""
+"""The public `TokenSource`, which wraps the core's source for users."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..simulation.flows import API, ID, SECRET, Hands, pair, pair_reply
 
 @pytest.fixture
 def holder(hands: Hands) -> TokenSource:
-    """One that holds a pair."""
+    """A token source that holds a token pair."""
     source = TokenSource(ID, SECRET, base_url=API, clock=hands.clock)
     flow = source._source.acquire()
     advance(flow)
@@ -31,11 +31,11 @@ def holder(hands: Hands) -> TokenSource:
     return source
 
 
-def test_it_takes_what_the_cores_source_takes() -> None:
+def test_it_accepts_the_same_arguments_as_the_cores_source() -> None:
     assert inspect.signature(TokenSource) == inspect.signature(Source)
 
 
-def test_it_shows_what_the_source_knows(hands: Hands, holder: TokenSource) -> None:
+def test_it_shows_the_state_of_the_cores_source(hands: Hands, holder: TokenSource) -> None:
     assert holder.base_url == API
     assert holder.status().fetches == 1
     holder.invalidate()
@@ -54,7 +54,7 @@ def test_copies_share_the_source(holder: TokenSource, duplicate: Callable[[Any],
     assert duplicate(holder) is holder
 
 
-def test_a_pickle_carries_the_settings_and_no_pair(holder: TokenSource) -> None:
+def test_a_pickle_holds_the_settings_but_no_token_pair(holder: TokenSource) -> None:
     data = pickle.dumps(holder)
     assert b"access-1" not in data
     assert b"refresh-1" not in data
@@ -64,7 +64,7 @@ def test_a_pickle_carries_the_settings_and_no_pair(holder: TokenSource) -> None:
     assert twin._source.fresh() is None
 
 
-def test_a_source_with_a_pair_alone_cannot_be_pickled(hands: Hands) -> None:
+def test_a_source_with_only_a_token_pair_cannot_be_pickled(hands: Hands) -> None:
     source = TokenSource(base_url=API, token=pair(hands, 1), clock=hands.clock)
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(source)
@@ -93,13 +93,13 @@ def test_auth_objects_made_in_threads_show_the_same_object() -> None:
     assert len(set(map(id, sources))) == 1
 
 
-def test_a_child_gets_a_mutex_of_its_own() -> None:
+def test_a_forked_child_gets_its_own_mutex() -> None:
     before = token_source._mutex
     token_source._after_fork_in_child()
     assert token_source._mutex is not before
 
 
-def test_the_source_of_an_auth_pickles_as_its_settings() -> None:
+def test_a_pickle_of_an_auths_source_holds_its_settings() -> None:
     auth = requests_monta.MontaAuth(ID, SECRET, base_url=API)
     twin = pickle.loads(pickle.dumps(auth.source))
     assert twin.base_url == API

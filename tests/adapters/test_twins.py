@@ -1,4 +1,4 @@
-"""httpx2_monta is httpx_monta for another module, and stays so."""
+"""httpx2_monta is the same code as httpx_monta, for another module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2_monta
 import httpx_monta
 
-#: The name of the library or of its adapter, and not that of a module which both share.
+#: The name of the library or its adapter, but not of a module that both share.
 _NAME = re.compile(r"\bhttpx(?=_monta\b|\b)")
 
 
@@ -20,7 +20,7 @@ def _files(package: Path) -> dict[str, str]:
     }
 
 
-def test_one_adapter_is_the_other_with_the_librarys_name_replaced() -> None:
+def test_both_adapters_are_equal_except_for_the_librarys_name() -> None:
     one, other = (_files(Path(str(each.__file__)).parent) for each in (httpx_monta, httpx2_monta))
     assert "_auth.py" in one
     assert {name: _NAME.sub("httpx2", text) for name, text in one.items()} == other

@@ -1,4 +1,4 @@
-"""What users write by mistake: each gets an error that shows the right line."""
+"""Mistakes in users' code: each raises an error that shows the right line."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def make(adapter: str, **settings: Any) -> Any:
 
 
 @pytest.mark.parametrize(("adapter", "library"), [*itertools.permutations(ADAPTERS, 2)])
-def test_an_auth_of_another_library_is_told_which_import_is_right(
+def test_the_error_for_another_librarys_auth_shows_the_right_import(
     adapter: str, library: str
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
@@ -70,13 +70,13 @@ def test_an_auth_of_another_library_is_told_which_import_is_right(
     )
 
 
-def test_a_library_that_we_do_not_know_is_named() -> None:
+def test_an_unknown_library_is_named_in_the_error() -> None:
     with pytest.raises(ConfigurationError, match=r"the request is one of builtins$"):
         make("httpx")("a request")
 
 
 @pytest.mark.parametrize("library", CALLS)
-def test_the_class_in_place_of_an_object_is_told_to_be_called(library: str) -> None:
+def test_the_error_for_an_auth_class_says_to_call_it(library: str) -> None:
     with pytest.raises(ConfigurationError, match=r"got the class MontaAuth.*MontaAuth\(\)$"):
         CALLS[library](ADAPTERS[library].MontaAuth)
 
@@ -84,9 +84,7 @@ def test_the_class_in_place_of_an_object_is_told_to_be_called(library: str) -> N
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("api", [PUBLIC_API, PARTNER_API, PARTNER_SANDBOX_API])
 @pytest.mark.parametrize("end", ["", "/"])
-def test_a_host_of_montas_without_a_path_gets_the_one_of_its_api(
-    adapter: str, api: str, end: str
-) -> None:
+def test_a_monta_host_without_a_path_gets_its_apis_path(adapter: str, api: str, end: str) -> None:
     auth = make(adapter, base_url=api.removesuffix("/api/v1") + end)
     assert auth.base_url == auth.source.base_url == api
 
@@ -97,7 +95,7 @@ def test_other_base_urls_stay_as_they_are(url: str) -> None:
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-def test_a_base_url_that_is_written_in_another_way_is_that_of_the_source(adapter: str) -> None:
+def test_differently_written_equal_base_urls_are_accepted_with_a_source(adapter: str) -> None:
     source = make(adapter, base_url=PUBLIC_API).source
     for url in (
         PUBLIC_API + "/",
@@ -116,7 +114,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("library", "adapter"), PAIRS)
-def test_a_subclass_that_overrides_auth_flow_is_told_what_to_override(
+def test_the_error_for_an_overridden_auth_flow_says_what_to_override(
     library: Any, adapter: Any
 ) -> None:
     def override(self: Any, request: Any) -> Any:
@@ -128,7 +126,7 @@ def test_a_subclass_that_overrides_auth_flow_is_told_what_to_override(
 
 
 def wrapped(library: Any, inner: Any) -> Any:
-    """As people write one that adds a header."""
+    """Users write such wrappers to add a header."""
 
     def auth_flow(self: Any, request: Any) -> Any:
         yield from inner.auth_flow(request)
@@ -137,7 +135,7 @@ def wrapped(library: Any, inner: Any) -> Any:
 
 
 def counted(library: Any, seen: list[str]) -> Any:
-    """A server that answers 401 and, to token calls, a pair."""
+    """A server that answers 401, and token calls with a pair. It counts the requests."""
 
     class Body(library.AsyncByteStream):  # type: ignore[misc]
         async def __aiter__(self) -> Any:
@@ -152,7 +150,7 @@ def counted(library: Any, seen: list[str]) -> Any:
 
 @pytest.mark.parametrize(("library", "adapter"), PAIRS)
 @pytest.mark.parametrize("at", ["a cold start", "a 401", "a streamed body"])
-def test_a_wrapper_of_the_sync_flow_alone_is_told_so_in_an_async_client(
+def test_a_wrapper_with_only_a_sync_flow_is_refused_in_an_async_client(
     library: Any, adapter: Any, at: str
 ) -> None:
     until = datetime(2099, 1, 1, tzinfo=UTC)
@@ -176,8 +174,8 @@ def test_a_wrapper_of_the_sync_flow_alone_is_told_so_in_an_async_client(
 # --- arguments of the wrong kind
 
 
-def test_a_client_of_the_wrong_kind_is_named_before_anything_is_sent() -> None:
-    """An AsyncClient in token() is the likeliest of all; nobody else may suffer from it."""
+def test_a_client_of_the_wrong_type_is_refused_before_anything_is_sent() -> None:
+    """The likeliest mistake is an AsyncClient in token(). No other caller may be affected."""
     sync_client, async_client = httpx.Client(), httpx.AsyncClient()
     auth = make("httpx")
     cases: list[tuple[str, Callable[[], object], str]] = [
@@ -246,7 +244,7 @@ def test_a_client_of_the_wrong_kind_is_named_before_anything_is_sent() -> None:
     ],
 )
 @pytest.mark.parametrize("adapter", ADAPTERS)
-def test_an_argument_of_the_wrong_type_says_what_is_expected(
+def test_the_error_for_a_wrong_argument_type_says_what_is_expected(
     adapter: str, settings: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=text):
@@ -263,7 +261,9 @@ def test_an_argument_of_the_wrong_type_says_what_is_expected(
         ("requests", "source", TokenSource),
     ],
 )
-def test_a_class_in_place_of_an_object_is_named(adapter: str, argument: str, given: type) -> None:
+def test_a_class_instead_of_an_object_is_named_in_the_error(
+    adapter: str, argument: str, given: type
+) -> None:
     text = rf"^{argument}= got the class {given.__name__}, not an object: write {given.__name__}\("
     with pytest.raises(ConfigurationError, match=text):
         ADAPTERS[adapter].MontaAuth(**{argument: given}, **CREDENTIALS[argument != "source"])
@@ -273,7 +273,7 @@ CREDENTIALS: list[dict[str, Any]] = [{}, {"client_id": "id", "client_secret": "s
 
 
 @pytest.mark.parametrize("timeout", ["x", 0, -1.0, True, (1, 2, 3), (1, "x"), [1, 2]])
-def test_a_timeout_that_is_none_is_refused_at_once(timeout: Any) -> None:
+def test_a_timeout_of_none_is_refused_at_once(timeout: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^timeout= takes seconds, such as 10\.0, or"):
         make("requests", timeout=timeout)
     for good in (3, 0.5, None, (1, None)):
@@ -281,7 +281,7 @@ def test_a_timeout_that_is_none_is_refused_at_once(timeout: Any) -> None:
 
 
 @pytest.mark.parametrize("end", [":443", ":443/", ":", ":0443/api/v1"])
-def test_a_port_that_goes_without_saying_is_left_out(end: str) -> None:
+def test_a_default_port_is_left_out_of_a_base_url(end: str) -> None:
     assert make("requests", base_url="https://PUBLIC-api.monta.com" + end).base_url == PUBLIC_API
     assert make("requests", base_url="http://[::1]:80/x").base_url == "http://[::1]/x"
     assert make("requests", base_url="http://[::1]:81/x/").base_url == "http://[::1]:81/x"
@@ -289,7 +289,7 @@ def test_a_port_that_goes_without_saying_is_left_out(end: str) -> None:
 
 @pytest.mark.parametrize("adapter", ["httpx", "aiohttp"])
 def test_a_subclass_may_override_token(adapter: str, monta: Monta) -> None:
-    """It is called once per call: a second one would wait for a lock of its own, for ever."""
+    """It is called once per call: a second call would wait for its own lock, forever."""
     calls: list[str] = []
     name = "atoken" if adapter == "httpx" else "token"
 
@@ -303,7 +303,7 @@ def test_a_subclass_may_override_token(adapter: str, monta: Monta) -> None:
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_an_auth_that_is_called_shows_how_to_wrap_it(library: str) -> None:
+def test_the_error_for_a_called_auth_shows_how_to_wrap_it(library: str) -> None:
     auth = make(library)
     with pytest.raises(ConfigurationError, match=r"yield from auth\.sync_auth_flow\(request\)"):
         LIBRARIES[library].get(URL, auth=lambda request: auth(request))
@@ -312,13 +312,13 @@ def test_an_auth_that_is_called_shows_how_to_wrap_it(library: str) -> None:
 LIBRARIES: dict[str, Any] = {"httpx": httpx, "httpx2": httpx2}
 
 
-def test_who_imports_it_from_the_core_is_told_where_it_is() -> None:
+def test_importing_it_from_the_core_shows_the_right_import() -> None:
     with pytest.raises(ImportError, match="write `from requests_monta import MontaAuth`"):
         exec("from monta_auth import MontaAuth")  # noqa: S102 - as a user writes it
 
 
 @pytest.mark.parametrize("end", ["/auth/token", "/auth/refresh/"])
-def test_the_url_of_an_auth_endpoint_is_no_base_url(end: str) -> None:
+def test_the_url_of_an_auth_endpoint_is_refused_as_a_base_url(end: str) -> None:
     with pytest.raises(
         ConfigurationError, match="the URL of an auth endpoint: end it before /auth"
     ):
