@@ -1,4 +1,4 @@
-"""Sources for the tests that drive flows by hand."""
+"""Token sources for the tests that drive flows by hand."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..simulation.flows import Hands, hold, make_source
 
 @pytest.fixture
 def source(hands: Hands) -> Source:
-    """One that holds nothing yet."""
+    """A source that holds nothing yet."""
     return make_source(hands)
 
 
 @pytest.fixture
 def holder(hands: Hands) -> Source:
-    """One that holds pair 1, just born."""
+    """A source that holds pair 1, just issued."""
     source = make_source(hands)
     hold(hands, source)
     return source
@@ -26,5 +26,5 @@ def holder(hands: Hands) -> Source:
 
 @pytest.fixture
 def store(hands: Hands) -> MemoryStore:
-    """One whose leases run on the clock of the flows."""
+    """A store with leases on the clock of the flows."""
     return MemoryStore(monotonic=lambda: hands.now)

@@ -1,4 +1,4 @@
-"""Who am I: what is asked where, and what is made of any answer."""
+"""`application()`: which URL is requested, and what each response becomes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from monta_auth._core.source import Source
 from monta_auth.emulator import Emulator
 
 NOW = 1_754_472_037.25
-# As in the public API reference.
+# From the public API reference.
 PUBLIC = {
     "id": 12,
     "userId": 14,
@@ -39,7 +39,7 @@ PUBLIC = {
     "createdAt": "2022-05-12T15:56:45.12Z",
     "updatedAt": "2022-05-13T15:56:45Z",
 }
-# As in the partner API reference.
+# From the partner API reference.
 PARTNER = {
     "name": "Consumer",
     "operatorId": 7,
@@ -64,7 +64,7 @@ def source_at(base_url: str, **settings: Any) -> Source:
 
 
 def asked(source: Source, *replies: Reply) -> tuple[list[str], Application]:
-    """The URLs that are asked, and what comes of the replies."""
+    """Return the requested URLs, and the result of the replies."""
     flow = find_application(source, wall=lambda: NOW)
     ask, urls, pending = next(flow), list[str](), list(replies)
     while True:
@@ -77,7 +77,7 @@ def asked(source: Source, *replies: Reply) -> tuple[list[str], Application]:
             return urls, done.value
 
 
-def test_the_public_answer_is_read() -> None:
+def test_the_public_apis_response_is_read() -> None:
     assert read_application(reply(PUBLIC), NOW) == Application(
         id=12,
         user_id=14,
@@ -89,7 +89,7 @@ def test_the_public_answer_is_read() -> None:
     )
 
 
-def test_the_partner_answer_is_read() -> None:
+def test_the_partner_apis_response_is_read() -> None:
     assert read_application(reply(PARTNER), NOW) == Application(
         name="Consumer",
         client_id="consumer",
@@ -103,7 +103,7 @@ def test_the_partner_answer_is_read() -> None:
 
 
 @pytest.mark.parametrize("partner", [False, True], ids=["public", "partner"])
-def test_the_emulators_answer_is_read(partner: bool) -> None:
+def test_the_emulators_response_is_read(partner: bool) -> None:
     emulator = Emulator(partner=partner)
     me = read_application(reply(emulator._state.me(emulator.client_id)), NOW)
     assert me.client_id == emulator.client_id
@@ -111,12 +111,12 @@ def test_the_emulators_answer_is_read(partner: bool) -> None:
     assert (me.rate_limit is None) is not partner
 
 
-def test_all_but_the_scopes_may_be_missing() -> None:
+def test_all_fields_except_the_scopes_may_be_missing() -> None:
     me = read_application(reply({"scopes": ["all"], "somethingNew": {"a": 1}}), NOW)
     assert me == Application(scopes=("all",))
 
 
-def test_a_field_of_another_kind_leaves_the_rest_readable() -> None:
+def test_a_field_of_another_type_is_ignored() -> None:
     odd = {name: {"odd": [1]} for name in (*PUBLIC, *PARTNER)} | {"name": "still here"}
     assert read_application(reply(odd), NOW) == Application(name="still here")
     mixed = {"scopes": ["all", None, 7], "operatorIds": [1, "2", True], "id": True}
@@ -124,7 +124,7 @@ def test_a_field_of_another_kind_leaves_the_rest_readable() -> None:
     assert (me.scopes, me.operator_ids, me.id) == (("all",), (1,), None)
 
 
-def test_it_is_a_value() -> None:
+def test_an_application_is_an_immutable_value() -> None:
     me = read_application(reply(PARTNER), NOW)
     assert hash(me) == hash(read_application(reply(PARTNER), NOW))
     assert pickle.loads(pickle.dumps(me)) == me == copy.deepcopy(me)
@@ -142,7 +142,9 @@ def test_it_is_a_value() -> None:
         pytest.param("http://localhost:1/api/v1", "/auth/me", "/consumers/me", id="another"),
     ],
 )
-def test_the_path_of_the_host_is_asked_first(base_url: str, first: str, second: str) -> None:
+def test_the_path_of_the_hosts_api_is_requested_first(
+    base_url: str, first: str, second: str
+) -> None:
     source = source_at(base_url)
     urls, me = asked(source, reply(PUBLIC))
     assert (urls, me.id) == ([base_url + first], 12)
@@ -151,7 +153,7 @@ def test_the_path_of_the_host_is_asked_first(base_url: str, first: str, second: 
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 405, 410, 429, 500, 503])
-def test_only_a_404_asks_at_the_other_path(status: int) -> None:
+def test_only_after_a_404_the_other_path_is_requested(status: int) -> None:
     with pytest.raises(TokenEndpointError) as caught:
         asked(source_at(PUBLIC_API), reply(status=status))
     assert caught.value.status == status
@@ -194,7 +196,7 @@ def test_a_rate_limit_says_how_long_to_wait() -> None:
         pytest.param({"errorCode": "UNKNOWN", "name": "x"}, id="an envelope with 200"),
     ],
 )
-def test_rubbish_is_an_error_of_ours(body: Any) -> None:
+def test_an_unreadable_response_raises_our_error(body: Any) -> None:
     with pytest.raises(InvalidTokenResponseError, match="something other"):
         read_application(reply(body), NOW)
 
@@ -206,7 +208,7 @@ JSON: Any = st.recursive(
 
 
 @given(data=JSON, status=st.integers(100, 599))
-def test_any_answer_gives_a_value_or_an_error_of_ours(data: Any, status: int) -> None:
+def test_any_response_gives_a_value_or_our_error(data: Any, status: int) -> None:
     try:
         me = read_application(reply(data, status), NOW)
     except MontaAuthError:
@@ -216,8 +218,8 @@ def test_any_answer_gives_a_value_or_an_error_of_ours(data: Any, status: int) ->
     hash(me)
 
 
-def test_no_secret_is_repeated() -> None:
-    """A server that quotes the token in its message does not put it into our error."""
+def test_an_error_does_not_repeat_a_secret() -> None:
+    """A server may quote the token in its message. Our error must not repeat it."""
     born = datetime.fromtimestamp(NOW, UTC)
     pair = TokenSet("the-access-token", "the-refresh-token", born.replace(year=2999))
     source = source_at(PUBLIC_API, client_id="id", client_secret="the-secret", token=pair)
@@ -228,12 +230,12 @@ def test_no_secret_is_repeated() -> None:
     assert "the-" not in str(caught.value)
 
 
-def test_without_credentials_there_is_no_secret_to_hide() -> None:
+def test_without_credentials_an_error_needs_no_secret_to_hide() -> None:
     born = datetime.fromtimestamp(NOW, UTC)
     pair = TokenSet("the-access-token", None, born.replace(year=2999))
     urls, _ = asked(source_at(PUBLIC_API, token=pair), reply(PUBLIC))
     assert urls == [PUBLIC_API + "/auth/me"]
 
 
-def test_the_effect_shows_its_url_alone() -> None:
+def test_the_effects_repr_shows_only_its_url() -> None:
     assert repr(Ask("https://api/x")) == "Ask('https://api/x')"

@@ -1,4 +1,4 @@
-"""Client id and secret: where they come from, what is refused, and that no text shows them."""
+"""Client id and secret: where they come from, which are refused, and that no text shows them."""
 
 from collections.abc import Callable
 
@@ -64,7 +64,7 @@ UNUSABLE = [
 
 @pytest.mark.parametrize(("value", "text"), UNUSABLE)
 def test_an_unusable_value_is_refused_without_quoting_it(value: object, text: str) -> None:
-    """A secret copied with white space is the commonest mistake; the text names both sources."""
+    """The most common mistake is a secret copied with white space. The text names both sources."""
     makers: list[tuple[str, Callable[[], object]]] = [
         ("client_id", lambda: Credentials(value, SECRET)),  # type: ignore[arg-type]
         ("client_secret", lambda: Credentials("id", value)),  # type: ignore[arg-type]
@@ -98,11 +98,11 @@ def test_a_client_id_cannot_be_a_callable() -> None:
 
 
 @pytest.mark.parametrize("secret", ["two words", "it's", 'a"b"c', "'", "schlüssel", "'a\""])
-def test_what_can_be_seen_inside_is_no_business_of_ours(secret: str) -> None:
+def test_a_secret_may_contain_any_visible_character(secret: str) -> None:
     assert returned_secret(secret) == secret
 
 
-def test_a_secret_of_pydantic_says_how_to_unpack_it() -> None:
+def test_the_error_for_a_pydantic_secret_says_how_to_unpack_it() -> None:
     class SecretStr:
         def get_secret_value(self) -> str:
             return SECRET
@@ -111,7 +111,7 @@ def test_a_secret_of_pydantic_says_how_to_unpack_it() -> None:
         Credentials("id", SecretStr())  # type: ignore[arg-type]
 
 
-def test_a_digest_tells_ids_and_secrets_apart_and_shows_neither() -> None:
+def test_a_digest_distinguishes_ids_and_secrets_and_shows_neither() -> None:
     digests = {
         Credentials(client, SECRET).digest(secret)
         for client in ("a", "b")
@@ -122,8 +122,8 @@ def test_a_digest_tells_ids_and_secrets_apart_and_shows_neither() -> None:
     assert Credentials("a", ask).digest("x") == Credentials("a", "z").digest("x")
 
 
-def test_nothing_anywhere_is_none() -> None:
-    """Only the caller knows whether a token or a store makes up for it."""
+def test_without_any_credentials_the_result_is_none() -> None:
+    """Only the caller knows whether a token or a store replaces them."""
     assert find_credentials(None, None) is None
 
 
@@ -139,7 +139,7 @@ def test_nothing_anywhere_is_none() -> None:
         pytest.param((None, "x"), {"ID": "e", "SECRET": "y"}, ("e", "x"), id="secret given"),
     ],
 )
-def test_arguments_come_before_the_environment(
+def test_arguments_override_the_environment(
     arguments: tuple[str | None, str | None],
     environment: dict[str, str],
     expected: tuple[str, str],
@@ -160,7 +160,7 @@ def test_arguments_come_before_the_environment(
         pytest.param((None, ask), ("client_id", "MONTA_CLIENT_ID"), id="no id, callable"),
     ],
 )
-def test_half_a_pair_of_credentials_names_the_other_half(
+def test_the_error_for_incomplete_credentials_names_the_missing_one(
     arguments: tuple[str | None, str | None], lacking: tuple[str, str]
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
@@ -197,8 +197,8 @@ def test_a_secret_of_the_environment_is_not_used_with_another_client_id(
         find_credentials("mine", None)
 
 
-def test_a_secret_that_is_no_text_is_refused_without_being_shown() -> None:
-    """An environment variable with bytes that are not UTF-8 arrives like this."""
+def test_a_secret_that_is_not_text_is_refused_without_being_shown() -> None:
+    """Environment variables with bytes that are not UTF-8 arrive like this."""
     with pytest.raises(ConfigurationError) as caught:
         Credentials("id", "s3cr\udce9t")
     assert "s3cr" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The error tree, and that every error survives a pickle and a copy with all its data."""
+"""The tree of errors. Every error survives a pickle and a copy with all its data."""
 
 import copy
 import gc
@@ -61,7 +61,7 @@ def through_pickle(error: BaseException) -> BaseException:
 
 
 def raised_and_copied(error: BaseException) -> BaseException:
-    """Copy it as the source does: after it was raised, out of a template."""
+    """Copy it as the source does: raise it, then copy it from a template."""
     try:
         raise error from KeyError("cause")
     except type(error) as caught:
@@ -91,7 +91,7 @@ def test_the_tree_drawn_in_the_module_is_the_tree_of_classes() -> None:
     assert drawn == {cls.__name__: cls.__bases__[0].__name__ for cls in CLASSES}
 
 
-def test_the_list_of_this_file_names_every_class() -> None:
+def test_the_list_in_this_file_names_every_class() -> None:
     found = [
         cls
         for cls in vars(errors).values()
@@ -101,7 +101,7 @@ def test_the_list_of_this_file_names_every_class() -> None:
 
 
 def test_only_configuration_errors_are_value_errors() -> None:
-    """`except ValueError` must not swallow an outage."""
+    """`except ValueError` must not hide an outage."""
     assert [cls for cls in CLASSES if issubclass(cls, ValueError)] == [ConfigurationError]
 
 
@@ -121,7 +121,7 @@ def test_an_error_keeps_its_text_and_every_field(
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_a_field_that_is_not_given_says_nothing(cls: type[MontaAuthError]) -> None:
+def test_a_field_that_is_not_given_is_none(cls: type[MontaAuthError]) -> None:
     assert vars(cls("text")) == {
         "status": None,
         "error_code": None,
@@ -132,8 +132,8 @@ def test_a_field_that_is_not_given_says_nothing(cls: type[MontaAuthError]) -> No
     }
 
 
-def test_a_copy_brings_no_traceback_and_no_cause() -> None:
-    """Two callers that get copies of one failure must not share (or leak) their frames."""
+def test_a_copy_has_no_traceback_and_no_cause() -> None:
+    """Callers that get copies of one failure must not share its frames, which may leak data."""
     other = raised_and_copied(RateLimitError("wait", retry_after=1.0))
     assert other.__traceback__ is None
     assert other.__cause__ is None
@@ -143,7 +143,7 @@ def test_a_copy_brings_no_traceback_and_no_cause() -> None:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("kind", ["timeout", "connect", "other"])
 @pytest.mark.parametrize("sent", [True, False])
-def test_a_transport_failure_keeps_all_it_knows(
+def test_a_copied_transport_failure_keeps_all_its_data(
     kind: FailureKind, sent: bool, transport: Transport
 ) -> None:
     failure = TransportFailure("no route to host", kind, sent, ConnectionError, own=True)
@@ -159,15 +159,15 @@ def test_a_transport_failure_keeps_all_it_knows(
     assert other.retry_after is None
 
 
-def test_a_transport_failure_is_taken_for_sent_unless_somebody_knows_better() -> None:
-    """A refresh token that may be spent must not be tried again."""
+def test_a_transport_failure_counts_as_sent_by_default() -> None:
+    """A refresh token that may be spent must not be sent again."""
     failure = TransportFailure("it broke")
     assert (failure.kind, failure.sent, failure.library_class) == ("other", True, None)
-    assert not failure.own  # or else nobody would remember it
+    assert not failure.own  # otherwise it would not be remembered
 
 
-def test_a_transport_failure_is_no_error_of_this_package() -> None:
-    """Users meet their library's class alone for a network failure."""
+def test_a_transport_failure_is_no_monta_auth_error() -> None:
+    """For a network failure, users get only their library's class."""
     assert not issubclass(TransportFailure, MontaAuthError)
     assert isinstance(TransportFailure("x"), Failure)
     assert isinstance(MontaAuthError("x"), Failure)
@@ -181,7 +181,7 @@ class TheirRateLimitError(RateLimitError, LibraryError):
     pass
 
 
-def test_an_error_cast_into_an_adapters_class_says_and_carries_the_same() -> None:
+def test_an_error_recast_to_an_adapters_class_keeps_text_and_fields() -> None:
     error = RateLimitError("what happened", **FIELDS)  # type: ignore[arg-type]
 
     other = recast(error, TheirRateLimitError)
@@ -202,7 +202,7 @@ def test_an_adapters_error_keeps_its_fields_too(transport: Transport) -> None:
     assert vars(other) == FIELDS
 
 
-def test_a_noted_error_can_be_recast() -> None:
+def test_an_error_with_a_note_can_be_recast() -> None:
     error = RateLimitError("wait", retry_after=3.0)
     error.add_note("seen at night")
     assert recast(error, RateLimitError).retry_after == 3.0
@@ -239,7 +239,7 @@ def with_name(name: str, number: int, frame: FrameType | None) -> None:
     ids=["function", "method", "object", "partial"],
 )
 def strike(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
-    """Raises what the handler of a signal raises."""
+    """Raise what a signal handler raises."""
     before = signal.signal(signal.SIGTERM, request.param)
     yield lambda: signal.raise_signal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, before)
@@ -253,7 +253,7 @@ def caught(function: Callable[[], object]) -> Exception:
     raise AssertionError("nothing was raised")
 
 
-def test_an_error_that_a_signal_handler_raised_is_known_by_its_traceback(
+def test_an_error_of_a_signal_handler_is_recognized_by_its_traceback(
     strike: Callable[[], None],
 ) -> None:
     assert is_from_signal_handler(caught(strike))
@@ -262,7 +262,7 @@ def test_an_error_that_a_signal_handler_raised_is_known_by_its_traceback(
 
 
 @pytest.mark.parametrize("with_cause", [True, False], ids=["cause", "context"])
-def test_an_error_that_a_library_made_of_one_counts_too(
+def test_an_error_that_a_library_raised_from_it_counts_too(
     strike: Callable[[], None], with_cause: bool
 ) -> None:
     def library() -> None:
@@ -274,10 +274,10 @@ def test_an_error_that_a_library_made_of_one_counts_too(
     assert is_from_signal_handler(caught(library))
 
 
-def test_a_failure_while_a_caller_cleans_up_after_its_time_limit_is_an_ordinary_failure(
+def test_a_failure_during_the_cleanup_after_a_time_limit_is_an_ordinary_failure(
     strike: Callable[[], None],
 ) -> None:
-    """Its context is the time limit, which was over when the failed call began."""
+    """Its context is the time limit, which ended before the failed call began."""
     try:
         strike()
     except TimeLimit:
@@ -287,7 +287,7 @@ def test_a_failure_while_a_caller_cleans_up_after_its_time_limit_is_an_ordinary_
 @pytest.mark.parametrize(
     "look", [is_from_signal_handler, partial(reason, secrets=())], ids=["signal", "reason"]
 )
-def test_a_look_at_an_error_keeps_nothing_of_its_callers_alive(
+def test_inspecting_an_error_keeps_no_object_of_its_callers_in_memory(
     look: Callable[[Exception], object],
 ) -> None:
     def call() -> weakref.ref[object]:
@@ -305,15 +305,15 @@ def test_a_look_at_an_error_keeps_nothing_of_its_callers_alive(
         gc.enable()
 
 
-def test_errors_that_name_each_other_as_cause_are_walked_once() -> None:
+def test_an_error_that_is_its_own_cause_is_visited_once() -> None:
     error = caught(lambda: 1 / 0)
     error.__cause__ = error
     assert not is_from_signal_handler(error)
 
 
-def test_the_causes_of_an_error_end_also_where_they_lead_back_to_it() -> None:
+def test_a_cycle_of_causes_is_followed_once() -> None:
     class Equal(Exception):
-        """Has no hash, as any class that only says when two of its objects are equal."""
+        """Has no hash, like any class that defines only `__eq__`."""
 
         def __eq__(self, other: object) -> bool:
             return True
@@ -326,7 +326,7 @@ def test_the_causes_of_an_error_end_also_where_they_lead_back_to_it() -> None:
     assert not is_from_signal_handler(first)
 
 
-def test_an_error_from_another_thread_says_so_once_it_was_noted() -> None:
+def test_an_error_from_another_thread_says_so_after_it_was_noted() -> None:
     error = ValueError("token-1")
     assert thread_of(error) == ""
     note_thread(error)
@@ -334,7 +334,7 @@ def test_an_error_from_another_thread_says_so_once_it_was_noted() -> None:
     assert "token-1" not in thread_of(error)
 
 
-def test_an_error_that_cannot_be_changed_goes_without_the_note() -> None:
+def test_an_error_that_cannot_be_changed_gets_no_note() -> None:
     class Frozen(Exception):
         def __setattr__(self, name: str, value: object) -> None:
             raise AttributeError(name)

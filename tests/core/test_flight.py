@@ -1,4 +1,4 @@
-"""A renewal in flight: nobody who waits for it is lost, whichever way it ends."""
+"""A renewal in flight: every caller that waits for it is woken, however it ends."""
 
 import threading
 from functools import partial
@@ -30,7 +30,7 @@ def test_a_new_flight_is_under_way_and_knows_its_leader() -> None:
 
 
 @pytest.mark.parametrize("failure", [None, RateLimitError("wait")], ids=["pair", "failure"])
-def test_the_end_wakes_everybody_and_tells_why(failure: RateLimitError | None) -> None:
+def test_the_end_wakes_all_waiters_and_sets_the_failure(failure: RateLimitError | None) -> None:
     flight = new_flight()
     woken: list[str] = []
     assert flight.add(lambda: woken.append("first"))
@@ -44,7 +44,7 @@ def test_the_end_wakes_everybody_and_tells_why(failure: RateLimitError | None) -
     assert flight.failure is failure
 
 
-def test_whoever_wakes_up_finds_the_flight_over_and_its_failure_set() -> None:
+def test_a_woken_waiter_finds_the_flight_over_and_its_failure_set() -> None:
     flight = new_flight()
     failure = RateLimitError("wait")
     seen: list[tuple[bool, object]] = []
@@ -53,14 +53,14 @@ def test_whoever_wakes_up_finds_the_flight_over_and_its_failure_set() -> None:
     assert seen == [(True, failure)]
 
 
-def test_who_comes_too_late_is_told_not_to_wait() -> None:
+def test_a_caller_that_comes_too_late_does_not_wait() -> None:
     flight = new_flight()
     finish(flight)
     assert flight.add(lambda: None) is False
 
 
 def test_the_first_end_counts() -> None:
-    """A leader that lost its flight must not put its failure in the place of the outcome."""
+    """A leader that lost its flight must not replace the outcome with its failure."""
     flight = new_flight()
     finish(flight)
     finish(flight, RateLimitError("too late"))
@@ -68,8 +68,8 @@ def test_the_first_end_counts() -> None:
     assert flight.over
 
 
-def test_ending_twice_wakes_who_came_between() -> None:
-    """One woken twice does not mind; one never woken would hang."""
+def test_ending_twice_wakes_a_waiter_that_came_in_between() -> None:
+    """Waking a caller twice is harmless. A caller that is never woken would hang."""
     flight = new_flight()
     woken: list[int] = []
     finish(flight)
@@ -78,7 +78,7 @@ def test_ending_twice_wakes_who_came_between() -> None:
     assert woken == [1]
 
 
-def test_who_registers_while_others_are_being_woken_is_woken_too() -> None:
+def test_a_waiter_that_registers_while_others_are_woken_does_not_hang() -> None:
     flight = new_flight()
     woken: list[str] = []
 
@@ -91,8 +91,8 @@ def test_who_registers_while_others_are_being_woken_is_woken_too() -> None:
     assert woken == ["first", "second"]
 
 
-def test_threads_that_register_during_the_end_are_told_or_woken() -> None:
-    """The race that would hang a request: registered, not woken, and not told either."""
+def test_threads_that_register_during_the_end_do_not_hang() -> None:
+    """Guards against a race that would hang a request: registered, but not woken or refused."""
     for _ in range(50):
         flight = new_flight()
         start = threading.Barrier(5)
@@ -117,7 +117,7 @@ def test_threads_that_register_during_the_end_are_told_or_woken() -> None:
         assert not any(thread.is_alive() for thread in threads)
 
 
-def test_a_waiter_that_cannot_be_woken_does_not_cost_the_others() -> None:
+def test_if_one_waiter_cannot_be_woken_the_others_are_woken() -> None:
     flight, woken = Flight(1, 0.0), list[str]()
     flight.add(lambda: 1 / 0)
     flight.add(lambda: woken.append("woken"))
@@ -125,7 +125,7 @@ def test_a_waiter_that_cannot_be_woken_does_not_cost_the_others() -> None:
     assert woken == ["woken"]
 
 
-def test_who_has_left_is_not_woken() -> None:
+def test_a_waiter_that_left_is_not_woken() -> None:
     flight, woken = new_flight(), list[str]()
     leaves = partial(woken.append, "has left")
     flight.add(leaves)
@@ -136,7 +136,7 @@ def test_who_has_left_is_not_woken() -> None:
     assert woken == ["waits"]
 
 
-def test_an_interrupt_while_others_are_woken_costs_nobody_a_wake() -> None:
+def test_after_an_interrupt_during_waking_the_other_waiters_are_woken() -> None:
     flight, woken = new_flight(), list[str]()
 
     def interrupt() -> None:

@@ -1,4 +1,4 @@
-"""When a held token is fresh, due for renewal, urgently due, and dead."""
+"""When a held token is fresh, due for renewal, urgently due, and expired."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +30,7 @@ def new(life: float, jitter: float = 0.0, policy: RefreshPolicy = POLICY) -> Hel
 
 
 def old(held: TokenSet, elapsed: float = 0.0, jitter: float = 0.0) -> HeldPair:
-    """Take a pair over, `elapsed` seconds after its birth."""
+    """Hold a pair again, `elapsed` seconds after it was issued."""
     return hold_old(held, POLICY, now=SENT, wall=WALL + elapsed, jitter=jitter)
 
 
@@ -49,7 +49,7 @@ WINDOWS = [
 
 
 @pytest.mark.parametrize(("life", "jitter", "advisory", "mandatory"), WINDOWS)
-def test_the_windows_are_clipped_by_the_life(
+def test_a_short_life_limits_the_windows(
     life: float, jitter: float, advisory: float, mandatory: float
 ) -> None:
     held = new(life, jitter)
@@ -60,7 +60,7 @@ def test_the_windows_are_clipped_by_the_life(
 
 
 @pytest.mark.parametrize(("life", "jitter", "advisory", "mandatory"), WINDOWS)
-def test_each_window_begins_on_its_moment(
+def test_each_window_begins_at_its_exact_moment(
     life: float, jitter: float, advisory: float, mandatory: float
 ) -> None:
     held = new(life, jitter)
@@ -78,32 +78,32 @@ def test_each_window_begins_on_its_moment(
 
 
 @pytest.mark.parametrize("moment", [SENT, SENT + 3400, SENT + 3590, SENT + 4000])
-def test_a_refused_token_is_dead_at_any_moment(moment: float) -> None:
+def test_a_refused_token_is_unusable_at_any_moment(moment: float) -> None:
     held = new(3600.0)
     held.dropped = Dropped.REFUSED
     assert held.phase(moment) is Phase.DEAD
 
 
-def test_life_counts_from_when_the_call_was_sent_and_not_from_now() -> None:
-    """A reply that took long brings a token that has lived already."""
+def test_the_life_counts_from_when_the_call_was_sent() -> None:
+    """If the reply took long, the token has already used up some of its life."""
     held = hold_new(pair(3600.0), POLICY, sent=SENT - 8.0, jitter=0.0, after_refusal=True)
     assert held.expires == SENT - 8.0 + 3600.0
     assert held.after_refusal
 
 
-def test_windows_of_the_policy_hold_where_the_life_allows_them() -> None:
+def test_the_policys_windows_apply_if_the_life_is_long_enough() -> None:
     held = new(3600.0, policy=RefreshPolicy(advisory=100, mandatory=100))
     assert held.advisory_at == held.mandatory_at == held.expires - 100
     assert held.phase(held.advisory_at) is Phase.MANDATORY
 
 
-def test_no_windows_mean_no_early_renewal() -> None:
+def test_without_windows_there_is_no_early_renewal() -> None:
     held = new(3600.0, policy=RefreshPolicy(advisory=0, mandatory=0))
     assert held.phase(held.expires - 0.001) is Phase.FRESH
     assert held.phase(held.expires) is Phase.DEAD
 
 
-def test_the_header_names_the_token() -> None:
+def test_the_header_contains_the_token() -> None:
     held = new(3600.0)
     assert held.header == "Bearer access-1"
     assert "access-1" not in repr(held.header)
@@ -127,10 +127,10 @@ def test_it_is_remembered_that_a_401_was_the_reason(refused: bool) -> None:
 
 @pytest.mark.parametrize(("life", "jitter", "advisory", "mandatory"), WINDOWS)
 @pytest.mark.parametrize("elapsed", [0.0, 0.5, 0.9])
-def test_after_a_reload_the_windows_are_those_of_the_whole_life(
+def test_after_a_reload_the_windows_depend_on_the_whole_life(
     life: float, jitter: float, advisory: float, mandatory: float, elapsed: float
 ) -> None:
-    """Shares of what is left would push renewal later with each restart."""
+    """Shares of the remaining life would move renewals later with each restart."""
     held = old(pair(life), life * elapsed, jitter)
     assert held.born == SENT
     assert held.expires - SENT == pytest.approx(life * (1 - elapsed), abs=1e-5)
@@ -161,14 +161,14 @@ def test_a_reloaded_pair_is_in_the_phase_of_its_dates(
     assert old(pair(life), elapsed).phase(SENT) is phase
 
 
-def test_a_clock_that_is_behind_gives_no_more_life_than_the_server_did() -> None:
-    """A machine that woke up in 1970 would else use one token for decades."""
+def test_a_slow_clock_does_not_lengthen_the_life() -> None:
+    """Otherwise a machine that starts in 1970 would use one token for decades."""
     held = old(pair(3600.0), elapsed=-1e9)
     assert held.expires == SENT + 3600.0
     assert held.phase(SENT) is Phase.FRESH
 
 
-def test_without_a_birth_the_rest_of_the_life_is_all_of_it() -> None:
+def test_without_an_issue_date_the_remaining_life_is_the_whole_life() -> None:
     held = old(pair(3600.0, issued=False), elapsed=3480.0)
     assert held.expires - SENT == pytest.approx(120.0)
     assert held.expires - held.advisory_at == pytest.approx(24.0)
@@ -176,14 +176,14 @@ def test_without_a_birth_the_rest_of_the_life_is_all_of_it() -> None:
 
 
 @pytest.mark.parametrize("issued", [True, False], ids=["birth known", "birth not known"])
-def test_a_pair_that_expired_long_ago_is_dead(issued: bool) -> None:
+def test_a_pair_that_expired_long_ago_counts_as_expired(issued: bool) -> None:
     held = old(pair(3600.0, issued=issued), elapsed=1e8)
     assert held.phase(SENT) is Phase.DEAD
     assert held.advisory_at <= held.mandatory_at <= held.expires < SENT
 
 
-def test_a_pair_born_after_its_death_is_dead() -> None:
-    """A file that somebody edited."""
+def test_a_pair_issued_after_its_expiry_counts_as_expired() -> None:
+    """For example, somebody edited the file."""
     odd = pair(3600.0).__replace__(issued_at=BORN + timedelta(hours=2))
     assert old(odd).phase(SENT) is Phase.DEAD
 
@@ -201,7 +201,7 @@ def test_a_pair_born_after_its_death_is_dead() -> None:
         pytest.param(None, 1e12, True, id="not known: until it is refused"),
     ],
 )
-def test_the_refresh_token_is_there_while_it_lives(
+def test_the_refresh_token_is_used_until_it_expires(
     take: str, refresh_life: float | None, later: float, usable: bool
 ) -> None:
     held_pair = pair(3600.0, refresh_life)
@@ -212,13 +212,13 @@ def test_the_refresh_token_is_there_while_it_lives(
     assert held.refresh_token(SENT + later) == ("refresh-1" if usable else None)
 
 
-def test_after_a_reload_the_refresh_tokens_life_is_what_is_left() -> None:
+def test_after_a_reload_the_refresh_token_keeps_its_expiry() -> None:
     held = old(pair(3600.0), elapsed=86000.0)
     assert held.refresh_token(SENT + 399) == "refresh-1"
     assert held.refresh_token(SENT + 400) is None
 
 
-def test_a_refresh_token_that_is_not_there_stays_so() -> None:
+def test_a_pair_may_have_no_refresh_token() -> None:
     bare = pair(3600.0).__replace__(refresh_token=None)
     assert old(bare).refresh_token(SENT) is None
 
@@ -232,10 +232,10 @@ def test_a_refresh_token_that_is_not_there_stays_so() -> None:
     advisory=st.floats(0, 1e6),
     share=st.floats(0, 1),
 )
-def test_a_new_token_is_fresh_for_four_fifths_of_its_life_at_least(
+def test_a_new_token_is_fresh_for_at_least_four_fifths_of_its_life(
     life: float, jitter: float, advisory: float, share: float
 ) -> None:
-    """Whatever policy and life: no settings make every request renew."""
+    """For any policy and life, so no settings can make every request renew."""
     policy = RefreshPolicy(advisory=advisory, mandatory=advisory * share)
     held = new(life, jitter, policy)
     assert held.advisory_at <= held.mandatory_at <= held.expires

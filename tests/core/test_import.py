@@ -1,4 +1,4 @@
-"""What `import monta_auth` brings along, and what it offers."""
+"""What `import monta_auth` imports, and which names it offers."""
 
 import importlib
 import re
@@ -41,7 +41,7 @@ def in_a_fresh_interpreter(code: str) -> str:
     ["monta_auth", "monta_auth._core.shared_sources", "monta_auth.stores"],
 )
 def test_the_core_loads_no_http_library_and_no_event_loop(what: str) -> None:
-    """A core that imports no HTTP library cannot decide for one; and it starts fast."""
+    """A core that imports no HTTP library does not depend on one, and it starts fast."""
     code = f"import sys; old = set(sys.modules); import {what}; print(*set(sys.modules) - old)"
     loaded = in_a_fresh_interpreter(code).split()
     assert "monta_auth._core.source" in loaded or what == "monta_auth.stores"
@@ -50,13 +50,13 @@ def test_the_core_loads_no_http_library_and_no_event_loop(what: str) -> None:
 
 @pytest.mark.parametrize("module", FORBIDDEN)
 def test_the_core_loads_without_it(module: str) -> None:
-    """Not even in a `try`: what is blocked here is what a user may not have installed."""
+    """Not even in a `try`. What is blocked here may not be installed at a user's."""
     code = f"import sys; sys.modules[{module!r}] = None; import monta_auth; print('fine')"
     assert in_a_fresh_interpreter(code) == "fine\n"
 
 
 def order(name: str) -> tuple[bool, str]:
-    """Constants first, then the rest by the alphabet: the order that ruff (RUF022) keeps."""
+    """Constants first, then the rest in alphabetical order, as ruff sorts them (RUF022)."""
     return not name.isupper(), name
 
 
@@ -72,14 +72,14 @@ def order(name: str) -> tuple[bool, str]:
         "aiohttp_monta",
     ],
 )
-def test_all_is_what_dir_shows_in_order(package: str) -> None:
-    """A name that came in by accident becomes somebody's import."""
+def test_all_lists_what_dir_shows_in_order(package: str) -> None:
+    """If a name is there by accident, users will import it."""
     code = f"import {package} as p; print(*(n for n in dir(p) if not n.startswith('_')))"
     shown = in_a_fresh_interpreter(code).split()
     assert importlib.import_module(package).__all__ == sorted(shown, key=order)
 
 
-def test_what_is_imported_late_is_there_and_nothing_else() -> None:
+def test_lazily_imported_names_exist_and_no_others() -> None:
     name = in_a_fresh_interpreter("import monta_auth; print(monta_auth.stores.__name__)")
     assert name == "monta_auth.stores\n"
     assert "base_url" in monta_auth.MontaAuthSettings.__annotations__
@@ -87,7 +87,7 @@ def test_what_is_imported_late_is_there_and_nothing_else() -> None:
         monta_auth.nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_the_version_is_one() -> None:
+def test_the_version_is_valid() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", monta_auth.__version__)
 
 

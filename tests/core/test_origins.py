@@ -1,4 +1,4 @@
-"""Which URLs carry the token, however they are written, and as whom other parsers read them."""
+"""Which URLs are allowed to receive the token in every spelling, compared with other parsers."""
 
 import logging
 from collections.abc import Callable
@@ -36,8 +36,10 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("value", [" ", "partner-api.monta.com", "http://partner-api.monta.com"])
-def test_an_unusable_variable_is_named(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user who set no base_url must learn where the bad one came from."""
+def test_an_unusable_variable_is_named_in_the_error(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Users who set no base_url must learn where the bad one came from."""
     monkeypatch.setenv("MONTA_BASE_URL", value)
     with pytest.raises(ConfigurationError, match="MONTA_BASE_URL must"):
         clean_base_url(None)
@@ -56,10 +58,10 @@ def test_an_unusable_variable_is_named(value: str, monkeypatch: pytest.MonkeyPat
         ("https://public-api.monta.com.evil.example", True),
     ],
 )
-def test_a_base_url_of_the_environment_that_is_not_montas_is_reported(
+def test_a_base_url_of_the_environment_that_is_not_montas_is_logged_once(
     url: str, warns: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once: many objects read the variable. An argument is deliberate."""
+    """Only once, since many objects read the variable. An argument is a deliberate choice."""
     clean_base_url(url)
     assert caplog.records == []
     monkeypatch.setenv("MONTA_BASE_URL", url)
@@ -77,7 +79,7 @@ def test_a_base_url_of_the_environment_that_is_not_montas_is_reported(
 
 
 @pytest.mark.parametrize("slashes", ["", "/", "//"])
-def test_slashes_at_the_end_go(slashes: str) -> None:
+def test_slashes_at_the_end_are_removed(slashes: str) -> None:
     assert clean_base_url("https://x.example/api" + slashes) == "https://x.example/api"
 
 
@@ -115,7 +117,7 @@ def test_slashes_at_the_end_go(slashes: str) -> None:
         pytest.param(7, id="number"),
     ],
 )
-def test_what_is_no_base_url_is_refused(value: str) -> None:
+def test_an_invalid_base_url_is_refused(value: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         clean_base_url(value)
     assert "user:word" not in str(caught.value)
@@ -138,14 +140,14 @@ NOT_LOOPBACK = [
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
-def test_plain_http_is_for_loopback(host: str) -> None:
+def test_plain_http_is_allowed_for_loopback(host: str) -> None:
     url = f"http://{host}/api"
     assert clean_base_url(url) == url.lower()
     assert Origins("https://x.example", [url]).allows(url + "/charges")
 
 
 @pytest.mark.parametrize("host", NOT_LOOPBACK)
-def test_plain_http_is_for_nothing_else(host: str) -> None:
+def test_plain_http_is_refused_for_other_hosts(host: str) -> None:
     with pytest.raises(ConfigurationError, match="base_url must be https"):
         clean_base_url(f"http://{host}/api")
     with pytest.raises(ConfigurationError, match="allowed_origins must be https"):
@@ -156,8 +158,8 @@ def test_plain_http_is_for_nothing_else(host: str) -> None:
 
 
 @pytest.mark.parametrize("allowed", ["https://x.example", ""], ids=["one URL", "empty"])
-def test_a_single_string_is_no_list_of_origins(allowed: str) -> None:
-    """A string is iterable: each of its letters would be taken for a URL."""
+def test_a_single_string_of_allowed_origins_is_refused(allowed: str) -> None:
+    """A string is iterable, so each of its letters would be taken for a URL."""
     with pytest.raises(ConfigurationError, match="a list of URLs"):
         Origins(PUBLIC_API, allowed)
 
@@ -246,7 +248,7 @@ def test_nothing_else_is_allowed(url: str) -> None:
         pytest.param("https://xn--bcher-kva.example", "https://xn--bcher-kva.example/a", id="IDNA"),
     ],
 )
-def test_a_base_url_may_be_spelt_in_any_way_itself(base_url: str, url: str) -> None:
+def test_any_spelling_of_the_base_url_gives_the_same_origin(base_url: str, url: str) -> None:
     assert Origins(base_url).allows(url)
 
 
@@ -262,7 +264,7 @@ def test_a_base_url_may_be_spelt_in_any_way_itself(base_url: str, url: str) -> N
         ("https://public-api.monta.com/x", True),
     ],
 )
-def test_allowed_origins_are_added_to_that_of_the_base_url(url: str, allowed: bool) -> None:
+def test_allowed_origins_are_added_to_the_base_urls_origin(url: str, allowed: bool) -> None:
     origins = Origins(PUBLIC_API, ["https://reports.example:8443/path", "http://localhost:8000"])
     assert origins.allows(url) is allowed
 
@@ -283,7 +285,7 @@ def test_allowed_origins_are_added_to_that_of_the_base_url(url: str, allowed: bo
     ],
 )
 def test_the_auth_endpoints_of_the_base_url_get_no_token(url: str, allowed: bool) -> None:
-    """They take credentials; a bearer there would only be one more place for it to leak."""
+    """They take credentials. An access token there would only be one more place for a leak."""
     assert Origins(PUBLIC_API, ["https://reports.example"]).allows(url) is allowed
 
 
@@ -301,7 +303,7 @@ def test_the_auth_endpoints_of_the_base_url_get_no_token(url: str, allowed: bool
         ("https://[::1/api/v1/auth/token", None),
     ],
 )
-def test_credentials_may_go_to_the_auth_endpoints_of_the_base_url_only(
+def test_credentials_only_go_to_the_auth_endpoints_of_the_base_url(
     url: str, endpoint: str | None
 ) -> None:
     assert Origins(PUBLIC_API, ["https://reports.example"]).auth_endpoint(url) == endpoint
@@ -310,10 +312,10 @@ def test_credentials_may_go_to_the_auth_endpoints_of_the_base_url_only(
 @pytest.mark.parametrize("base", ["https://x.example/api", "https://x.example"])
 @pytest.mark.parametrize("spelling", [str, str.upper], ids=["as it is", "upper-case base URL"])
 @pytest.mark.parametrize("endpoint", ["/auth/token", "/auth/refresh"])
-def test_the_auth_endpoints_are_known_however_the_base_url_is_spelt(
+def test_the_auth_endpoints_are_recognized_in_any_spelling(
     base: str, spelling: Callable[[str], str], endpoint: str
 ) -> None:
-    """HTTP libraries show us a host in lower case, whatever the user wrote."""
+    """HTTP libraries pass us hosts in lower case, however the user wrote them."""
     origin = "https://x.example"
     assert not Origins(base.replace(origin, spelling(origin))).allows(base + endpoint)
 
@@ -330,12 +332,12 @@ def test_all_paths_below_the_base_url_are_allowed(base: str, rest: str) -> None:
 @pytest.mark.parametrize(
     "rest", ["0", "0/", ".", "-", "x/", ".evil.com/", ":1/", "@evil.com/", "\\", "\U0010ffff/"]
 )
-def test_what_goes_on_after_the_host_is_another_host(rest: str) -> None:
-    """A base URL without a path ends where an attacker's host could go on."""
+def test_a_longer_host_name_is_another_host(rest: str) -> None:
+    """A base URL without a path ends where an attacker could continue the host name."""
     assert not Origins("https://x.example").allows("https://x.example" + rest)
 
 
-# --- as others read it
+# --- as other parsers read it
 
 MORE = ["https://xn--bcher-kva.example:8443", "http://[::1]:8000", "http://127.0.0.1"]
 ORIGINS = [Origins(base, MORE) for base in (PUBLIC_API, "https://public-api.monta.com")]
@@ -349,7 +351,7 @@ PORTS = {"https": 443, "http": 80}
 
 
 def as_requests_reads(url: str) -> set[Origin]:
-    """The origins that requests and urllib3 would connect to: none if they refuse the URL."""
+    """Return the origins that requests and urllib3 would connect to; none if they refuse."""
     prepared = requests.PreparedRequest()
     try:
         prepared.prepare_url(url, None)
@@ -378,7 +380,7 @@ def as_httpx_reads(url: str) -> set[Origin]:
 
 
 def prepared_forms(url: str) -> list[str]:
-    """The URL as it is, and as each library shows it to an auth object."""
+    """Return the URL as it is, and as each library passes it to an auth object."""
     forms = [url]
     prepared = requests.PreparedRequest()
     try:
@@ -446,25 +448,25 @@ def check_as_others_read(url: str) -> None:
 @example(url="https://public-api.monta.com%2eevil.com/")
 @example(url="http://[::1]evil.com:8000/")
 @example(url="http://evil.com[::1]:8000/")
-def test_what_is_allowed_goes_to_an_allowed_host_in_requests_and_in_httpx(url: str) -> None:
-    """Parsers disagree about odd URLs; the token must not follow the one that we do not use."""
+def test_an_allowed_url_goes_to_an_allowed_host_in_requests_and_httpx(url: str) -> None:
+    """Parsers disagree about odd URLs. The token must not depend on a parser that we do not use."""
     check_as_others_read(url)
 
 
 @given(url=st.text(max_size=40).map("https://public-api.monta.com".__add__))
 @settings(max_examples=500)
-def test_whatever_follows_our_host_cannot_lead_the_token_elsewhere(url: str) -> None:
+def test_text_after_our_host_cannot_send_the_token_elsewhere(url: str) -> None:
     check_as_others_read(url)
 
 
 @pytest.mark.parametrize("url", [*SAME, *FOREIGN])
-def test_the_two_libraries_agree_with_us_about_the_tricks_we_know(url: str) -> None:
+def test_requests_and_httpx_agree_with_us_about_known_url_tricks(url: str) -> None:
     check_as_others_read(url)
 
 
 @pytest.mark.parametrize("read", [as_requests_reads, as_httpx_reads])
-def test_the_readers_of_this_test_read(read: Callable[[str], set[Origin]]) -> None:
-    """The properties above would hold of readers that refuse everything."""
+def test_the_other_parsers_of_this_test_work(read: Callable[[str], set[Origin]]) -> None:
+    """Otherwise the properties above would also hold if the other parsers refused everything."""
     assert read("https://PUBLIC-API.monta.com:/x") == {MONTA}
     assert read("http://[::1]:8000/") == {("http", "::1", 8000)}
     assert read("https://public-api.monta.com@evil.com/") == {("https", "evil.com", 443)}
@@ -473,8 +475,8 @@ def test_the_readers_of_this_test_read(read: Callable[[str], set[Origin]]) -> No
 
 
 @given(url=st.text() | built | mutated())
-def test_any_text_gets_an_answer(url: str) -> None:
-    """A URL that cannot be read is the HTTP library's to complain about."""
+def test_any_text_is_allowed_or_not_without_an_error(url: str) -> None:
+    """It is the HTTP library's task to complain about an unreadable URL."""
     assert ORIGINS[0].allows(url) in (True, False)
     Origins(PUBLIC_API).warn_about(url)
 
@@ -489,7 +491,7 @@ def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
 
-def test_a_foreign_origin_is_named_once_and_nothing_but_the_origin(
+def test_the_warning_names_a_foreign_origin_once_and_nothing_else_of_the_url(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     origins = Origins(PUBLIC_API)
@@ -504,8 +506,8 @@ def test_a_foreign_origin_is_named_once_and_nothing_but_the_origin(
     )
 
 
-def test_an_allowed_origin_is_not_warned_about(caplog: pytest.LogCaptureFixture) -> None:
-    """That its auth endpoints carry no token is as it should be."""
+def test_an_allowed_origin_causes_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """It is normal that its auth endpoints get no token."""
     Origins(PUBLIC_API).warn_about(PUBLIC_API + "/charges")
     Origins(PUBLIC_API).warn_about(PUBLIC_API + "/auth/token")
     assert warned(caplog) == []
@@ -528,8 +530,8 @@ def test_a_url_without_a_scheme_is_not_warned_about(
     assert warned(caplog) == []
 
 
-def test_warnings_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    """A crawler that meets a million hosts must not fill memory or the log."""
+def test_the_number_of_warnings_is_limited(caplog: pytest.LogCaptureFixture) -> None:
+    """A crawler that visits a million hosts must not fill the memory or the log."""
     caplog.set_level(logging.WARNING, "monta_auth")
     origins = Origins(PUBLIC_API)
     for number in range(200):
@@ -544,22 +546,22 @@ def test_warnings_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("url", ["https://x%2eevil.example", "https://b\u00fccher.example"])
 def test_an_allowed_origin_that_libraries_read_differently_is_refused(url: str) -> None:
-    """IDNA has two versions, and requests decodes a percent sign: name the host as it is sent."""
+    """IDNA has two versions, and requests decodes percent signs. Name the host as it is sent."""
     with pytest.raises(ConfigurationError, match="xn--"):
         Origins(PUBLIC_API, [url])
 
 
-def test_base_urls_that_differ_in_case_are_one() -> None:
-    """They are part of the key by which auth objects share a token."""
+def test_base_urls_that_differ_only_in_case_are_equal() -> None:
+    """Base URLs are part of the key with which auth objects share a token."""
     assert clean_base_url("HTTPS://X.example/API/") == "https://x.example/API"
 
 
 def test_a_backslash_before_the_host_is_refused_in_an_allowed_origin() -> None:
-    """urlsplit takes it for a part of the user, and requests for the end of the host."""
+    """urlsplit takes it for a part of the user, requests for the end of the host."""
     with pytest.raises(ConfigurationError):
         Origins(PUBLIC_API, ["https://evil.example\\@x.example"])
 
 
-def test_an_ipv6_origin_is_named_as_it_is_written(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_ipv6_origin_is_named_with_brackets(caplog: pytest.LogCaptureFixture) -> None:
     Origins(PUBLIC_API).warn_about("http://[::1]:8000/charges")
     assert "a request to http://[::1]:8000 goes out" in caplog.text

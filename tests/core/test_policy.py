@@ -1,4 +1,4 @@
-"""The numbers of renewal: defaults, what is refused, and pauses that double."""
+"""The numbers of renewal: defaults, which values are refused, and pauses that double."""
 
 import copy
 import inspect
@@ -25,7 +25,7 @@ DEFAULTS = {
 NAMES = list(DEFAULTS)
 
 
-def test_the_defaults_are_those_of_the_design() -> None:
+def test_the_defaults_are_the_designed_ones() -> None:
     policy = RefreshPolicy()
     assert {name: getattr(policy, name) for name in NAMES} == DEFAULTS
     assert policy == RefreshPolicy(*DEFAULTS.values())  # type: ignore[arg-type]
@@ -36,7 +36,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_number_says_in_the_docstring_what_it_is(name: str) -> None:
+def test_the_docstring_describes_each_number(name: str) -> None:
     assert f"    {name}: " in (inspect.getdoc(RefreshPolicy) or "")
 
 
@@ -52,7 +52,7 @@ def test_each_number_says_in_the_docstring_what_it_is(name: str) -> None:
         pytest.param(True, id="bool"),
     ],
 )
-def test_what_is_no_number_of_seconds_is_refused_by_name(name: str, value: object) -> None:
+def test_an_invalid_number_of_seconds_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=f"RefreshPolicy: {name} must be"):
         RefreshPolicy(**{name: value})  # type: ignore[arg-type]
 
@@ -67,23 +67,25 @@ def test_what_is_no_number_of_seconds_is_refused_by_name(name: str, value: objec
         pytest.param({"deadline": 0}, "above 0", id="no time"),
     ],
 )
-def test_numbers_that_leave_no_call_are_refused(settings: dict[str, float], text: str) -> None:
+def test_numbers_that_allow_no_token_call_are_refused(
+    settings: dict[str, float], text: str
+) -> None:
     with pytest.raises(ConfigurationError, match=text):
         RefreshPolicy(**settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["mandatory", "sleep_limit", "cooldown", "pause"])
-def test_zero_is_a_value(name: str) -> None:
+def test_zero_is_allowed(name: str) -> None:
     assert getattr(RefreshPolicy(**{name: 0}), name) == 0
 
 
-def test_both_windows_may_be_closed_or_equal() -> None:
+def test_both_windows_may_be_zero_or_equal() -> None:
     assert RefreshPolicy(advisory=0, mandatory=0).advisory == 0
     assert RefreshPolicy(advisory=30, mandatory=30).mandatory == 30
 
 
 def test_a_policy_is_a_frozen_value() -> None:
-    """Equal policies share a source: they are a part of its key."""
+    """Equal policies share a source, since a policy is part of the source's key."""
     assert RefreshPolicy(advisory=300) == RefreshPolicy()
     assert hash(RefreshPolicy(advisory=300)) == hash(RefreshPolicy())
     assert RefreshPolicy(pause=1) != RefreshPolicy()
@@ -101,7 +103,7 @@ def test_a_policy_survives_copies_and_pickles() -> None:
     assert pickle.loads(pickle.dumps(policy)) == policy
 
 
-def test_a_changed_policy_is_another_one_and_is_checked_too() -> None:
+def test_a_replaced_policy_is_a_new_one_and_is_checked_too() -> None:
     policy = RefreshPolicy()
     assert policy.__replace__(pause=1) == RefreshPolicy(pause=1)
     assert policy == RefreshPolicy()
@@ -109,27 +111,27 @@ def test_a_changed_policy_is_another_one_and_is_checked_too() -> None:
         policy.__replace__(pause=-1)
 
 
-def test_the_system_clock_counts_life_on_a_clock_that_never_jumps() -> None:
+def test_the_system_clock_measures_life_with_a_clock_that_never_jumps() -> None:
     assert SYSTEM_CLOCK.monotonic is monotonic_clock
     assert SYSTEM_CLOCK.wall is time.time
     assert 0 <= SYSTEM_CLOCK.random() < 1
 
 
-def test_a_clock_may_be_replaced_in_parts() -> None:
+def test_parts_of_a_clock_may_be_replaced() -> None:
     clock = Clock(wall=lambda: 7.0)
     assert clock.wall() == 7.0
     assert clock.monotonic is monotonic_clock
 
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="Linux has this clock")
-def test_the_clock_goes_on_while_a_laptop_sleeps() -> None:
-    """A token that expired meanwhile would be sent after waking up otherwise."""
+def test_the_clock_runs_on_while_a_laptop_sleeps() -> None:
+    """Otherwise a token that expired during sleep would be sent after waking up."""
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
     assert before <= monotonic_clock() <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
-def test_without_a_clock_that_counts_sleep_the_monotonic_one_serves(
+def test_without_a_clock_that_counts_sleep_the_monotonic_one_is_used(
     monkeypatch: pytest.MonkeyPatch, platform: str
 ) -> None:
     def refuse(number: int) -> float:
@@ -162,13 +164,13 @@ def test_pauses_double_up_to_the_longest() -> None:
     first=st.floats(0.01, 10),
     chance=st.floats(0, 1, exclude_max=True),
 )
-def test_jitter_only_adds_and_at_most_a_quarter(step: int, first: float, chance: float) -> None:
-    """However long an outage lasts, the number of the step overflows nothing."""
+def test_jitter_adds_at_most_a_quarter(step: int, first: float, chance: float) -> None:
+    """However long an outage lasts, the step count causes no overflow."""
     plain = backoff(step, first, 300.0, 0.0)
     assert plain <= backoff(step, first, 300.0, chance) <= plain * 1.25
     assert first <= plain <= 300.0
 
 
-def test_a_deadline_ends_before_a_flight_is_taken_from_its_leader() -> None:
+def test_the_deadline_ends_before_another_caller_takes_the_flight() -> None:
     with pytest.raises(ConfigurationError, match="deadline"):
         RefreshPolicy(deadline=61)

@@ -1,4 +1,4 @@
-"""The life of a process: fork, prefork, spawn, and the interpreter's end, in interpreters apart."""
+"""Fork, prefork, spawn, and the end of the interpreter, in separate interpreters."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def run_script(script: str, timeout: float = 25.0) -> list[str]:
 
 @forks
 def test_a_child_forked_during_a_renewal_neither_hangs_nor_uses_its_parents_refresh_token() -> None:
-    """The thread that renews is not in the child, and its locks are held by nobody there."""
+    """The thread that renews does not exist in the child, so nothing there holds its locks."""
     script = """
         source = Source("id", "secret")
         drive(source.acquire(), lambda effect: reply())
@@ -115,7 +115,7 @@ def test_a_child_forked_during_a_renewal_neither_hangs_nor_uses_its_parents_refr
 
 @forks
 def test_a_forked_child_keeps_the_access_token() -> None:
-    """Preforking servers load the application once: eight workers need not call eight times."""
+    """Preforking servers load the application once, so eight workers need not call eight times."""
     script = """
         source = Source("id", "secret")
         drive(source.acquire(), lambda effect: reply())
@@ -144,8 +144,8 @@ def test_a_forked_child_keeps_the_access_token() -> None:
 
 
 @forks
-def test_a_child_forked_while_a_store_in_memory_is_locked_does_not_wait_for_its_parent() -> None:
-    """It has a copy of its own, with a lease that nobody gives back."""
+def test_a_child_does_not_wait_for_a_memory_store_that_its_parent_locked() -> None:
+    """The child has its own copy, with a lease that is never released."""
     script = """
         store = MemoryStore()
         source = Source("id", "secret", store=store)
@@ -171,7 +171,7 @@ def test_a_child_forked_while_a_store_in_memory_is_locked_does_not_wait_for_its_
 
 
 def test_each_source_starts_over_in_a_child() -> None:
-    """Called here as the fork would call it, in this very process."""
+    """This test calls the hook in its own process, as a fork would call it."""
     sources = [Source("client-1", "secret") for _ in range(3)]
     flows = [source.acquire() for source in sources]
     assert all(isinstance(next(flow), Send) for flow in flows)
@@ -181,7 +181,7 @@ def test_each_source_starts_over_in_a_child() -> None:
 
 @forks
 @pytest.mark.parametrize("refresh", ['"refresh-1"', "None"], ids=["with refresh", "without"])
-def test_a_child_that_has_nothing_but_a_pair_is_told_so(refresh: str) -> None:
+def test_the_error_in_a_child_with_only_a_token_pair_says_why(refresh: str) -> None:
     script = f"""
         pair = TokenSet(
             "access-1", {refresh}, datetime.now(timezone.utc) + timedelta(hours=1)
@@ -200,7 +200,7 @@ def test_a_child_that_has_nothing_but_a_pair_is_told_so(refresh: str) -> None:
 
 
 def test_a_spawned_process_starts_from_the_settings() -> None:
-    """As multiprocessing spawns it: a new interpreter with a pickle, and nothing else."""
+    """multiprocessing's spawn starts a new interpreter with a pickle and nothing else."""
     source = TokenSource("client-1", "secret", base_url="http://localhost:1")
     script = f"""
         import pickle
@@ -228,7 +228,7 @@ def test_an_interpreter_that_exits_during_a_renewal_does_not_hang() -> None:
     assert run_script(script, timeout=10) == ["the end"]
 
 
-def test_flows_left_over_at_the_interpreters_end_make_no_noise() -> None:
+def test_unfinished_flows_print_nothing_when_the_interpreter_ends() -> None:
     script = """
         source = Source("id", "secret")
         leader, waiter = source.acquire(blocking=False), source.acquire(blocking=False)
@@ -237,8 +237,8 @@ def test_flows_left_over_at_the_interpreters_end_make_no_noise() -> None:
     assert run_script(script) == []
 
 
-def test_collected_flows_make_no_noise_and_free_the_flight() -> None:
-    """In cycles and out of them, in whatever order the collector takes them."""
+def test_garbage_collected_flows_print_nothing_and_free_the_flight() -> None:
+    """Whether they are in reference cycles or not, and in any order of collection."""
     script = """
         import contextvars, gc
         gc.set_threshold(1)
@@ -260,7 +260,7 @@ def test_collected_flows_make_no_noise_and_free_the_flight() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_an_interrupt_during_a_wait_leaves_the_source_in_order() -> None:
+def test_after_an_interrupt_during_a_wait_the_source_works() -> None:
     script = """
         import signal
         source = Source("id", "secret")

@@ -1,4 +1,4 @@
-"""Which module may use which: one direction between the rooms, one order inside the core."""
+"""Which module may import which: one direction between rooms, one order inside the core."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CORE = [
     "shared_sources",
 ]
 
-#: For each room, the rooms that it may use beside itself; "public" is monta_auth/__init__.py.
+#: For each room, the other rooms that it may import; "public" is monta_auth/__init__.py.
 MAY_USE = {
     "_core": set[str](),
     "stores": {"_core"},
@@ -68,7 +68,7 @@ MAY_USE = {
 
 
 def modules() -> dict[str, Path]:
-    """Each module of the distribution by its dotted name."""
+    """Return each module of the distribution by its dotted name."""
     found: dict[str, Path] = {}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -82,7 +82,7 @@ MODULES = modules()
 
 @cache
 def uses(module: str) -> frozenset[str]:
-    """The modules of ours that a module imports, wherever in it, also for type checkers alone."""
+    """Return our modules that a module imports, anywhere in it, even if only for type checkers."""
     return frozenset(_imported(module))
 
 
@@ -130,13 +130,13 @@ def test_a_room_uses_only_rooms_below_it(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_is_part_of_an_import_cycle(module: str) -> None:
-    """Not even for type checkers alone: what cannot be read apart is one module."""
+    """Not even for type checkers: two modules that only make sense together are one module."""
     seen: set[str] = set()
     todo = set(uses(module))
     while todo:
         name = todo.pop()
         if MODULES[name].name == "__init__.py" and module.startswith(f"{name}."):
-            continue  # a package is what its modules make of it
+            continue  # a package is only what its modules make of it
         assert name != module
         seen.add(name)
         todo |= set(uses(name)) - seen

@@ -1,4 +1,4 @@
-"""Sealed records: of use to those who have the secret, and to nobody else."""
+"""Sealed records: only those who know the secret can use them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def seal() -> Seal:
         PAIR.__replace__(access_token="\\" * 8192, refresh_token='"' * 8192),
     ],
 )
-def test_what_was_sealed_is_opened_by_the_same_client_in_another_process(pair: TokenSet) -> None:
+def test_the_same_client_can_open_a_record_in_another_process(pair: TokenSet) -> None:
     record = Seal(URL, ID, SECRET).seal(pair)
     assert Seal(URL, ID, SECRET).open(record) == pair
     assert Seal(URL, ID, SECRET).name == Seal(URL, ID, SECRET).name
@@ -60,7 +60,7 @@ def test_a_record_and_its_name_show_nothing(seal: Seal) -> None:
     assert SECRET not in f"{seal!r} {vars(seal)}"
 
 
-def test_another_secret_client_or_base_url_has_another_name_and_cannot_open_the_record() -> None:
+def test_another_secret_client_or_base_url_cannot_find_or_open_the_record() -> None:
     seals = [
         Seal(url, client, secret)
         for url, client, secret in itertools.product(
@@ -72,15 +72,15 @@ def test_another_secret_client_or_base_url_has_another_name_and_cannot_open_the_
         assert one.open(two.seal(PAIR)) is None
 
 
-def test_nothing_is_no_reason_to_warn(seal: Seal, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_record_causes_no_warning(seal: Seal, caplog: pytest.LogCaptureFixture) -> None:
     assert seal.open(None) is None
     assert caplog.records == []
 
 
-def test_a_record_that_was_changed_in_any_byte_is_missing_with_one_warning_each(
+def test_a_changed_record_is_treated_as_missing_with_one_warning(
     seal: Seal, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A renewal looks before and after it gets its lease."""
+    """A renewal reads the record before and after it gets its lease."""
     record = seal.seal(PAIR)
     places = range(0, len(record) - 4, 37)
     for place in places:
@@ -97,7 +97,7 @@ SEALED: list[Any] = ["no JSON", "[]", "1" * 5000, "{}"]
 
 
 @pytest.mark.parametrize("text", SEALED)
-def test_what_another_version_of_ours_may_have_sealed_is_missing(seal: Seal, text: str) -> None:
+def test_a_record_of_another_version_is_treated_as_missing(seal: Seal, text: str) -> None:
     assert seal.open(seal._fernet.encrypt(text.encode())) is None
 
 
@@ -116,13 +116,15 @@ def test_a_sealed_pair_is_checked_like_any_other(seal: Seal, changes: dict[str, 
 
 
 @given(st.binary())
-def test_nothing_that_is_stored_can_raise(record: bytes) -> None:
+def test_no_stored_text_can_raise(record: bytes) -> None:
     assert Seal(URL, ID, SECRET).open(record) is None
 
 
 @pytest.mark.parametrize("character", [b"+", b"/"])
-def test_a_character_of_another_base64_makes_no_warning(seal: Seal, character: bytes) -> None:
-    """Python 3.15 has one for it, which is an error where all warnings are."""
+def test_a_character_of_another_base64_alphabet_causes_no_warning(
+    seal: Seal, character: bytes
+) -> None:
+    """Python 3.15 warns about it, and tests turn warnings into errors."""
     assert seal.open(seal.seal(PAIR)[:-4] + character * 4) is None
 
 
@@ -133,7 +135,7 @@ def test_a_record_that_is_too_long_is_not_even_decrypted(
     assert seal.open(b"A" * 70_000) is None
 
 
-def test_without_cryptography_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_cryptography_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     require_cryptography()
     monkeypatch.setattr(sealing, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'monta-auth\[store\]'"):

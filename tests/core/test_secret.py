@@ -1,4 +1,4 @@
-"""Strings and bytes that do not show themselves, and the frames that would."""
+"""Strings and bytes that hide their value, and frames that would show it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ FAMILY: list[Any] = [
     ],
     ids=["itself", "all", "slice", "list", "dict", "copy", "deepcopy", "other kind", "pickle"],
 )
-def test_neither_it_nor_a_slice_nor_a_copy_shows(
+def test_a_secret_its_slices_and_its_copies_are_hidden(
     value: Any, made: Callable[[object], object]
 ) -> None:
     assert "ecret" not in repr(made(value))
@@ -58,11 +58,11 @@ def test_neither_it_nor_a_slice_nor_a_copy_shows(
 
 
 @pytest.mark.parametrize("value", FAMILY, ids=["str", "bytes", "header", "header bytes"])
-def test_a_pickle_of_it_alone_holds_nothing(value: object) -> None:
+def test_a_pickle_of_a_secret_alone_does_not_hold_it(value: object) -> None:
     assert b"ecret" not in pickle.dumps(value)
 
 
-def test_it_is_the_string_that_it_hides() -> None:
+def test_a_secret_is_equal_to_the_string_that_it_hides() -> None:
     secret = Secret(PLAIN)
     assert secret == PLAIN
     assert hash(secret) == hash(PLAIN)
@@ -89,7 +89,7 @@ def test_settings_are_hidden_and_shown_again() -> None:
 
 
 def names(error: BaseException) -> set[str]:
-    """The locals that the frames of an error show, those of its causes and contexts too."""
+    """Return the locals that an error's frames show, including those of its causes and contexts."""
     found: set[str] = set()
     todo: list[BaseException | None] = [error]
     while todo:
@@ -128,7 +128,7 @@ def call() -> None:
         raise
 
 
-def test_frames_below_a_call_show_no_locals_but_lines() -> None:
+def test_frames_below_a_call_show_lines_but_no_locals() -> None:
     local_mine = 1
     with pytest.raises(ExceptionGroup) as caught:
         call()
@@ -137,7 +137,7 @@ def test_frames_below_a_call_show_no_locals_but_lines() -> None:
     assert local_mine
 
 
-def test_what_its_caller_handled_before_keeps_its_locals() -> None:
+def test_an_error_that_the_caller_handled_before_keeps_its_locals() -> None:
     def of_the_user() -> None:
         local_user = 1
         raise LookupError(local_user)
@@ -166,16 +166,14 @@ def test_what_its_caller_handled_before_keeps_its_locals() -> None:
     ],
     ids=["raw", "JSON", "JSON not ASCII", "repr", "bytes", "repr of JSON", "bytes of JSON"],
 )
-def test_a_text_shows_no_secret_however_it_is_written(
-    secret: str, written: Callable[[str], str]
-) -> None:
+def test_a_text_shows_no_secret_in_any_spelling(secret: str, written: Callable[[str], str]) -> None:
     text = safe_text(f"before {written(secret)} after", (Secret(secret),))
     assert text is not None
     assert "[redacted]" in text
     assert not any(part in text for part in ("quote", "slash", "strophe", "unik"))
 
 
-def test_a_text_is_printable_and_short_and_values_too_short_to_be_secrets_stay() -> None:
+def test_a_text_is_made_printable_and_short_and_keeps_short_values() -> None:
     assert safe_text("a\x1b[31m\nb", ()) == "a [31m b"
     assert safe_text("x" * 400, ()) == "x" * 300
     assert safe_text("seven77 eight888", ("seven77", "eight888")) == "seven77 [redacted]"

@@ -1,4 +1,4 @@
-"""Which auth objects share one source, and for how long."""
+"""Which auth objects share one token source, and for how long."""
 
 import gc
 import importlib.util
@@ -41,7 +41,7 @@ def source(
 
 
 def test_equal_settings_share_one_source() -> None:
-    """`requests.get(url, auth=MontaAuth(...))` in a loop must not mint at every turn."""
+    """`requests.get(url, auth=MontaAuth(...))` in a loop must not mint each time."""
     assert source() is source()
 
 
@@ -54,7 +54,7 @@ def test_equal_settings_share_one_source() -> None:
         pytest.param({"policy": RefreshPolicy(advisory=300)}, id="an equal policy"),
     ],
 )
-def test_a_default_is_equal_to_what_it_stands_for(other: dict[str, object]) -> None:
+def test_a_default_is_equal_to_its_explicit_value(other: dict[str, object]) -> None:
     assert source(**other) is source()  # type: ignore[arg-type]
 
 
@@ -67,13 +67,13 @@ def test_a_default_is_equal_to_what_it_stands_for(other: dict[str, object]) -> N
         pytest.param({"policy": RefreshPolicy(pause=1)}, id="policy"),
     ],
 )
-def test_other_settings_have_a_source_of_their_own(other: dict[str, object]) -> None:
-    """One account's token sent for another's request is the worst that can happen here."""
+def test_different_settings_have_different_sources(other: dict[str, object]) -> None:
+    """The worst fault here would be one account's token in another account's request."""
     assert source(**other) is not source()  # type: ignore[arg-type]
     assert source(**other) is source(**other)  # type: ignore[arg-type]
 
 
-def test_credentials_of_the_environment_share_with_the_same_given(
+def test_credentials_of_the_environment_share_with_equal_arguments(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MONTA_CLIENT_ID", "id")
@@ -82,8 +82,8 @@ def test_credentials_of_the_environment_share_with_the_same_given(
     assert source(None, None) is source("id", "s3cr3t", PARTNER_API)
 
 
-def test_a_changed_environment_is_another_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key is what the variables hold, not that they were asked."""
+def test_a_changed_environment_gives_another_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key contains what the variables hold, not that they were read."""
     monkeypatch.setenv("MONTA_CLIENT_ID", "id")
     monkeypatch.setenv("MONTA_CLIENT_SECRET", "s3cr3t")
     first = source(None, None)
@@ -91,7 +91,7 @@ def test_a_changed_environment_is_another_source(monkeypatch: pytest.MonkeyPatch
     assert source(None, None) is not first
 
 
-def test_a_callable_secret_shares_with_nobody() -> None:
+def test_a_source_with_a_callable_secret_is_not_shared() -> None:
     def ask() -> str:
         return "s3cr3t"
 
@@ -116,7 +116,7 @@ def test_the_registry_holds_no_secret_in_its_keys() -> None:
         pytest.param("id", "s3cr3t", "x.example", "base_url", id="base URL"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_and_not_kept(
+def test_unusable_settings_are_refused_and_not_kept(
     client: str | None, secret: str | None, base_url: str | None, text: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=text):
@@ -125,12 +125,12 @@ def test_settings_that_cannot_work_are_refused_and_not_kept(
     assert len(registry._recent) == 0
 
 
-def test_what_is_no_policy_is_refused() -> None:
+def test_an_object_that_is_not_a_policy_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="RefreshPolicy"):
         source(policy="fast")  # type: ignore[arg-type]
 
 
-def test_the_last_few_sources_live_on_without_an_auth_object() -> None:
+def test_the_last_few_sources_are_kept_without_an_auth_object() -> None:
     first = weakref.ref(source("client-0"))
     for number in range(1, KEPT):
         source(f"client-{number}")
@@ -138,8 +138,8 @@ def test_the_last_few_sources_live_on_without_an_auth_object() -> None:
     assert first() is source("client-0")
 
 
-def test_older_ones_go() -> None:
-    """A service that mints for each of its customers must not keep all of them for ever."""
+def test_older_sources_are_dropped() -> None:
+    """A service that mints for each of its customers must not keep all their sources forever."""
     first = weakref.ref(source("client-0"))
     for number in range(1, KEPT + 1):
         source(f"client-{number}")
@@ -149,13 +149,13 @@ def test_older_ones_go() -> None:
     assert len(registry._alive) == KEPT
 
 
-def test_of_too_many_those_stay_whose_tokens_live_longest(hands: Hands) -> None:
-    """However long ago they were used: each new one costs a token call."""
+def test_of_too_many_sources_those_with_the_latest_expiry_are_kept(hands: Hands) -> None:
+    """The time of last use does not matter: each new source costs a token call."""
     lives = {f"client-{number}": 1000.0 + number for number in range(KEPT)}
     sources = {client: weakref.ref(source(client)) for client in lives}
     for client, life in lives.items():
         hold(hands, sources[client](), life=life)  # type: ignore[arg-type]
-    source("another")  # has none yet, and stays: it is in use
+    source("another")  # has no token yet but stays, since it is in use
     gc.collect()
     assert [client for client in lives if sources[client]() is None] == ["client-0"]
     source("one more")
@@ -163,7 +163,7 @@ def test_of_too_many_those_stay_whose_tokens_live_longest(hands: Hands) -> None:
     assert [client for client in lives if sources[client]() is None] == ["client-0"]
 
 
-def test_use_keeps_a_source_among_the_last_few() -> None:
+def test_using_a_source_keeps_it() -> None:
     first = weakref.ref(source("client-0"))
     for number in range(1, 2 * KEPT):
         source(f"client-{number}")
@@ -172,15 +172,15 @@ def test_use_keeps_a_source_among_the_last_few() -> None:
     assert first() is source("client-0")
 
 
-def test_one_that_is_still_in_use_is_shared_however_old() -> None:
+def test_a_source_in_use_is_shared_however_old_it_is() -> None:
     in_use = source("client-0")
     for number in range(1, 2 * KEPT):
         source(f"client-{number}")
     assert source("client-0") is in_use
 
 
-def test_forgetting_shares_nothing_with_earlier_objects() -> None:
-    """The pytest plugin empties the registry between tests."""
+def test_after_forgetting_nothing_is_shared_with_earlier_objects() -> None:
+    """The pytest plugin uses this between tests."""
     first = source()
     forget_shared_sources()
     assert source() is not first
@@ -207,8 +207,8 @@ def test_threads_that_start_together_get_one_source() -> None:
 # --- processes
 
 
-def test_a_child_gets_a_mutex_of_its_own() -> None:
-    """A thread that held the parent's at the moment of the fork is not in the child."""
+def test_a_forked_child_gets_its_own_mutex() -> None:
+    """A thread that held the parent's mutex at the moment of the fork is not in the child."""
     before = registry._mutex
     try:
         registry._after_fork_in_child()
@@ -241,7 +241,9 @@ def test_a_forked_child_can_use_the_registry_while_the_parent_holds_its_mutex() 
         holder.join(10)
 
 
-def test_the_module_loads_where_there_is_no_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_module_can_be_imported_on_systems_without_fork(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Windows has no `os.register_at_fork`."""
     monkeypatch.delattr(os, "register_at_fork", raising=False)
     assert registry.__file__ is not None
