@@ -1,4 +1,4 @@
-"""What one request may spend on its token, and how long the next renewal waits after silence."""
+"""How long one request may take for its token, and how long renewals pause after silence."""
 
 from __future__ import annotations
 
@@ -28,23 +28,21 @@ from ..simulation.flows import (
 
 
 def silence(hands: Hands, caller: Caller) -> Caller:
-    """Nothing comes until the call's own limit."""
+    """Let the call's whole time limit pass without a response."""
     hands.advance(caller.effect.timeout)
     return caller.resume(TransportFailure("read timed out", "timeout"))
 
 
 def cut_short(caller: Caller) -> Caller:
-    """The caller's own timeout ends the call."""
+    """End the call with the caller's own, shorter timeout."""
     return caller.resume(TransportFailure("read timed out", "timeout", own=True))
 
 
-# --- one deadline for all of a request
+# --- one deadline for a whole request
 
 
-def test_a_request_that_comes_back_has_what_is_left_of_its_deadline(
-    hands: Hands, source: Source
-) -> None:
-    """A cold start, and then a 401: together they get the policy's deadline."""
+def test_a_retried_request_has_the_rest_of_its_deadline(hands: Hands, source: Source) -> None:
+    """A cold start and a 401 in one request share the policy's deadline."""
     caller = Caller(source)
     hands.advance(7)
     caller.resume(pair_reply(hands, 1))
@@ -58,7 +56,7 @@ def test_a_request_that_comes_back_has_what_is_left_of_its_deadline(
     assert caller.spent.renewals == 2
 
 
-def test_time_that_waiting_took_counts_as_well(hands: Hands, source: Source) -> None:
+def test_waiting_time_counts_toward_the_deadline(hands: Hands, source: Source) -> None:
     leader, waiter = Caller(source), Caller(source)
     hands.advance(4)
     leader.resume(pair_reply(hands, 1))
@@ -67,7 +65,7 @@ def test_time_that_waiting_took_counts_as_well(hands: Hands, source: Source) -> 
 
 
 @pytest.mark.parametrize("verb", ["invalidate", "forget"])
-def test_a_request_leads_two_renewals_at_most_though_on_token_drops_each_pair(
+def test_a_request_leads_at_most_two_renewals_if_on_token_drops_each_pair(
     hands: Hands, verb: str
 ) -> None:
     source: Source = make_source(hands, on_token=lambda pair: getattr(source, verb)())
@@ -76,8 +74,8 @@ def test_a_request_leads_two_renewals_at_most_though_on_token_drops_each_pair(
     assert caller.resume(pair_reply(hands, 2)).call().token == "access-2"
 
 
-def test_too_little_time_says_nothing_of_the_endpoint(hands: Hands, source: Source) -> None:
-    """A request that has spent nearly all of its deadline fails alone."""
+def test_too_little_time_is_no_failure_of_the_endpoint(hands: Hands, source: Source) -> None:
+    """A request that has used up nearly all of its deadline fails alone."""
     spent = Spent()
     spent.seconds = 9.0
     hurried, other = Caller(source, flow=source.acquire(spent)), Caller(source)
@@ -86,10 +84,10 @@ def test_too_little_time_says_nothing_of_the_endpoint(hands: Hands, source: Sour
     assert other.resume(None).wants == "mint"
 
 
-# --- 3 s while the token lives
+# --- 3 s while the token is valid
 
 
-def test_while_the_token_lives_nobody_waits_longer_than_three_seconds(
+def test_while_the_token_is_valid_requests_wait_at_most_three_seconds(
     hands: Hands, holder: Source
 ) -> None:
     hands.advance(MANDATORY)
@@ -102,10 +100,10 @@ def test_while_the_token_lives_nobody_waits_longer_than_three_seconds(
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
-def test_while_the_token_lives_a_leader_that_gave_up_makes_no_other_request_wait(
+def test_while_the_token_is_valid_a_leader_that_gave_up_makes_no_other_request_wait(
     hands: Hands, holder: Source, goes_on: bool
 ) -> None:
-    """In httpx's own pipeline it is the request's own timeout that ends a silent call."""
+    """In httpx's own pipeline, the request's own timeout ends a silent call."""
     hands.advance(MANDATORY)
     cut_short(Caller(holder, limit=5.0, goes_on=goes_on))
     assert Caller(holder, goes_on=goes_on).token == "access-1"
@@ -113,7 +111,7 @@ def test_while_the_token_lives_a_leader_that_gave_up_makes_no_other_request_wait
     assert Caller(holder, goes_on=goes_on).wants == "mint"
 
 
-def test_one_that_waits_still_leads_next(hands: Hands, holder: Source) -> None:
+def test_if_the_leader_is_cancelled_a_waiter_leads_next(hands: Hands, holder: Source) -> None:
     hands.advance(MANDATORY)
     leader, waiter = Caller(holder), Caller(holder)
     leader.close()
@@ -121,7 +119,7 @@ def test_one_that_waits_still_leads_next(hands: Hands, holder: Source) -> None:
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
-def test_while_the_token_lives_a_store_is_waited_for_three_seconds_at_most(
+def test_while_the_token_is_valid_requests_wait_three_seconds_for_a_store(
     hands: Hands, store: MemoryStore, goes_on: bool
 ) -> None:
     source = make_source(hands, store=store)
@@ -135,7 +133,7 @@ def test_while_the_token_lives_a_store_is_waited_for_three_seconds_at_most(
 
 @pytest.mark.parametrize("goes_on", [True, False])
 @pytest.mark.parametrize(("spent", "left"), [(0.0, 8.0), (7.0, 1.5)])
-def test_of_the_deadline_two_seconds_or_half_belong_to_the_token_call_and_not_to_the_store(
+def test_a_slow_store_leaves_two_seconds_or_half_the_deadline_to_the_token_call(
     hands: Hands, store: MemoryStore, goes_on: bool, spent: float, left: float
 ) -> None:
     source = make_source(hands, store=store)
@@ -150,7 +148,7 @@ def test_of_the_deadline_two_seconds_or_half_belong_to_the_token_call_and_not_to
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
-def test_while_the_token_lives_a_callable_that_hangs_does_not_either(
+def test_while_the_token_is_valid_requests_wait_three_seconds_for_a_callable(
     hands: Hands, goes_on: bool
 ) -> None:
     source = make_source(hands, client_secret=lambda: "secret-of-client-1")
@@ -161,29 +159,27 @@ def test_while_the_token_lives_a_callable_that_hangs_does_not_either(
     assert caller.resume(TimeoutError()).token == "access-1"
 
 
-def test_in_httpx_own_pipeline_a_token_call_keeps_the_requests_own_timeouts(
-    hands: Hands, holder: Source
-) -> None:
-    """To cut it off would end the request."""
+def test_in_httpxs_own_pipeline_a_token_call_is_not_shortened(hands: Hands, holder: Source) -> None:
+    """A shorter timeout would end the request."""
     hands.advance(MANDATORY)
     assert Caller(holder, goes_on=False).effect.timeout == 10.0
 
 
-def test_for_on_token_an_async_caller_waits_three_seconds_at_most(hands: Hands) -> None:
+def test_an_async_caller_waits_at_most_three_seconds_for_on_token(hands: Hands) -> None:
     caller = Caller(make_source(hands, on_token=print))
     caller.resume(pair_reply(hands, 1))
     assert caller.effect.seconds == 3.0
     assert caller.resume(TimeoutError()).token == "access-1"
 
 
-def test_for_on_token_it_waits_no_longer_than_its_deadline(hands: Hands) -> None:
+def test_an_async_caller_waits_for_on_token_until_its_deadline_at_most(hands: Hands) -> None:
     caller = Caller(make_source(hands, on_token=print))
     hands.advance(9)
     caller.resume(pair_reply(hands, 1))
     assert caller.effect.seconds == pytest.approx(1.0)
 
 
-def test_for_the_release_of_a_lease_it_waits_three_seconds_at_most(
+def test_a_caller_waits_at_most_three_seconds_for_the_release_of_a_lease(
     hands: Hands, store: MemoryStore
 ) -> None:
     source = make_source(hands, store=store)
@@ -193,7 +189,7 @@ def test_for_the_release_of_a_lease_it_waits_three_seconds_at_most(
     assert caller.resume(TimeoutError()).token == "access-1"
 
 
-def test_silence_is_remembered_although_the_clock_moves_on_between_two_looks(
+def test_silence_is_remembered_even_if_the_clock_moves_between_two_readings(
     hands: Hands,
 ) -> None:
     def tick() -> float:
@@ -206,10 +202,10 @@ def test_silence_is_remembered_although_the_clock_moves_on_between_two_looks(
     hands.advance(MANDATORY)
     assert silence(hands, Caller(source)).token == "access-1"
     assert source.status().failures == 1
-    assert Caller(source).token == "access-1"  # nobody waits again before the pause is over
+    assert Caller(source).token == "access-1"  # no request waits again before the pause is over
 
 
-def test_after_these_three_seconds_the_request_sends_nothing_and_the_next_renewal_mints(
+def test_after_three_seconds_of_silence_the_next_renewal_mints(
     hands: Hands, holder: Source
 ) -> None:
     hands.advance(ADVISORY)
@@ -231,16 +227,16 @@ def test_a_renewal_close_to_expiry_may_take_the_full_deadline(
 
 
 @pytest.mark.parametrize(("before_expiry", "timeout"), [(3.0, 3.0), (2.9, 10.0)], ids=str)
-def test_a_caller_whose_own_limit_is_short_hurries_as_long_as_the_token_lives(
+def test_a_caller_with_a_short_limit_waits_less_while_the_token_is_valid(
     hands: Hands, holder: Source, before_expiry: float, timeout: float
 ) -> None:
-    """Otherwise its own limit would end the request, with a token that lives."""
+    """Otherwise its own limit would end the request, although the token is valid."""
     hands.advance(HOUR - before_expiry)
     caller = Caller(holder, flow=holder.acquire(limit=5.0))
     assert caller.effect.timeout == timeout
 
 
-def test_a_leader_with_too_little_time_goes_on_with_a_token_that_lives(
+def test_a_leader_with_too_little_time_goes_on_with_a_valid_token(
     hands: Hands, holder: Source
 ) -> None:
     hands.advance(ADVISORY)
@@ -253,13 +249,13 @@ def test_a_leader_with_too_little_time_goes_on_with_a_token_that_lives(
 def test_in_httpxs_own_pipeline_a_call_keeps_the_full_deadline(
     hands: Hands, holder: Source
 ) -> None:
-    """To cut it off would fail the request."""
+    """A shorter timeout would fail the request."""
     hands.advance(ADVISORY)
     caller = Caller(holder, flow=holder.acquire(goes_on=False))
     assert caller.effect.timeout == 10.0
 
 
-def test_a_shorter_deadline_of_the_policy_holds(hands: Hands) -> None:
+def test_a_shorter_deadline_of_the_policy_applies(hands: Hands) -> None:
     source = make_source(hands, policy=RefreshPolicy(deadline=2.0))
     hold(hands, source)
     hands.advance(ADVISORY)
@@ -270,7 +266,7 @@ def test_a_shorter_deadline_of_the_policy_holds(hands: Hands) -> None:
 # --- pauses after silence
 
 
-def test_while_the_token_lives_the_pause_doubles_to_a_minute_from_the_second_silence_on(
+def test_while_the_token_is_valid_the_pause_doubles_to_a_minute_from_the_second_silence(
     hands: Hands,
 ) -> None:
     source = make_source(hands, policy=RefreshPolicy(advisory=1000.0))
@@ -301,7 +297,7 @@ def test_another_failure_ends_the_doubling(hands: Hands, holder: Source, end: ob
     assert failures.pause_until == 10.0
 
 
-# --- cold starts whose callers leave
+# --- cold starts that callers abandon
 
 
 def abandon(caller: Caller, how: str) -> None:
@@ -312,7 +308,7 @@ def abandon(caller: Caller, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "its own shorter timeout"])
-def test_after_two_abandoned_mints_the_next_ones_wait_from_two_seconds_doubling_to_a_minute(
+def test_after_two_abandoned_mints_the_wait_doubles_from_two_seconds_to_a_minute(
     hands: Hands, source: Source, how: str
 ) -> None:
     abandon(Caller(source), how)
@@ -336,10 +332,10 @@ def test_callers_wait_for_the_next_mint_within_their_deadlines(
     hands.advance(2)
     assert caller.resume(None).wants == "mint"
     assert caller.resume(pair_reply(hands, 1)).token == "access-1"
-    assert source._state.failures.mint_after < 0  # a success ends it
+    assert source._state.failures.mint_after < 0  # a success ends the doubling
 
 
-def test_a_caller_whose_deadline_is_too_short_is_told_when_the_next_mint_is(
+def test_if_the_deadline_is_too_short_the_error_says_when_the_next_mint_is_made(
     hands: Hands, source: Source
 ) -> None:
     for _ in range(5):
@@ -355,7 +351,7 @@ def test_a_caller_whose_deadline_is_too_short_is_told_when_the_next_mint_is(
     assert source.status().failures == 0
 
 
-def test_a_failure_in_between_ends_the_row_of_abandoned_mints(hands: Hands, source: Source) -> None:
+def test_a_failed_mint_resets_the_count_of_abandoned_mints(hands: Hands, source: Source) -> None:
     Caller(source).close()
     Caller(source).resume(error_reply(400))
     hands.advance(1)
@@ -363,7 +359,7 @@ def test_a_failure_in_between_ends_the_row_of_abandoned_mints(hands: Hands, sour
     assert Caller(source).wants == "mint"
 
 
-def test_while_the_token_lives_abandoned_mints_make_nobody_wait(hands: Hands) -> None:
+def test_while_the_token_is_valid_abandoned_mints_make_no_request_wait(hands: Hands) -> None:
     source = make_source(hands, policy=RefreshPolicy(pause=2))
     hold(hands, source)
     hands.advance(MANDATORY)
@@ -376,7 +372,7 @@ def test_while_the_token_lives_abandoned_mints_make_nobody_wait(hands: Hands) ->
         caller.close()
 
 
-def test_callers_that_leave_while_they_wait_for_the_next_mint_do_not_count(
+def test_callers_that_leave_while_waiting_for_the_next_mint_do_not_count(
     hands: Hands, source: Source
 ) -> None:
     for _ in range(2):
@@ -390,7 +386,7 @@ def test_callers_that_leave_while_they_wait_for_the_next_mint_do_not_count(
 
 
 @pytest.mark.parametrize("outcome", [no_answer, no_connection, lambda: error_reply(400)])
-def test_a_mint_that_failed_was_not_abandoned(
+def test_a_failed_mint_does_not_count_as_abandoned(
     hands: Hands, source: Source, outcome: object
 ) -> None:
     for _ in range(3):

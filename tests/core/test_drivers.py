@@ -1,4 +1,4 @@
-"""The two loops that perform effects: threads, asyncio, several loops, trio; and cancellation."""
+"""The two loops that perform effects, with threads, asyncio, several loops and trio."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def one(effect: Any) -> Generator[Any, Any, Any]:
-    """A flow of a single effect, which returns its outcome."""
+    """A flow with a single effect, which returns its outcome."""
     return (yield effect)
 
 
 async def until(event: threading.Event) -> None:
-    while not event.is_set():  # an event of threads, set by one of them
+    while not event.is_set():  # an event of threads, set by another thread
         await pause(0.001)
 
 
@@ -67,7 +67,7 @@ LOOPS = [pytest.param(in_asyncio, id="asyncio"), pytest.param(trio.run, id="trio
 
 
 def everywhere(effect: Callable[[], Any]) -> list[Any]:
-    """Run a flow of this effect in each driver; the outcomes."""
+    """Run a flow with this effect in each driver. Return the outcomes."""
 
     async def main() -> Any:
         return await adrive(one(effect()), anever)
@@ -78,12 +78,12 @@ def everywhere(effect: Callable[[], Any]) -> list[Any]:
 # --- each effect, in each driver
 
 
-def test_a_call_gives_back_what_the_function_returned() -> None:
+def test_a_call_returns_the_functions_result() -> None:
     assert everywhere(lambda: Call(divmod, 7, 3)) == [(2, 1)] * 3
 
 
 @pytest.mark.parametrize("kind", [ValueError, MontaAuthError, TransportFailure])
-def test_what_a_function_raises_is_thrown_into_the_flow(kind: type[Exception]) -> None:
+def test_an_error_of_a_function_is_thrown_into_the_flow(kind: type[Exception]) -> None:
     def fail() -> None:
         raise kind("why")
 
@@ -104,7 +104,7 @@ def stop() -> None:
 
 @pytest.mark.parametrize("run", LOOPS)
 @pytest.mark.parametrize("late", [False, True], ids=["coroutine function", "late"])
-def test_what_a_coroutine_raises_is_thrown_into_the_flow(run: Loop, late: bool) -> None:
+def test_an_error_of_a_coroutine_is_thrown_into_the_flow(run: Loop, late: bool) -> None:
     async def fail() -> None:
         raise ValueError("why")
 
@@ -128,7 +128,7 @@ def flow_with_stop() -> Generator[Any, Any, str]:
 
 
 def test_a_function_that_raises_stop_iteration_does_not_end_the_flow() -> None:
-    """As `lambda: next(secrets)` does once there are no more."""
+    """`lambda: next(secrets)` raises it when the iterator is exhausted."""
 
     async def main() -> str:
         return await adrive(flow_with_stop(), anever)
@@ -176,7 +176,7 @@ async def double(value: int) -> int:
 
 
 def lazily_async(value: int) -> Awaitable[int]:
-    """Only its result tells that it is asynchronous."""
+    """A plain function. Only its result shows that it is asynchronous."""
     return double(value)
 
 
@@ -207,21 +207,21 @@ def test_an_async_driver_awaits_coroutine_functions(
 
 @pytest.mark.parametrize("function", [double, lazily_async, Doubler()], ids=["def", "late", "obj"])
 def test_a_sync_driver_refuses_coroutine_functions(function: Callable[[int], Any]) -> None:
-    """And leaves no coroutine behind that was never awaited."""
+    """It also leaves no coroutine behind that was never awaited."""
     with pytest.raises(ConfigurationError, match="async clients only"):
         drive(one(Call(function, 21)), never)
     gc.collect()
 
 
 class Later:
-    """Awaitable, but no coroutine: it has no `close`."""
+    """Awaitable, but not a coroutine: it has no `close`."""
 
     def __await__(self) -> Generator[Any, Any, int]:
         yield from ()
         return 1
 
 
-def test_any_awaitable_counts_as_asynchronous() -> None:
+def test_a_sync_driver_refuses_any_awaitable() -> None:
     with pytest.raises(ConfigurationError):
         drive(one(Call(Later)), never)
 
@@ -231,7 +231,9 @@ def test_any_awaitable_counts_as_asynchronous() -> None:
     [(double, True), (Doubler(), True), (lazily_async, False), (len, False), (object(), False)],
     ids=["coroutine function", "object", "late", "builtin", "not callable"],
 )
-def test_what_is_asynchronous_is_seen_before_it_is_called(function: object, expected: bool) -> None:
+def test_coroutine_functions_are_recognized_before_they_are_called(
+    function: object, expected: bool
+) -> None:
     assert is_async(function) is expected
 
 
@@ -243,7 +245,7 @@ def test_an_async_driver_calls_plain_functions_in_a_thread(run: Loop) -> None:
     assert run(main) != threading.get_ident()
 
 
-def test_a_sleep_is_a_sleep() -> None:
+def test_each_driver_performs_a_sleep() -> None:
     assert everywhere(lambda: Sleep(0.001)) == [None] * 3
 
 
@@ -251,7 +253,7 @@ def test_a_wait_ends_when_its_time_is_up() -> None:
     assert everywhere(lambda: Wait(Flight(0, 0.0), 0.001)) == [None] * 3
 
 
-def test_a_wait_for_a_flight_that_is_over_ends_at_once() -> None:
+def test_a_wait_for_a_finished_flight_ends_at_once() -> None:
     def over() -> Wait:
         flight = Flight(0, 0.0)
         flight.end()
@@ -275,7 +277,7 @@ def test_a_wait_ends_with_its_flight() -> None:
     assert everywhere(soon_over) == [None] * 3
 
 
-def test_a_waiter_woken_after_its_time_was_up_does_not_mind() -> None:
+def test_waking_a_waiter_whose_time_is_up_is_harmless() -> None:
     flight = Flight(0, 0.0)
 
     async def main() -> None:
@@ -292,7 +294,7 @@ def test_a_waiter_woken_after_its_time_was_up_does_not_mind() -> None:
 
 
 @pytest.mark.parametrize("run", LOOPS)
-def test_a_loop_that_is_closed_is_passed_over(run: Loop) -> None:
+def test_a_bell_of_a_closed_loop_is_ignored(run: Loop) -> None:
     async def main() -> Bell:
         return Bell()
 
@@ -301,7 +303,7 @@ def test_a_loop_that_is_closed_is_passed_over(run: Loop) -> None:
     assert not bell.event.is_set()
 
 
-def test_a_waiter_whose_loop_is_closed_is_passed_over() -> None:
+def test_a_waiter_whose_loop_is_closed_is_skipped() -> None:
     flight, others = Flight(0, 0.0), list[str]()
     loop = asyncio.new_event_loop()
     waiter = adrive(one(Wait(flight, 1000.0)), anever)
@@ -321,7 +323,7 @@ def test_a_waiter_whose_loop_is_closed_is_passed_over() -> None:
 
 
 class SlowBell(Bell):
-    """A bell whose loop takes a turn when the test says so."""
+    """A bell whose loop takes a turn only when the test says so."""
 
     def __init__(self, number: int, rung: list[int]) -> None:
         self.event = SimpleNamespace(set=lambda: rung.append(number), is_set=lambda: number in rung)
@@ -331,7 +333,7 @@ class SlowBell(Bell):
         self.turns.append(function)
 
 
-def test_four_waiters_of_a_loop_go_on_in_each_of_its_turns() -> None:
+def test_four_waiters_go_on_in_each_turn_of_their_loop() -> None:
     rung: list[int] = []
     bells = [SlowBell(number, rung) for number in range(10)]
     line = Line()
@@ -348,7 +350,7 @@ def test_four_waiters_of_a_loop_go_on_in_each_of_its_turns() -> None:
         line.wake(bell)
         line.wake(bell)
     assert turn() == 4
-    rung.append(5)  # it has left: its time was up, or it was cancelled
+    rung.append(5)  # this waiter has left: its time was up, or it was cancelled
     assert turn() == 4
     line.wake(bells[0])
     assert turn() == 1
@@ -358,7 +360,7 @@ def test_four_waiters_of_a_loop_go_on_in_each_of_its_turns() -> None:
     assert rung[-1] == 9
 
 
-def test_waiters_of_one_loop_go_on_in_the_order_in_which_they_came() -> None:
+def test_waiters_of_one_loop_go_on_in_their_order_of_arrival() -> None:
     flight, order, turns = Flight(0, 0.0), list[int](), list[int]()
 
     async def wait(number: int) -> None:
@@ -413,7 +415,7 @@ def test_a_single_waiter_can_be_woken(run: Loop) -> None:
 
 @pytest.mark.parametrize("run", LOOPS)
 @pytest.mark.parametrize("how", ["cancelled", "in time"])
-def test_a_task_that_has_left_is_not_in_the_line_any_more(run: Loop, how: str) -> None:
+def test_a_task_that_left_no_longer_waits_in_the_line(run: Loop, how: str) -> None:
     flight = Flight(0, 0.0)
 
     async def main() -> None:
@@ -425,7 +427,7 @@ def test_a_task_that_has_left_is_not_in_the_line_any_more(run: Loop, how: str) -
 
 
 @pytest.mark.usefixtures("time_limit")
-def test_an_interrupted_thread_is_not_in_the_line_any_more() -> None:
+def test_an_interrupted_thread_no_longer_waits_in_the_line() -> None:
     flight = Flight(0, 0.0)
     timer = threading.Timer(0.05, signal.pthread_kill, (threading.get_ident(), signal.SIGTERM))
     timer.start()
@@ -467,7 +469,7 @@ FAILURES = [no_answer(), MontaAuthError("redirected")]
 
 @pytest.mark.parametrize("failure", FAILURES, ids=["transport", "ours"])
 @pytest.mark.parametrize("run", LOOPS)
-def test_a_failure_that_send_raises_reaches_the_caller_through_the_flow(
+def test_a_failure_raised_by_send_reaches_the_caller_through_the_flow(
     hands: Hands, run: Loop, failure: Exception
 ) -> None:
     source = make_source(hands)
@@ -491,7 +493,7 @@ def test_a_failure_that_send_raises_reaches_the_caller_through_the_flow(
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, OSError, StopIteration])
-def test_whatever_else_send_raises_ends_the_flow_and_frees_the_flight(
+def test_any_other_exception_of_send_ends_the_flow_and_frees_the_flight(
     hands: Hands, kind: type[BaseException]
 ) -> None:
     source = make_source(hands)
@@ -504,7 +506,7 @@ def test_whatever_else_send_raises_ends_the_flow_and_frees_the_flight(
     assert drive(source.acquire(), lambda effect: pair_reply(hands, 1)) == "Bearer access-1"
 
 
-def test_an_interrupt_in_a_thread_hands_over_to_one_that_waits(hands: Hands) -> None:
+def test_after_an_interrupt_in_a_thread_a_waiting_thread_leads(hands: Hands) -> None:
     source = make_source(hands)
     leading, waiting = threading.Event(), threading.Event()
     results: list[object] = []
@@ -535,7 +537,7 @@ def test_an_interrupt_in_a_thread_hands_over_to_one_that_waits(hands: Hands) -> 
 def watched(
     source: Source, waits: Callable[[], None], blocking: bool = True
 ) -> Generator[Any, Any, Any]:
-    """A flow that says when it begins to wait."""
+    """A flow that calls `waits` when it begins to wait."""
     flow = source.acquire(blocking=blocking)
     outcome: Any = None
     while True:
@@ -631,7 +633,7 @@ def test_a_cancelled_trio_scope_leaves_its_flow_at_once(hands: Hands, effect: st
 
 
 class Stuck:
-    """A function that takes until `go`, plain or asynchronous."""
+    """A function that runs until `go` is set; plain or a coroutine function."""
 
     def __init__(self) -> None:
         self.begun, self.go = threading.Event(), threading.Event()
@@ -660,7 +662,7 @@ async def pause(seconds: float) -> None:
 
 
 async def cancelled_once_begun(flow: Generator[Any, Any, Any], begun: threading.Event) -> float:
-    """Run a flow in asyncio or trio; return how long it took to leave when it was cancelled."""
+    """Run a flow in asyncio or trio and cancel it. Return how many seconds it took to leave."""
     if trio.lowlevel.in_trio_task():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(adrive, flow, anever)
@@ -708,7 +710,7 @@ def test_a_cancelled_caller_leaves_a_coroutine_at_once_and_cancels_it(run: Loop)
 
 
 @pytest.mark.parametrize("run", LOOPS)
-def test_a_cancelled_caller_waits_for_a_coroutine_that_is_to_be_finished(run: Loop) -> None:
+def test_a_cancelled_caller_waits_for_a_coroutine_that_must_finish(run: Loop) -> None:
     stuck = Stuck()
 
     async def main() -> None:
@@ -722,7 +724,7 @@ def test_a_cancelled_caller_waits_for_a_coroutine_that_is_to_be_finished(run: Lo
 
 
 @pytest.mark.parametrize("run", LOOPS)
-def test_it_waits_for_so_long_and_then_the_coroutine_goes_on_alone(run: Loop) -> None:
+def test_after_that_wait_the_coroutine_finishes_without_its_caller(run: Loop) -> None:
     assert FINISH == 1.0
     stuck = Stuck()
 
@@ -740,7 +742,7 @@ def test_it_waits_for_so_long_and_then_the_coroutine_goes_on_alone(run: Loop) ->
 
 
 @pytest.mark.parametrize("run", LOOPS)
-def test_a_coroutine_that_is_left_behind_and_raises_disturbs_no_loop(
+def test_an_error_of_an_abandoned_coroutine_disturbs_no_loop(
     run: Loop,
 ) -> None:
     begun, go = threading.Event(), threading.Event()
@@ -779,12 +781,12 @@ def test_a_task_that_is_cancelled_a_second_time_leaves_at_once() -> None:
         assert time.monotonic() - started < 0.9
 
     asyncio.run(main())
-    assert stuck.ended == ["cancelled"]  # asyncio.run cancels what is left when it ends
+    assert stuck.ended == ["cancelled"]  # asyncio.run cancels the remaining tasks when it ends
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_scope_of_anyio_that_is_cancelled_burns_no_processor_time(backend: str) -> None:
-    """anyio cancels a task of asyncio again in each turn of the loop."""
+def test_a_cancelled_anyio_scope_uses_no_processor_time(backend: str) -> None:
+    """anyio cancels an asyncio task again in each turn of the loop."""
     stuck = Stuck()
 
     async def main() -> float:
@@ -806,7 +808,7 @@ def test_a_scope_of_anyio_that_is_cancelled_burns_no_processor_time(backend: str
 @pytest.mark.parametrize("run", LOOPS)
 @pytest.mark.parametrize("kind", ["plain", "coroutine"])
 @pytest.mark.parametrize("finish", [None, FINISH])
-def test_a_call_that_takes_longer_than_its_caller_has_is_a_failed_call(
+def test_a_call_that_exceeds_its_seconds_fails_with_a_timeout(
     run: Loop, kind: str, finish: float | None
 ) -> None:
     stuck = Stuck()
@@ -829,8 +831,8 @@ def test_a_call_that_takes_longer_than_its_caller_has_is_a_failed_call(
 
 
 @pytest.mark.parametrize("run", LOOPS)
-def test_a_call_needs_no_thread_of_the_loops_own_pool(run: Loop) -> None:
-    """Those may all be taken by requests that wait for the renewal which makes this call."""
+def test_a_call_needs_no_thread_of_the_loops_pool(run: Loop) -> None:
+    """Those threads may all belong to requests that wait for the renewal that makes this call."""
     go = threading.Event()
 
     async def main() -> Any:
@@ -871,7 +873,7 @@ def test_a_call_sees_the_context_variables_of_its_caller(run: Loop, is_coroutine
 
 
 @pytest.mark.parametrize("run", LOOPS)
-def test_an_exit_out_of_a_call_in_a_thread_ends_the_flow(run: Loop) -> None:
+def test_a_system_exit_in_a_thread_ends_the_flow(run: Loop) -> None:
     async def main() -> None:
         await adrive(one(Call(sys.exit, 3)), anever)
 
@@ -880,7 +882,7 @@ def test_an_exit_out_of_a_call_in_a_thread_ends_the_flow(run: Loop) -> None:
 
 
 @pytest.mark.parametrize("run", LOOPS)
-def test_an_exit_out_of_a_coroutine_ends_the_flow(run: Loop) -> None:
+def test_a_system_exit_in_a_coroutine_ends_the_flow(run: Loop) -> None:
     async def leave() -> None:
         sys.exit(3)
 
@@ -892,7 +894,7 @@ def test_an_exit_out_of_a_coroutine_ends_the_flow(run: Loop) -> None:
 
 
 @pytest.mark.parametrize("run", LOOPS)
-def test_where_no_thread_can_be_started_the_call_has_failed(
+def test_if_no_thread_can_be_started_the_call_fails(
     run: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def flow() -> Generator[Any, Any, str]:
@@ -910,7 +912,7 @@ def test_where_no_thread_can_be_started_the_call_has_failed(
     assert run(main) == "went on"
 
 
-def test_the_interpreter_waits_for_a_call_that_was_left_behind() -> None:
+def test_the_interpreter_waits_for_an_abandoned_call() -> None:
     script = """
         import asyncio, time
         from monta_auth._core.drivers import adrive
@@ -968,7 +970,10 @@ def test_tasks_of_asyncio_and_of_its_guest_trio_work_side_by_side() -> None:
 
 
 def test_tasks_of_trio_and_of_its_guest_asyncio_work_side_by_side() -> None:
-    """A loop of asyncio runs in a task of trio, as in trio-asyncio; sniffio knows each task."""
+    """An asyncio loop runs in a trio task, as in trio-asyncio.
+
+    sniffio knows the library of each.
+    """
 
     def turn(loop: asyncio.AbstractEventLoop) -> None:
         before, sniffio.thread_local.name = sniffio.thread_local.name, "asyncio"
@@ -999,7 +1004,7 @@ def test_tasks_of_trio_and_of_its_guest_asyncio_work_side_by_side() -> None:
 
 
 class TimeLimit(Exception):
-    """As the soft time limit of Celery and the timeout of RQ."""
+    """Stands for the soft time limit of Celery and the timeout of RQ."""
 
 
 def struck() -> None:
@@ -1021,7 +1026,7 @@ def time_limit() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("time_limit")
-def test_what_a_signal_handler_raises_in_a_call_passes_through_the_flow() -> None:
+def test_an_error_of_a_signal_handler_in_a_call_reaches_the_caller() -> None:
     def flow() -> Generator[Any, Any, str]:
         with pytest.raises(GeneratorExit):
             yield Call(struck)
@@ -1034,7 +1039,9 @@ def test_what_a_signal_handler_raises_in_a_call_passes_through_the_flow() -> Non
 @pytest.mark.usefixtures("time_limit")
 @pytest.mark.parametrize("run", LOOPS)
 @pytest.mark.parametrize("finish", [None, FINISH])
-def test_it_passes_through_in_a_coroutine_too(run: Loop, finish: float | None) -> None:
+def test_an_error_of_a_signal_handler_in_a_coroutine_reaches_the_caller(
+    run: Loop, finish: float | None
+) -> None:
     async def main() -> None:
         await adrive(one(Call(astruck, finish=finish)), anever)
 
@@ -1044,7 +1051,7 @@ def test_it_passes_through_in_a_coroutine_too(run: Loop, finish: float | None) -
 
 @pytest.mark.usefixtures("time_limit")
 @pytest.mark.parametrize("where", ["client_secret", "on_token"])
-def test_a_time_limit_in_the_users_code_leaves_the_flight_free(hands: Hands, where: str) -> None:
+def test_a_time_limit_in_the_users_code_frees_the_flight(hands: Hands, where: str) -> None:
     calls: list[str] = []
 
     def limited(*_: object) -> str:
@@ -1062,10 +1069,10 @@ def test_a_time_limit_in_the_users_code_leaves_the_flight_free(hands: Hands, whe
     assert source.status().failures == 0
 
 
-# --- what is installed of a pair when its caller is cancelled
+# --- what becomes of a pair when its caller is cancelled
 
 
-def test_a_pair_in_hand_is_installed_although_its_task_is_cancelled_while_it_is_saved(
+def test_a_pair_is_used_although_its_task_was_cancelled_during_the_save(
     hands: Hands,
 ) -> None:
     begun, go = threading.Event(), threading.Event()
@@ -1105,7 +1112,7 @@ def test_a_pair_in_hand_is_installed_although_its_task_is_cancelled_while_it_is_
     assert source.fresh() == "Bearer access-1"
 
 
-def test_a_coroutine_that_is_collected_in_the_middle_frees_the_flight(hands: Hands) -> None:
+def test_a_garbage_collected_coroutine_frees_the_flight(hands: Hands) -> None:
     source = make_source(hands)
     loop = asyncio.new_event_loop()
 
@@ -1143,15 +1150,15 @@ def test_a_sync_client_in_a_coroutine_never_waits_for_its_own_loop(hands: Hands)
     assert asyncio.run(main()) == {"Bearer access-2"}
 
 
-# --- everybody at once
+# --- all kinds of callers at once
 
 THREADS, TASKS, TRIO_TASKS = 64, 250, 50
 
 
 class Crowd:
-    """Threads, asyncio tasks on two loops and trio tasks, which all want the token at once.
+    """Threads, asyncio tasks on two loops and trio tasks that all need a token at once.
 
-    The one token call is answered only when everybody else waits for it.
+    The single token call is answered when all others wait for it.
     """
 
     def __init__(self, hands: Hands, source: Source) -> None:
@@ -1217,7 +1224,7 @@ class Crowd:
             self.errors.append(error)
 
     def run(self, serial: int) -> list[str]:
-        """Let all ask once; the token calls that it took."""
+        """Let every caller ask once. Return the token calls that this took."""
         self.serial = serial
         self.calls, self.headers = [], []
         self.mutex = threading.Lock()
@@ -1237,7 +1244,7 @@ class Crowd:
 
 
 def test_threads_two_loops_and_trio_share_each_renewal(hands: Hands) -> None:
-    """A cold start costs one mint, an expiry one refresh, a revocation one renewal."""
+    """A cold start costs one mint, an expiry one refresh, and a revocation one renewal."""
     source = make_source(hands)
     crowd = Crowd(hands, source)
     assert crowd.run(1) == ["mint"]
@@ -1278,10 +1285,10 @@ from monta_auth._core.replies import Reply
     assert run_script(script) == "1 {'Bearer access-1'}\n"
 
 
-# --- calls that nobody waits for
+# --- calls that no caller waits for
 
 
-def test_a_detached_call_is_made_in_a_thread_of_its_own() -> None:
+def test_a_detached_call_is_made_in_a_separate_thread() -> None:
     idents: list[int] = []
     done = threading.Event()
 
@@ -1311,7 +1318,7 @@ def test_a_detached_coroutine_runs_in_the_loop(run: Callable[..., Any]) -> None:
     run(main) if run is trio.run else run(main())
 
 
-def test_without_a_loop_a_detached_coroutine_is_left_alone() -> None:
+def test_without_a_loop_a_detached_coroutine_is_not_called() -> None:
     async def function() -> None:
         raise AssertionError("called")
 

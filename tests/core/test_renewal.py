@@ -1,4 +1,4 @@
-"""How one renewal goes: refresh before secret, what is spent, what is tried again, and time."""
+"""How one renewal goes: refresh before secret, spent tokens, retries, and time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def advisory_at(source: Source) -> float:
 
 @pytest.fixture
 def holder(hands: Hands) -> Source:
-    """One that holds pair 1, whose access token was refused."""
+    """A source that holds pair 1, whose access token was refused."""
     source = make_source(hands)
     hold(hands, source)
     assert refuse(source)
@@ -70,7 +70,7 @@ def without_credentials(hands: Hands, **changes: Any) -> Source:
 
 
 def play(caller: Caller, hands: Hands, *replies: object) -> list[str]:
-    """Answer its calls, sleep its sleeps, and tell what it did until it ended (or ran dry)."""
+    """Answer its calls, sleep its sleeps, and return what it did until it ended or ran dry."""
     queue = list(replies)
     done: list[str] = []
     while caller.wants not in ("done", "failed"):
@@ -90,7 +90,9 @@ def play(caller: Caller, hands: Hands, *replies: object) -> list[str]:
 # --- refresh before secret
 
 
-def test_while_a_refresh_token_lives_the_secret_stays_home(hands: Hands, holder: Source) -> None:
+def test_while_the_refresh_token_is_valid_the_secret_is_not_sent(
+    hands: Hands, holder: Source
+) -> None:
     caller = Caller(holder)
     assert caller.effect.request.url == API + "/auth/refresh"
     assert caller.body == {"refreshToken": "refresh-1"}
@@ -134,7 +136,7 @@ def test_a_refused_refresh_token_is_dropped_and_the_credentials_used_once(
     assert caller.token == "access-2"
 
 
-def test_a_firewalls_page_costs_no_refresh_token(hands: Hands, holder: Source) -> None:
+def test_a_firewalls_page_does_not_spend_the_refresh_token(hands: Hands, holder: Source) -> None:
     caller = Caller(holder).resume(Reply(403, {}, b"<h1>Request blocked</h1>"))
     assert type(caller.error) is TokenEndpointError
     hands.advance(1)
@@ -174,7 +176,7 @@ def test_a_refused_refresh_token_is_not_sent_by_a_later_flow(hands: Hands, holde
         pytest.param(MontaAuthError("redirected"), ["refresh"], id="our error"),
     ],
 )
-def test_a_fault_of_the_moment_never_falls_through_to_the_credentials(
+def test_after_a_temporary_fault_the_credentials_are_not_used(
     hands: Hands, holder: Source, reply: object, steps: list[str]
 ) -> None:
     caller = Caller(holder)
@@ -221,14 +223,16 @@ def test_a_connection_that_fails_after_a_503_spends_nothing(hands: Hands, holder
     assert Caller(holder).wants == "refresh"
 
 
-def test_a_leader_stopped_in_a_sleep_has_spent_nothing(hands: Hands, holder: Source) -> None:
+def test_a_leader_stopped_while_sleeping_has_spent_nothing(hands: Hands, holder: Source) -> None:
     caller = Caller(holder).resume(error_reply(503))
     assert caller.wants == "sleep"
     caller.close()
     assert Caller(holder).wants == "refresh"
 
 
-def test_a_new_pair_makes_an_old_spent_token_irrelevant(hands: Hands, holder: Source) -> None:
+def test_after_a_new_pair_the_old_spent_refresh_token_does_not_matter(
+    hands: Hands, holder: Source
+) -> None:
     Caller(holder).close()
     Caller(holder).resume(pair_reply(hands, 2))
     assert refuse(holder, 2)
@@ -243,7 +247,7 @@ def test_without_credentials_a_pair_is_refreshed(hands: Hands) -> None:
     assert Caller(source).resume(pair_reply(hands, 2)).token == "access-2"
 
 
-def test_without_credentials_a_token_of_unknown_fate_is_tried(hands: Hands) -> None:
+def test_without_credentials_a_refresh_token_that_may_be_spent_is_sent(hands: Hands) -> None:
     source = without_credentials(hands)
     Caller(source).close()
     assert Caller(source).body == {"refreshToken": "refresh-1"}
@@ -277,7 +281,7 @@ _SAYS = {
 def test_without_credentials_a_refresh_token_is_never_given_up(
     hands: Hands, refusal: Reply
 ) -> None:
-    """It is all that there is: a gateway's refusal must not end the program's access for good."""
+    """It is all that the program has: a gateway's refusal must not end its access for good."""
     source = without_credentials(hands)
     for _ in range(3):
         caller = Caller(source)
@@ -292,18 +296,18 @@ def test_without_credentials_a_refresh_token_is_never_given_up(
     assert Caller(source).resume(pair_reply(hands, 2)).token == "access-2"
 
 
-def test_without_credentials_the_refusal_names_what_would_help(hands: Hands) -> None:
+def test_without_credentials_the_error_names_the_missing_arguments(hands: Hands) -> None:
     caller = Caller(without_credentials(hands)).resume(error_reply(401))
     assert "pass client_id= and client_secret=" in str(caller.error)
 
 
-def test_without_credentials_no_clock_condemns_the_refresh_token(hands: Hands) -> None:
+def test_without_credentials_a_refresh_token_is_sent_whatever_its_expiry(hands: Hands) -> None:
     source = make_source(hands, client_id=None, token=pair(hands, 1))
     hands.advance(9 * DAY)
     assert Caller(source).body == {"refreshToken": "refresh-1"}
 
 
-def test_without_credentials_a_refresh_that_was_lost_is_tried_once_more(hands: Hands) -> None:
+def test_without_credentials_a_lost_refresh_is_retried_once(hands: Hands) -> None:
     caller = Caller(without_credentials(hands))
     assert caller.resume(TransportFailure("reset")).body == {"refreshToken": "refresh-1"}
     assert caller.resume(pair_reply(hands, 2)).token == "access-2"
@@ -313,7 +317,7 @@ def test_without_credentials_a_refresh_that_was_lost_is_tried_once_more(hands: H
 
 
 def test_a_response_without_a_refresh_token_keeps_the_one_that_was_sent(hands: Hands) -> None:
-    """RFC 6749, section 6. Again and again, also without credentials."""
+    """RFC 6749, section 6: repeatedly, also without credentials."""
     source = without_credentials(hands)
     for serial in (2, 3, 4):
         caller = Caller(source)
@@ -328,7 +332,7 @@ def test_a_response_without_a_refresh_token_keeps_the_one_that_was_sent(hands: H
 
 
 @pytest.mark.parametrize("failure", [no_connection(), TransportFailure("reset")], ids=str)
-def test_a_mint_whose_connection_broke_is_tried_again_like_a_503(
+def test_a_mint_whose_connection_broke_is_retried_like_a_503(
     hands: Hands, failure: TransportFailure
 ) -> None:
     caller = Caller(make_source(hands))
@@ -339,7 +343,7 @@ def test_a_mint_whose_connection_broke_is_tried_again_like_a_503(
 
 
 @pytest.mark.parametrize("failure", [no_answer(), TransportFailure("reset")], ids=str)
-def test_after_a_refresh_that_was_lost_the_same_flow_mints(
+def test_after_a_lost_refresh_the_same_flow_mints(
     hands: Hands, holder: Source, failure: TransportFailure
 ) -> None:
     caller = Caller(holder)
@@ -347,14 +351,14 @@ def test_after_a_refresh_that_was_lost_the_same_flow_mints(
     assert caller.token == "access-2"
 
 
-def test_a_refresh_that_was_never_sent_is_tried_again(hands: Hands, holder: Source) -> None:
+def test_a_refresh_that_was_never_sent_is_retried(hands: Hands, holder: Source) -> None:
     caller = Caller(holder)
     steps = play(caller, hands, no_connection(), pair_reply(hands, 2))
     assert steps == ["refresh", "sleep", "refresh"]
     assert caller.token == "access-2"
 
 
-def test_a_failure_that_the_caller_itself_caused_is_not_tried_again(hands: Hands) -> None:
+def test_a_failure_caused_by_the_caller_is_not_retried(hands: Hands) -> None:
     caller = Caller(make_source(hands))
     caller.resume(TransportFailure("the client is closed", "other", sent=False, own=True))
     assert caller.wants == "failed"
@@ -365,9 +369,7 @@ def test_a_failure_that_the_caller_itself_caused_is_not_tried_again(hands: Hands
 
 @pytest.mark.parametrize("kind", ["mint", "refresh"])
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_a_reply_that_says_later_is_retried_and_then_good(
-    hands: Hands, kind: str, status: int
-) -> None:
+def test_a_429_or_5xx_is_retried_until_it_succeeds(hands: Hands, kind: str, status: int) -> None:
     source = make_source(hands)
     if kind == "refresh":
         hold(hands, source)
@@ -391,7 +393,7 @@ def test_after_three_tries_the_error_is_raised(hands: Hands) -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5])
-def test_a_policy_sets_the_tries(hands: Hands, attempts: int) -> None:
+def test_the_policy_sets_the_number_of_tries(hands: Hands, attempts: int) -> None:
     policy = RefreshPolicy(attempts=attempts, sleep_limit=9)
     caller = Caller(make_source(hands, policy=policy))
     assert play(caller, hands, *[error_reply(503)] * 9).count("mint") == attempts
@@ -399,7 +401,7 @@ def test_a_policy_sets_the_tries(hands: Hands, attempts: int) -> None:
 
 @pytest.mark.parametrize("chance", [0.0, 0.3, 0.999])
 @pytest.mark.parametrize("hint", [None, "0", "0.7", "1", "2"])
-def test_sleeps_total_two_seconds_at_most(hands: Hands, chance: float, hint: str | None) -> None:
+def test_sleeps_total_at_most_two_seconds(hands: Hands, chance: float, hint: str | None) -> None:
     hands.chance = chance
     caller = Caller(make_source(hands))
     slept: list[float] = []
@@ -416,7 +418,7 @@ def test_sleeps_total_two_seconds_at_most(hands: Hands, chance: float, hint: str
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("seconds", [2.01, 8, 3600])
-def test_a_longer_hint_raises_at_once(hands: Hands, status: int, seconds: float) -> None:
+def test_a_longer_retry_after_raises_at_once(hands: Hands, status: int, seconds: float) -> None:
     caller = Caller(make_source(hands))
     caller.resume(error_reply(status, headers={"Retry-After": str(seconds)}))
     error = caller.error
@@ -427,7 +429,7 @@ def test_a_longer_hint_raises_at_once(hands: Hands, status: int, seconds: float)
     assert error.retryable
 
 
-def test_a_hint_beyond_what_is_left_of_the_sleep_raises_at_once(hands: Hands) -> None:
+def test_a_retry_after_beyond_the_rest_of_the_sleep_raises_at_once(hands: Hands) -> None:
     caller = Caller(make_source(hands))
     reply = error_reply(503, headers={"Retry-After": "1.5"})
     assert play(caller, hands, *[reply] * 9) == ["mint", "sleep", "mint"]
@@ -476,7 +478,7 @@ class Secrets:
         return answer
 
 
-def test_a_callable_secret_is_asked_at_every_mint(hands: Hands) -> None:
+def test_a_callable_secret_is_called_at_every_mint(hands: Hands) -> None:
     secrets = Secrets("one", "two")
     source = make_source(hands, client_secret=secrets.secret)
     for expected in ["one", "two"]:
@@ -493,7 +495,7 @@ def test_a_callable_secret_is_asked_at_every_mint(hands: Hands) -> None:
         pytest.param(["a", "b"], ["call secret", "mint"] * 2, id="another"),
     ],
 )
-def test_after_a_401_it_is_asked_once_more_and_only_another_answer_is_tried(
+def test_after_a_401_it_is_called_once_more_and_only_another_secret_is_tried(
     hands: Hands, answers: list[object], steps: list[str]
 ) -> None:
     caller = Caller(make_source(hands, client_secret=Secrets(*answers).secret))
@@ -501,14 +503,14 @@ def test_after_a_401_it_is_asked_once_more_and_only_another_answer_is_tried(
     assert isinstance(caller.error, InvalidCredentialsError)
 
 
-def test_a_rotated_secret_heals_within_the_flow(hands: Hands) -> None:
+def test_with_a_rotated_secret_the_same_flow_succeeds(hands: Hands) -> None:
     caller = Caller(make_source(hands, client_secret=Secrets("old", "new").secret))
     play(caller, hands, error_reply(401), pair_reply(hands, 1))
     assert caller.token == "access-1"
 
 
-def test_another_value_is_tried_although_the_last_was_refused(hands: Hands) -> None:
-    """They are remembered by value."""
+def test_another_secret_is_tried_although_the_last_one_was_refused(hands: Hands) -> None:
+    """Refused secrets are remembered by value."""
     secrets = Secrets("old", "old", "old", "new")
     source = make_source(hands, client_secret=secrets.secret)
     play(Caller(source), hands, error_reply(401))
@@ -537,7 +539,7 @@ def test_a_literal_secret_is_not_tried_twice(hands: Hands) -> None:
         pytest.param(b"bytes", ConfigurationError, id="bytes"),
     ],
 )
-def test_a_callable_that_gives_no_secret_is_an_error_without_its_words(
+def test_the_error_for_a_callable_without_a_secret_does_not_quote_it(
     hands: Hands, answer: object, kind: type[Exception]
 ) -> None:
     caller = Caller(make_source(hands, client_secret=Secrets(answer).secret)).call()
@@ -546,7 +548,7 @@ def test_a_callable_that_gives_no_secret_is_an_error_without_its_words(
     assert caller.error.__context__ is None
 
 
-def test_a_callable_that_the_flight_was_lost_over_is_no_failure(hands: Hands) -> None:
+def test_losing_the_flight_during_a_callable_is_no_failure(hands: Hands) -> None:
     source = make_source(hands, client_secret=Secrets("a", "b").secret)
     old = Caller(source)
     source.forget()
@@ -566,7 +568,7 @@ def test_a_superseded_leader_makes_no_second_call(hands: Hands) -> None:
 
 
 def test_a_flight_lost_while_the_reply_is_read_installs_nothing(hands: Hands) -> None:
-    """Another thread may take it at any moment, also between the last effect and the end."""
+    """Another thread may take it at any moment, even between the last effect and the end."""
     then: list[Callable[[], None]] = []
 
     def wall() -> float:
@@ -620,7 +622,7 @@ def test_a_life_counts_from_when_the_call_was_sent(hands: Hands) -> None:
     assert source.fresh() is None
 
 
-def test_a_life_counts_from_the_try_that_brought_it(hands: Hands) -> None:
+def test_a_life_counts_from_the_successful_try(hands: Hands) -> None:
     source = make_source(hands)
     caller = Caller(source).resume(error_reply(503))
     hands.advance(0.5)
@@ -629,8 +631,8 @@ def test_a_life_counts_from_the_try_that_brought_it(hands: Hands) -> None:
 
 
 @pytest.mark.parametrize("drift", [0.0, 1.0, -1.0])
-def test_where_the_clocks_agree_a_short_life_is_exact(hands: Hands, drift: float) -> None:
-    """`Date` is cut to a whole second: 0.9 s of a 4 s life would be a lot."""
+def test_if_the_clocks_agree_a_short_life_is_exact(hands: Hands, drift: float) -> None:
+    """`Date` has whole seconds: 0.9 s would be a lot of a 4 s life."""
     hands.wall += 0.9
     source = make_source(hands)
     caller = Caller(source)
@@ -640,7 +642,7 @@ def test_where_the_clocks_agree_a_short_life_is_exact(hands: Hands, drift: float
     assert held.expires - 5000.0 == pytest.approx(4.0)
 
 
-def test_without_a_date_the_local_clock_counts(hands: Hands) -> None:
+def test_without_a_date_the_local_clock_is_used(hands: Hands) -> None:
     source = make_source(hands)
     Caller(source).resume(pair_reply(hands, 1, date=None))
     assert advisory_at(source) == 5000 + 3300
@@ -661,8 +663,8 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_a_life_that_makes_no_sense_is_five_minutes(hands: Hands, odd: str) -> None:
-    """Never "always expired", which would renew at every request."""
+def test_an_impossible_life_is_taken_for_five_minutes(hands: Hands, odd: str) -> None:
+    """An "always expired" token would cause a renewal for every request."""
     source = make_source(hands)
     Caller(source).resume(pair_reply(hands, 1, **ODD[odd]))
     assert advisory_at(source) == 5000 + 240
@@ -679,7 +681,7 @@ def test_no_life_makes_every_request_renew(hands: Hands, life: float) -> None:
 
 
 def test_a_token_that_is_already_in_its_window_is_not_renewed_at_once(hands: Hands) -> None:
-    """A reply that took most of a short life brings a token that serves, and a pause."""
+    """If the reply took most of a short life, its token is used, and a pause begins."""
     source = make_source(hands)
     caller = Caller(source)
     reply = pair_reply(hands, 1, life=10.0)
@@ -689,7 +691,7 @@ def test_a_token_that_is_already_in_its_window_is_not_renewed_at_once(hands: Han
     assert Caller(source).token == "access-1"
 
 
-def test_a_given_pair_counts_on_the_wall_clock_and_no_further_than_its_life(hands: Hands) -> None:
+def test_a_given_pair_expires_by_the_wall_clock_but_not_after_its_life(hands: Hands) -> None:
     given = pair(hands, 1)
     hands.advance(3000)
     assert advisory_at(make_source(hands, token=given)) == pytest.approx(hands.now + 300)
@@ -697,14 +699,14 @@ def test_a_given_pair_counts_on_the_wall_clock_and_no_further_than_its_life(hand
     assert advisory_at(make_source(hands, token=given)) == pytest.approx(hands.now + 3300)
 
 
-def test_a_given_pair_that_is_dead_is_refreshed(hands: Hands) -> None:
+def test_an_expired_given_pair_is_refreshed(hands: Hands) -> None:
     given = pair(hands, 1)
     hands.advance(2 * HOUR)
     assert Caller(make_source(hands, token=given)).body == {"refreshToken": "refresh-1"}
 
 
-def test_a_suspended_machine_costs_one_401_that_heals(hands: Hands) -> None:
-    """The monotonic clock stopped meanwhile: the token looks fresh and is not."""
+def test_a_suspended_machine_costs_one_retried_401(hands: Hands) -> None:
+    """Meanwhile the monotonic clock stopped, so the token looks fresh although it has expired."""
     source = make_source(hands)
     hold(hands, source)
     hands.wall += 5 * HOUR
@@ -716,7 +718,7 @@ def test_a_suspended_machine_costs_one_401_that_heals(hands: Hands) -> None:
 
 
 @pytest.mark.parametrize("kind", ["seconds", "date"])
-def test_a_hint_in_a_date_counts_from_the_replys_own_date(hands: Hands, kind: str) -> None:
+def test_a_retry_after_date_counts_from_the_replys_date(hands: Hands, kind: str) -> None:
     date = WALL + timedelta(hours=9)
     after = "7" if kind == "seconds" else format_datetime(date + timedelta(seconds=7), usegmt=True)
     headers = {"Retry-After": after, "Date": format_datetime(date, usegmt=True)}
@@ -754,7 +756,7 @@ def test_a_mint_refused_for_another_reason_is_not_retried(hands: Hands, status: 
     assert caller.error.status == status
 
 
-def test_201_is_as_good_as_200(hands: Hands) -> None:
+def test_a_201_is_treated_like_a_200(hands: Hands) -> None:
     reply = pair_reply(hands, 1)
     reply.status = 201
     assert Caller(make_source(hands)).resume(reply).token == "access-1"
@@ -769,7 +771,7 @@ def test_no_error_quotes_a_secret_that_the_server_echoes(hands: Hands) -> None:
 # --- the bounded memories
 
 
-def test_the_last_few_values_are_kept() -> None:
+def test_only_the_last_sixteen_values_are_kept() -> None:
     recent = Recent()
     for i in range(100):
         recent.add(f"value-{i}")
@@ -779,7 +781,7 @@ def test_the_last_few_values_are_kept() -> None:
     assert "value-83" not in recent
 
 
-def test_the_memory_of_refused_credentials_is_bounded() -> None:
+def test_the_memory_of_refused_credentials_is_limited() -> None:
     refused = RefusedCredentials()
     for i in range(100):
         refused.add(f"digest-{i}", InvalidCredentialsError("no"), 0.0)
@@ -803,7 +805,7 @@ CASES: dict[str, Callable[[Hands], object]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_failure_carries_a_request_or_a_cause(hands: Hands, case: str) -> None:
+def test_no_failure_has_a_request_or_a_cause(hands: Hands, case: str) -> None:
     caller = Caller(make_source(hands))
     play(caller, hands, *[CASES[case](hands)] * 3)
     error = caller.error
@@ -814,7 +816,7 @@ def test_no_failure_carries_a_request_or_a_cause(hands: Hands, case: str) -> Non
 
 
 def without_vault(hands: Hands) -> Source:
-    """One whose refresh token is over, by its dates, and whose callable secret has come to fail."""
+    """A source whose refresh token expired by its dates, and whose callable secret now fails."""
 
     def secret() -> str:
         raise OSError("no vault")
@@ -837,7 +839,7 @@ def test_if_the_secret_fails_and_the_last_refresh_token_too_the_secrets_error_is
     assert "raised OSError" in str(caller.error)
 
 
-def test_if_the_secret_fails_a_refresh_token_that_looks_over_is_tried_after_all(
+def test_if_the_secret_fails_an_expired_refresh_token_is_tried(
     hands: Hands,
 ) -> None:
     source = without_vault(hands)

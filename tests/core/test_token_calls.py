@@ -233,7 +233,7 @@ def test_a_date_of_no_zone_is_in_utc() -> None:
         pytest.param("9999-12-31T23:59:59Z", id="for ever"),
     ],
 )
-def test_a_life_that_makes_no_sense_is_five_minutes(expires: object) -> None:
+def test_an_impossible_life_is_taken_for_five_minutes(expires: object) -> None:
     """Never "always expired": that would be a token call for each request."""
     body = {**PAIR, "accessTokenExpirationDate": expires}
     pair = read_pair(reply(body=body, Date=DATE), MINT, WALL)
