@@ -1,4 +1,4 @@
-"""The source's three verbs, flow by flow and step by step: who renews, who waits, who goes on."""
+"""The source's three methods, flow by flow: which caller renews, which waits, and which goes on."""
 
 from __future__ import annotations
 
@@ -69,18 +69,18 @@ def test_a_cold_start_mints_with_the_credentials(hands: Hands, source: Source) -
     assert source.fresh() == "Bearer access-1"
 
 
-def test_while_a_token_is_fresh_nothing_is_asked_of_anybody(hands: Hands, holder: Source) -> None:
+def test_while_a_token_is_fresh_there_is_no_token_call(hands: Hands, holder: Source) -> None:
     hands.advance(3299)
     assert holder.fresh() == "Bearer access-1"
     assert Caller(holder).wants == "done"
 
 
-def test_the_hot_path_ends_where_the_advisory_window_begins(hands: Hands, holder: Source) -> None:
+def test_the_fast_path_ends_when_the_advisory_window_begins(hands: Hands, holder: Source) -> None:
     hands.advance(3300)
     assert holder.fresh() is None
 
 
-def test_each_source_spreads_its_window_by_its_own_chance(hands: Hands) -> None:
+def test_each_source_shifts_its_window_by_its_own_jitter(hands: Hands) -> None:
     hands.chance = 0.5
     source = make_source(hands)
     hold(hands, source)
@@ -110,7 +110,7 @@ def test_a_given_pair_is_used_and_then_refreshed(hands: Hands) -> None:
         pytest.param(DEAD, "refresh", "wait", id="expired"),
     ],
 )
-def test_what_a_caller_does_depends_on_the_window_and_on_whether_somebody_renews(
+def test_a_caller_leads_waits_or_goes_on_depending_on_the_window(
     hands: Hands,
     holder: Source,
     moment: float,
@@ -126,7 +126,7 @@ def test_what_a_caller_does_depends_on_the_window_and_on_whether_somebody_renews
 
 
 class Leader(Caller):
-    """A flow that pretends to be led by another thread."""
+    """A flow whose leader seems to run in another thread."""
 
     def __init__(self, source: Source, thread: int) -> None:
         super().__init__(source)
@@ -136,7 +136,7 @@ class Leader(Caller):
 
 
 @pytest.mark.parametrize("phase", ["start", "mandatory", "expired", "401"])
-def test_however_many_ask_one_leads_and_all_take_its_pair(hands: Hands, phase: str) -> None:
+def test_one_of_many_callers_leads_and_all_use_its_pair(hands: Hands, phase: str) -> None:
     source = make_source(hands)
     if phase != "start":
         hold(hands, source)
@@ -151,8 +151,8 @@ def test_however_many_ask_one_leads_and_all_take_its_pair(hands: Hands, phase: s
     assert {caller.token for caller in callers} == {"access-2"}
 
 
-def test_a_waiter_waits_no_longer_than_its_own_deadline(hands: Hands, source: Source) -> None:
-    """It looks after its leader every now and then, and at its deadline it leaves."""
+def test_a_waiter_waits_until_its_own_deadline_at_most(hands: Hands, source: Source) -> None:
+    """It checks its leader now and then, and leaves at its deadline."""
     _leader = Caller(source)
     hands.advance(3)
     late = Caller(source)
@@ -164,9 +164,7 @@ def test_a_waiter_waits_no_longer_than_its_own_deadline(hands: Hands, source: So
     assert late.wants == "failed"
 
 
-def test_a_waiter_whose_time_is_up_gets_a_timeout_of_its_library(
-    hands: Hands, source: Source
-) -> None:
+def test_a_waiter_whose_time_is_up_gets_its_librarys_timeout(hands: Hands, source: Source) -> None:
     _leader = Caller(source)
     waiter = Caller(source)
     hands.advance(10)
@@ -179,9 +177,7 @@ def test_a_waiter_whose_time_is_up_gets_a_timeout_of_its_library(
     assert waiter.error.library_class is None
 
 
-def test_a_waiter_whose_time_is_up_goes_on_with_a_token_that_lives(
-    hands: Hands, holder: Source
-) -> None:
+def test_a_waiter_whose_time_is_up_goes_on_with_a_valid_token(hands: Hands, holder: Source) -> None:
     hands.advance(MANDATORY)
     _leader = Caller(holder)
     waiter = Caller(holder)
@@ -203,10 +199,10 @@ OUTCOMES: dict[str, Callable[[Caller], object]] = {
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
-def test_in_the_advisory_window_a_failing_renewal_disturbs_nobody(
+def test_in_the_advisory_window_a_failed_renewal_fails_no_request(
     hands: Hands, holder: Source, outcome: str
 ) -> None:
-    """Neither the leader nor anybody else; and whatever ended it starts a pause."""
+    """Neither the leader nor another caller fails. However the renewal ended, a pause begins."""
     hands.advance(ADVISORY)
     leader = Caller(holder)
     OUTCOMES[outcome](leader)
@@ -220,7 +216,7 @@ def test_in_the_advisory_window_a_failing_renewal_disturbs_nobody(
 
 
 @pytest.mark.parametrize("outcome", [o for o in OUTCOMES if o != "cancelled"])
-def test_in_the_mandatory_window_all_wait_and_go_on_when_the_renewal_fails(
+def test_in_the_mandatory_window_all_wait_and_go_on_if_the_renewal_fails(
     hands: Hands, holder: Source, outcome: str
 ) -> None:
     hands.advance(MANDATORY)
@@ -229,7 +225,7 @@ def test_in_the_mandatory_window_all_wait_and_go_on_when_the_renewal_fails(
     OUTCOMES[outcome](leader)
     assert leader.token == "access-1"
     assert waiter.resume(None).token == "access-1"
-    # And no caller after them makes the next try before a pause.
+    # No later caller tries again before the pause is over.
     assert Caller(holder).token == "access-1"
     hands.advance(9.99)
     assert Caller(holder).token == "access-1"
@@ -255,7 +251,7 @@ def test_in_the_mandatory_window_a_waiter_replaces_a_cancelled_leader_at_once(
 
 @pytest.mark.parametrize("moment", [pytest.param(DEAD, id="expired"), pytest.param(0, id="401")])
 @pytest.mark.parametrize("outcome", [o for o in OUTCOMES if o != "cancelled"])
-def test_only_without_a_living_token_a_failure_reaches_callers(
+def test_a_failure_only_reaches_callers_without_a_valid_token(
     hands: Hands, holder: Source, outcome: str, moment: float
 ) -> None:
     hands.advance(moment)
@@ -274,7 +270,7 @@ def test_only_without_a_living_token_a_failure_reaches_callers(
 
 
 def test_each_caller_gets_its_own_copy_of_a_failure(hands: Hands, source: Source) -> None:
-    """One traceback grown by a hundred threads, or a note added by one of them, is shared pain."""
+    """Callers must not share a traceback that each of them extends, or notes that one adds."""
     callers = [Caller(source) for _ in range(4)]
     thrown = no_answer()
     callers[0].resume(thrown)
@@ -289,10 +285,10 @@ def test_each_caller_gets_its_own_copy_of_a_failure(hands: Hands, source: Source
         assert error.__cause__ is None
 
 
-def test_a_waiter_takes_only_the_failure_from_a_flight_and_the_token_from_the_source(
+def test_a_waiter_gets_its_token_from_the_source_and_not_from_the_flight(
     hands: Hands, holder: Source
 ) -> None:
-    """Between the flight's end and its turn, the pair may have been refused already."""
+    """The pair may have been refused between the flight's end and the waiter's turn."""
     assert refuse(holder)
     leader, waiter = Caller(holder), Caller(holder)
     leader.resume(pair_reply(hands, 2))
@@ -301,7 +297,7 @@ def test_a_waiter_takes_only_the_failure_from_a_flight_and_the_token_from_the_so
     assert waiter.body == {"refreshToken": "refresh-2"}
 
 
-def test_a_failed_advisory_renewal_never_hands_back_a_token_refused_meanwhile(
+def test_a_failed_advisory_renewal_never_returns_a_token_refused_meanwhile(
     hands: Hands, holder: Source
 ) -> None:
     hands.advance(ADVISORY)
@@ -354,7 +350,7 @@ def test_a_failure_is_remembered_for_a_time_that_doubles_to_five_seconds(
 
 
 def test_a_remembered_failure_says_what_is_left_of_the_wait(hands: Hands, source: Source) -> None:
-    """Also where the server asked for more than is remembered."""
+    """This also applies if the server asked for a longer wait than the failure is remembered."""
     first = Caller(source).resume(error_reply(429, headers={"Retry-After": "90"})).error
     assert isinstance(first, RateLimitError)
     assert "; wait 90 s before the next try (HTTP 429, " in str(first)
@@ -363,7 +359,7 @@ def test_a_remembered_failure_says_what_is_left_of_the_wait(hands: Hands, source
     assert isinstance(later, RateLimitError)
     assert (first.retry_after, later.retry_after) == (90, 70)
     assert str(later).endswith(", in 40 s)")
-    assert "wait 90 s" not in str(later)  # That counted from then.
+    assert "wait 90 s" not in str(later)  # Those seconds were counted from the first failure.
     assert later.request_id == "id-429"
 
 
@@ -378,7 +374,9 @@ def test_a_remembered_failure_without_a_hint_says_when_the_next_call_is_made(
     assert str(error).endswith(", in 0.3 s)")
 
 
-def test_the_time_has_jitter(hands: Hands, source: Source) -> None:
+def test_the_time_for_which_a_failure_is_remembered_has_jitter(
+    hands: Hands, source: Source
+) -> None:
     hands.chance = 0.8
     fail(Caller(source), no_connection())
     hands.advance(0.599)
@@ -395,7 +393,7 @@ def test_the_time_has_jitter(hands: Hands, source: Source) -> None:
         pytest.param({"Retry-After": "3600"}, 60.0, id="60 s at most"),
     ],
 )
-def test_a_pause_that_the_server_named_is_kept(
+def test_the_servers_retry_after_is_respected(
     hands: Hands, source: Source, headers: dict[str, str], seconds: float
 ) -> None:
     Caller(source).resume(error_reply(429, headers=headers))
@@ -453,15 +451,15 @@ def test_refused_credentials_are_remembered_by_value_doubling_to_five_minutes(
     assert (source.status().failures, source.status().next_try) == (8, None)
 
 
-def test_a_callable_may_give_another_secret_before_a_refusal_is_over(hands: Hands) -> None:
+def test_a_callable_may_return_another_secret_while_a_refusal_is_remembered(hands: Hands) -> None:
     secrets = ["wrong-secret", "wrong-secret", "wrong-secret", SECRET]
     source = make_source(hands, client_secret=lambda: secrets.pop(0))
     caller = Caller(source).until_send()
-    caller.resume(error_reply(401)).until_send()  # asked again, it gives the same
+    caller.resume(error_reply(401)).until_send()  # called again, it returns the same secret
     assert isinstance(caller.error, InvalidCredentialsError)
     since = hands.date()
     hands.advance(1)
-    # Asked once more, it gives a secret that is known to be refused: no call.
+    # Called once more, it returns a secret that is known to be refused, so there is no call.
     error = Caller(source).until_send().error
     assert f"(remembered since {since:%Y-%m-%dT%H:%M:%SZ}; no token call before " in str(error)
     assert str(error).endswith(", in 4 s)")
@@ -480,7 +478,7 @@ def test_the_next_try_after_abandoned_cold_starts_is_known(hands: Hands, source:
     assert (next_try - hands.date()).total_seconds() == 2
 
 
-def test_a_success_ends_what_is_remembered_of_these_credentials(
+def test_a_success_clears_what_is_remembered_of_these_credentials(
     hands: Hands, source: Source
 ) -> None:
     for _ in range(2):
@@ -501,7 +499,7 @@ def test_sixteen_refused_credentials_are_remembered() -> None:
         assert refused.find(str(number), 0.0) is not None
 
 
-def test_wrong_credentials_asked_a_thousand_times_in_five_seconds_cost_one_call(
+def test_a_thousand_requests_with_wrong_credentials_in_five_seconds_cost_one_call(
     hands: Hands, source: Source
 ) -> None:
     Caller(source).resume(error_reply(401))
@@ -510,19 +508,17 @@ def test_wrong_credentials_asked_a_thousand_times_in_five_seconds_cost_one_call(
         assert isinstance(Caller(source).error, InvalidCredentialsError)
 
 
-def test_the_text_of_refused_credentials_names_the_host(source: Source) -> None:
+def test_the_error_for_refused_credentials_names_the_host(source: Source) -> None:
     caller = Caller(source).resume(error_reply(401))
     assert "public-api.monta.com" in str(caller.error)
     assert SECRET not in repr(caller.error)
 
 
-# --- whoever leads is replaced
+# --- replacing a leader
 
 
-def test_a_flight_whose_leader_nobody_drives_any_more_is_taken_over(
-    hands: Hands, source: Source
-) -> None:
-    """After half the deadline, so that whoever takes over has the other half."""
+def test_a_flight_whose_leader_stopped_running_is_taken_over(hands: Hands, source: Source) -> None:
+    """After half the deadline, so that the new leader has the other half."""
     _leader = Caller(source)
     waiter = Caller(source)
     hands.advance(4.99)
@@ -536,7 +532,7 @@ def test_a_flight_whose_leader_nobody_drives_any_more_is_taken_over(
 def test_between_two_outcomes_a_flight_is_taken_over_once(
     hands: Hands, source: Source, outcome: str
 ) -> None:
-    """A slow endpoint must not be called by one waiting caller after the other."""
+    """The waiting callers must not call a slow endpoint one after the other."""
     _leader = Caller(source)
     hands.advance(5)
     _taker = Caller(source)
@@ -557,7 +553,7 @@ def test_between_two_outcomes_a_flight_is_taken_over_once(
 def test_a_caller_in_a_thread_takes_over_from_a_loop_before_its_connection_fails(
     hands: Hands, source: Source
 ) -> None:
-    """The loop may look up the host in a thread of a pool that waits for it."""
+    """The loop may look up the host in a pool whose threads all wait for this renewal."""
     _leader = Leader(source, thread=1)
     sync, other = Caller(source, blocking=True), Caller(source)
     assert (sync.effect.seconds, other.effect.seconds) == (2.0, 5.0)
@@ -584,7 +580,7 @@ def test_a_superseded_leader_installs_nothing_and_takes_the_newer_pair(
     assert source.fresh() == "Bearer access-2"
 
 
-def test_a_superseded_leaders_pair_is_used_and_saved_if_nobody_has_brought_one_since(
+def test_a_superseded_leaders_pair_is_used_and_saved_if_there_is_no_newer_one(
     hands: Hands,
 ) -> None:
     store = OneLease()
@@ -611,13 +607,13 @@ def test_a_superseded_leaders_pair_is_used_and_saved_if_nobody_has_brought_one_s
         pytest.param(MontaAuthError("redirected"), id="an error of ours"),
     ],
 )
-def test_a_superseded_leaders_failure_disturbs_nobody(
+def test_a_superseded_leaders_failure_fails_no_request(
     hands: Hands, source: Source, outcome: object
 ) -> None:
     old = Caller(source)
     hands.advance(LEADER_LEASE + 1)
     new = Caller(source)
-    hands.advance(-LEADER_LEASE)  # its own deadline shall not be what stops it
+    hands.advance(-LEADER_LEASE)  # so that its own deadline does not stop it
     assert old.resume(outcome).wants == "wait"
     new.resume(pair_reply(hands, 2))
     assert old.resume(None).token == "access-2"
@@ -631,7 +627,7 @@ def test_a_superseded_leaders_refresh_token_counts_as_spent(hands: Hands, holder
     assert Caller(holder).wants == "mint"
 
 
-def test_in_the_advisory_window_a_flight_that_ran_out_starts_a_pause(
+def test_in_the_advisory_window_an_expired_flight_starts_a_pause(
     hands: Hands, holder: Source
 ) -> None:
     hands.advance(3301)
@@ -647,7 +643,7 @@ def test_in_the_advisory_window_a_flight_that_ran_out_starts_a_pause(
 def test_a_sync_caller_in_the_leaders_thread_takes_the_flight_over(
     hands: Hands, holder: Source
 ) -> None:
-    """A sync client inside a coroutine would else wait for its own loop."""
+    """Otherwise a sync client inside a coroutine would wait for its own event loop."""
     assert refuse(holder)
     task, other = Caller(holder), Caller(holder)
     sync = Caller(holder, blocking=True)
@@ -660,7 +656,7 @@ def test_a_sync_caller_in_the_leaders_thread_takes_the_flight_over(
 
 
 @pytest.mark.parametrize("moment", [ADVISORY, MANDATORY])
-def test_a_sync_caller_leaves_an_advisory_renewal_of_its_thread_alone(
+def test_a_sync_caller_does_not_take_over_an_advisory_renewal_in_its_thread(
     hands: Hands, holder: Source, moment: float
 ) -> None:
     hands.advance(moment)
@@ -669,14 +665,14 @@ def test_a_sync_caller_leaves_an_advisory_renewal_of_its_thread_alone(
     assert sync.wants == ("done" if moment == ADVISORY else "mint")
 
 
-def test_a_cancelled_waiter_disturbs_nobody(hands: Hands, source: Source) -> None:
+def test_a_cancelled_waiter_disturbs_no_other_caller(hands: Hands, source: Source) -> None:
     leader, waiter, other = Caller(source), Caller(source), Caller(source)
     waiter.close()
     leader.resume(pair_reply(hands, 1))
     assert other.resume(None).token == "access-1"
 
 
-def test_a_leader_that_is_garbage_collected_is_replaced(hands: Hands, source: Source) -> None:
+def test_a_garbage_collected_leader_is_replaced(hands: Hands, source: Source) -> None:
     leader = Caller(source)
     waiter = Caller(source)
     del leader
@@ -710,7 +706,7 @@ def test_an_interrupt_just_after_the_flight_began_leaves_no_flight_behind(
 
 
 class Interrupt:
-    """Raises KeyboardInterrupt before the line number `stop` of the code that ends a flight."""
+    """Raises KeyboardInterrupt before line number `stop` of the code that ends a flight."""
 
     ends = (State.install, State.fail, State._retire, Flight.end, Flight.wake)
     codes = tuple(function.__code__ for function in ends)
@@ -723,7 +719,7 @@ class Interrupt:
         if frame.f_code not in self.codes:
             return None
         line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
-        # No signal comes between the end of a with statement and the exit of its mutex.
+        # No signal arrives between the end of a with statement and the exit of its mutex.
         if event == "line" and not line.startswith("with "):
             self.lines.append(line)
             self.left -= 1
@@ -740,7 +736,7 @@ class Interrupt:
 
 
 @pytest.mark.parametrize("status", [200, 403], ids=["install", "fail"])
-def test_an_interrupt_at_any_line_that_ends_a_flight_leaves_nobody_waiting(
+def test_an_interrupt_at_any_line_that_ends_a_flight_leaves_no_caller_waiting(
     hands: Hands, status: int
 ) -> None:
     reply = pair_reply(hands, 1) if status == 200 else error_reply(status)
@@ -768,7 +764,7 @@ def test_an_interrupt_at_any_line_that_ends_a_flight_leaves_nobody_waiting(
 
 
 class Leaky:
-    """A mutex which lets a test do something in the moment after it is given back."""
+    """A mutex that lets a test do something just after the mutex was released."""
 
     def __init__(self, mutex: Any) -> None:
         self.mutex = mutex
@@ -783,10 +779,10 @@ class Leaky:
             self.then.pop()()
 
 
-def test_a_leader_that_comes_back_while_it_is_being_replaced_fails_nobody(
+def test_a_leader_that_fails_while_it_is_replaced_fails_no_other_request(
     hands: Hands, source: Source
 ) -> None:
-    """Two threads: one has just taken the flight away, and has woken nobody yet."""
+    """In two threads: one has just taken the flight away, but has not woken the waiters yet."""
     leader, waiter = Caller(source), Caller(source)
     mutex: Any = Leaky(source._state._mutex)
     source._state._mutex = mutex
@@ -800,7 +796,7 @@ def test_a_leader_that_comes_back_while_it_is_being_replaced_fails_nobody(
 # --- the deadline
 
 
-def test_a_call_may_take_what_is_left_of_the_deadline(hands: Hands, source: Source) -> None:
+def test_a_call_may_take_the_rest_of_the_deadline(hands: Hands, source: Source) -> None:
     caller = Caller(source)
     hands.advance(4)
     caller.resume(error_reply(503))
@@ -808,11 +804,11 @@ def test_a_call_may_take_what_is_left_of_the_deadline(hands: Hands, source: Sour
     assert caller.resume(None).effect.timeout == 5.5
 
 
-def test_a_policy_sets_the_deadline(hands: Hands) -> None:
+def test_the_policy_sets_the_deadline(hands: Hands) -> None:
     source = make_source(hands, policy=RefreshPolicy(deadline=2.5))
     leader = Caller(source)
     assert leader.effect.timeout == 2.5
-    assert Caller(source).effect.seconds == 1.25  # half: then it takes over
+    assert Caller(source).effect.seconds == 1.25  # half of it; then it takes over
 
 
 def test_no_call_is_made_when_no_time_is_left(hands: Hands) -> None:
@@ -826,10 +822,8 @@ def test_no_call_is_made_when_no_time_is_left(hands: Hands) -> None:
     assert not caller.error.sent
 
 
-def test_a_waiter_whose_time_is_up_when_it_is_woken_does_not_lead_others_into_failure(
-    hands: Hands, source: Source
-) -> None:
-    """It could make no call, and those who wait for it have time left."""
+def test_a_woken_waiter_whose_time_is_up_does_not_lead(hands: Hands, source: Source) -> None:
+    """It has no time for a call, while callers that wait for it have time left."""
     leader, old = Caller(source), Caller(source)
     hands.advance(9)
     source._state._flight.touched = hands.now  # type: ignore[union-attr]
@@ -857,7 +851,7 @@ def test_a_waiter_whose_time_is_up_when_it_is_woken_does_not_lead_others_into_fa
         ),
     ],
 )
-def test_what_is_no_refusal_of_our_token_changes_nothing(
+def test_a_response_that_does_not_refuse_our_token_changes_nothing(
     holder: Source, status: int, url: str, sent: str | None, ours: str | None
 ) -> None:
     assert holder.refuse(status, url, sent, ours) is False
@@ -884,18 +878,18 @@ def test_a_refused_header_is_never_returned(hands: Hands, holder: Source, moment
     assert caller.resume(pair_reply(hands, 2)).token == "access-2"
 
 
-def test_a_refused_token_that_the_server_issues_again_is_used_on(
+def test_a_refused_token_that_the_server_issues_again_stays_in_use(
     hands: Hands, holder: Source
 ) -> None:
-    """There is nothing better: the endpoint that refused it answers so to every token."""
+    """No other token is available: an endpoint that refused it would refuse every token."""
     assert refuse(holder)
     caller = Caller(holder).resume(pair_reply(hands, 1))
     assert caller.token == "access-1"
     assert holder.fresh() == "Bearer access-1"
 
 
-def test_the_same_token_again_is_a_strike(hands: Hands, holder: Source) -> None:
-    """So an API that issues one token over and over costs one renewal, then a cool-down."""
+def test_getting_the_same_token_again_is_a_strike(hands: Hands, holder: Source) -> None:
+    """So an API that issues the same token repeatedly costs one renewal, then a cool-down."""
     assert refuse(holder)
     Caller(holder).resume(pair_reply(hands, 1))
     assert not refuse(holder)
@@ -907,28 +901,30 @@ def test_many_refusals_of_one_token_cost_one_renewal(hands: Hands, holder: Sourc
     callers = [Caller(holder) for _ in range(100)]
     assert [caller.wants for caller in callers] == ["refresh"] + ["wait"] * 99
     callers[0].resume(pair_reply(hands, 2))
-    assert all(refuse(holder) for _ in range(100))  # late ones, for the older token
+    assert all(refuse(holder) for _ in range(100))  # late refusals of the older token
     assert {Caller(holder).token for _ in range(100)} == {"access-2"}
     assert holder.status().refusals == 1
 
 
 def born_of_refusals(hands: Hands, source: Source, first: int, count: int) -> None:
-    """Refuse token number `first` and those that replace it, each at once."""
+    """Refuse token number `first` and its successors, each immediately."""
     for serial in range(first, first + count):
         assert refuse(source, serial)
         hold(hands, source, serial + 1)
 
 
-def test_a_first_token_that_is_revoked_early_heals_at_once(hands: Hands, holder: Source) -> None:
+def test_a_first_token_that_is_revoked_early_is_renewed_at_once(
+    hands: Hands, holder: Source
+) -> None:
     hands.advance(1)
     born_of_refusals(hands, holder, 1, 2)
     assert holder.fresh() == "Bearer access-3"
 
 
-def test_two_strikes_in_a_row_start_a_cool_down(
+def test_two_consecutive_strikes_start_a_cool_down(
     hands: Hands, holder: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At most three calls, however often an endpoint refuses whatever comes."""
+    """At most three calls, however often an endpoint refuses all tokens."""
     born_of_refusals(hands, holder, 1, 2)
     for _ in range(1000):
         assert not refuse(holder, 3)
@@ -955,7 +951,7 @@ def test_the_warning_about_a_cool_down_shows_no_query(
     )
 
 
-def test_in_a_cool_down_a_late_refusal_of_an_older_token_is_still_sent_again(
+def test_in_a_cool_down_a_late_refusal_of_an_older_token_is_still_retried(
     hands: Hands, holder: Source
 ) -> None:
     born_of_refusals(hands, holder, 1, 2)
@@ -964,7 +960,9 @@ def test_in_a_cool_down_a_late_refusal_of_an_older_token_is_still_sent_again(
     assert holder.fresh() == "Bearer access-3"
 
 
-def test_a_token_that_served_for_a_while_is_no_strike(hands: Hands, holder: Source) -> None:
+def test_refusing_a_token_that_worked_for_a_while_is_no_strike(
+    hands: Hands, holder: Source
+) -> None:
     born_of_refusals(hands, holder, 1, 1)
     hands.advance(15.01)
     born_of_refusals(hands, holder, 2, 2)
@@ -980,7 +978,7 @@ def test_a_strike_needs_a_refusal_within_fifteen_seconds(
     assert refuse(holder, 3) is (moment > 15.0)
 
 
-def test_a_token_not_born_of_a_refusal_breaks_the_row(hands: Hands, holder: Source) -> None:
+def test_a_renewal_without_a_refusal_resets_the_strikes(hands: Hands, holder: Source) -> None:
     born_of_refusals(hands, holder, 1, 2)
     holder.invalidate()
     hold(hands, holder, 4)
@@ -989,7 +987,7 @@ def test_a_token_not_born_of_a_refusal_breaks_the_row(hands: Hands, holder: Sour
 
 
 def cool_down(hands: Hands, source: Source, first: int) -> int:
-    """Bring a source into a cool-down; return the number of the token that it keeps."""
+    """Bring a source into a cool-down. Return the number of the token that it keeps."""
     born_of_refusals(hands, source, first, 2)
     assert not refuse(source, first + 2)
     return first + 2
@@ -1009,7 +1007,7 @@ def test_cool_downs_double_to_five_minutes(hands: Hands, holder: Source) -> None
 
 
 @pytest.mark.parametrize(("quiet", "length"), [(30.0, 30), (30.01, 15)], ids=["noisy", "quiet"])
-def test_a_quiet_double_resets_the_doubling(
+def test_twice_the_cool_down_without_a_strike_resets_the_doubling(
     hands: Hands, holder: Source, quiet: float, length: int
 ) -> None:
     serial = cool_down(hands, holder, 1)
@@ -1019,8 +1017,10 @@ def test_a_quiet_double_resets_the_doubling(
     assert round(holder._state.refusals.cooldown_until - start) == length
 
 
-def test_other_requests_success_does_not_end_a_row_of_strikes(hands: Hands, holder: Source) -> None:
-    """One endpoint that always refuses among good ones would else renew at each request."""
+def test_the_success_of_other_requests_does_not_reset_the_strikes(
+    hands: Hands, holder: Source
+) -> None:
+    """Otherwise an endpoint that always refuses would cause a renewal at each request."""
     born_of_refusals(hands, holder, 1, 1)
     assert holder.refuse(200, URL, "Bearer access-2", "Bearer access-2") is False
     born_of_refusals(hands, holder, 2, 1)
@@ -1051,19 +1051,19 @@ def test_invalidate_renews_with_the_refresh_token(hands: Hands, holder: Source) 
     assert holder.status().refusals == 0
 
 
-def test_invalidate_is_a_refusal_that_does_not_count(hands: Hands, holder: Source) -> None:
+def test_invalidate_does_not_count_as_a_refusal(hands: Hands, holder: Source) -> None:
     for serial in range(1, 8):
         holder.invalidate()
         hold(hands, holder, serial + 1)
     assert refuse(holder, 8)
 
 
-def test_invalidate_of_nothing_is_harmless(source: Source) -> None:
+def test_invalidate_without_a_pair_is_harmless(source: Source) -> None:
     source.invalidate()
     assert Caller(source).wants == "mint"
 
 
-def test_invalidate_leaves_the_memory_of_failures(hands: Hands, holder: Source) -> None:
+def test_invalidate_keeps_the_memory_of_failures(hands: Hands, holder: Source) -> None:
     assert refuse(holder)
     fail(Caller(holder), no_connection())
     holder.invalidate()
@@ -1093,8 +1093,8 @@ def test_forget_clears_the_memory_of_failures(hands: Hands, source: Source, repl
     assert source.status().last_failure is None
 
 
-def test_forget_in_the_middle_of_a_renewal_keeps_its_pair_out(hands: Hands, holder: Source) -> None:
-    """Whoever forgets, as after a logout, must not find that pair in use a second later."""
+def test_after_forget_during_a_renewal_its_pair_is_not_used(hands: Hands, holder: Source) -> None:
+    """After a logout, for example, that pair must not be in use a second later."""
     assert refuse(holder)
     leader, waiter = Caller(holder), Caller(holder)
     holder.forget()
@@ -1104,7 +1104,7 @@ def test_forget_in_the_middle_of_a_renewal_keeps_its_pair_out(hands: Hands, hold
     assert {leader.token, waiter.resume(None).token} == {"access-3"}
 
 
-def test_forget_clears_what_was_refused(hands: Hands, holder: Source) -> None:
+def test_forget_clears_the_memory_of_refused_tokens(hands: Hands, holder: Source) -> None:
     assert refuse(holder)
     holder.forget()
     for serial in (1, 2):
@@ -1113,11 +1113,11 @@ def test_forget_clears_what_was_refused(hands: Hands, holder: Source) -> None:
         holder.invalidate()
 
 
-# --- each yield survives being closed there
+# --- a flow may be closed at each yield
 
 
 class OneLease:
-    """A store that is free at the second try; `saved` is what is in it."""
+    """A store that is free at the second try; `saved` is its content."""
 
     doubt = False
 
@@ -1162,7 +1162,7 @@ STEPS = [
     "sleep",
     "call extend",
     "mint",
-    # The secret was rotated: its record is another one.
+    # The secret was rotated, so its record has another name.
     "call secret",
     "call Seal",
     "call release",
@@ -1179,7 +1179,7 @@ STEPS = [
 
 
 def walk(hands: Hands, stop: int) -> tuple[Source, Caller]:
-    """Take a flow through each kind of step that there is; stop before step number `stop`."""
+    """Take a flow through every kind of step. Stop before step number `stop`."""
     secrets = iter(["secret-a", "secret-b", "secret-c", "secret-d"])
 
     def secret() -> str:
@@ -1207,7 +1207,7 @@ def walk(hands: Hands, stop: int) -> tuple[Source, Caller]:
     return source, caller
 
 
-def test_the_walk_has_every_kind_of_step(hands: Hands) -> None:
+def test_the_walk_contains_every_kind_of_step(hands: Hands) -> None:
     _, caller = walk(hands, len(STEPS))
     assert caller.token == "access-2"
 
@@ -1216,8 +1216,8 @@ def test_the_walk_has_every_kind_of_step(hands: Hands) -> None:
 @pytest.mark.parametrize(
     "stop", [pytest.param(i, id=f"{i} {step}") for i, step in enumerate(STEPS)]
 )
-def test_a_leader_may_be_stopped_at_each_yield(hands: Hands, stop: int, how: str) -> None:
-    """A waiter goes on: it takes the pair if that was in hand, or else leads."""
+def test_a_leader_may_be_stopped_at_any_yield(hands: Hands, stop: int, how: str) -> None:
+    """A waiter goes on: with the new pair if the leader had received it, or else it leads."""
     source, leader = walk(hands, stop)
     assert leader.wants == STEPS[stop]
     flight = source._state._flight
@@ -1238,7 +1238,7 @@ def test_a_leader_may_be_stopped_at_each_yield(hands: Hands, stop: int, how: str
         waiter.resume(None)
     is_in_hand = STEPS[stop] == "call save" or stop == len(STEPS) - 4
     if is_in_hand:
-        assert waiter.wants == "call on_token"  # the leader did not come to that
+        assert waiter.wants == "call on_token"  # the leader was stopped before that
         waiter.call()
     if installed or is_in_hand:
         assert waiter.token == "access-2"
@@ -1255,7 +1255,7 @@ def test_a_leader_may_be_stopped_at_each_yield(hands: Hands, stop: int, how: str
         else:
             waiter.call()
     assert waiter.token == "access-3"
-    # What was on the wire when the leader was stopped, or was refused, is not sent again.
+    # A token that was refused, or on the wire when the leader was stopped, is not sent again.
     spent = STEPS[stop] == "refresh" or stop > STEPS.index("call secret") - 2
     assert sent == ["mint" if spent else "refresh"]
 
@@ -1268,9 +1268,7 @@ def test_a_waiter_may_be_closed_at_its_yield(hands: Hands, source: Source) -> No
 
 
 @pytest.mark.parametrize("stop", ["call save", "call release"])
-def test_a_pair_whose_leader_is_cancelled_after_it_came_is_still_notified(
-    hands: Hands, stop: str
-) -> None:
+def test_on_token_is_called_for_a_pair_whose_leader_was_cancelled(hands: Hands, stop: str) -> None:
     heard: list[str] = []
     source = make_source(
         hands, store=OneLease(), on_token=lambda new: heard.append(new.access_token)
@@ -1300,12 +1298,12 @@ def test_a_pair_whose_leader_is_cancelled_after_it_came_is_still_notified(
 
 
 def inside(outer: Caller, source: Source) -> Caller:
-    """A request that something makes while the outer one waits for it."""
+    """Return a request that is made inside the outer one, which waits for it."""
     return outer.context.run(Caller, source)
 
 
 @pytest.mark.parametrize("moment", [ADVISORY, MANDATORY])
-def test_a_request_from_inside_a_renewal_uses_the_token_that_lives(
+def test_a_request_inside_a_renewal_uses_the_valid_token(
     hands: Hands, holder: Source, moment: float
 ) -> None:
     hands.advance(moment)
@@ -1315,7 +1313,7 @@ def test_a_request_from_inside_a_renewal_uses_the_token_that_lives(
 
 
 @pytest.mark.parametrize("phase", ["start", "expired", "401"])
-def test_without_one_it_renews_by_itself_and_the_outer_request_goes_on_with_that_pair(
+def test_without_a_valid_token_a_request_inside_a_renewal_renews_for_both(
     hands: Hands, phase: str
 ) -> None:
     source = make_source(hands)
@@ -1326,13 +1324,15 @@ def test_without_one_it_renews_by_itself_and_the_outer_request_goes_on_with_that
         assert refuse(source)
     outer = Caller(source)
     inner = inside(outer, source)
-    assert inner.wants == "mint"  # the refresh token may be on the wire already
+    assert inner.wants == "mint"  # the refresh token may already be on the wire
     assert inner.resume(pair_reply(hands, 2)).token == "access-2"
     assert outer.resume(pair_reply(hands, 1)).token == "access-2"
     assert source.fresh() == "Bearer access-2"
 
 
-def test_if_its_renewal_fails_both_get_the_failure(hands: Hands, source: Source) -> None:
+def test_if_the_inner_renewal_fails_both_requests_get_the_failure(
+    hands: Hands, source: Source
+) -> None:
     outer = Caller(source)
     inner = inside(outer, source).resume(error_reply(400))
     assert isinstance(inner.error, TokenEndpointError)
@@ -1341,7 +1341,7 @@ def test_if_its_renewal_fails_both_get_the_failure(hands: Hands, source: Source)
     assert inner.error is not outer.error
 
 
-def test_a_request_from_inside_that_renewal_is_refused_at_once(
+def test_a_request_inside_the_inner_renewal_is_refused_at_once(
     hands: Hands, source: Source
 ) -> None:
     outer = Caller(source)
@@ -1356,7 +1356,7 @@ def test_a_request_from_inside_that_renewal_is_refused_at_once(
     assert outer.resume(pair_reply(hands, 1)).token == "access-2"
 
 
-def test_what_a_context_led_before_counts_for_nothing(hands: Hands, source: Source) -> None:
+def test_earlier_renewals_of_the_same_context_do_not_count(hands: Hands, source: Source) -> None:
     first = Caller(source).resume(pair_reply(hands, 1))
     assert first.context[led_here] == ()
     assert refuse(source)
@@ -1365,20 +1365,20 @@ def test_what_a_context_led_before_counts_for_nothing(hands: Hands, source: Sour
     assert len(second.context[led_here]) == 1
 
 
-def test_a_request_of_another_source_may_wait_inside(hands: Hands, source: Source) -> None:
+def test_an_inner_request_of_another_source_may_wait(hands: Hands, source: Source) -> None:
     other = make_source(hands)
     leader, outer = Caller(other), Caller(source)
     inner = inside(outer, other)
     assert inner.wants == "wait"
     leader.close()
     assert inner.resume(None).wants == "mint"
-    assert inside(inner, source).wants == "mint"  # still inside of the outer request
+    assert inside(inner, source).wants == "mint"  # still inside the outer request
 
 
 # --- on_token
 
 
-def test_on_token_hears_of_each_pair_once_after_it_is_in_use(hands: Hands) -> None:
+def test_on_token_is_called_once_for_each_pair_that_is_in_use(hands: Hands) -> None:
     heard: list[tuple[str, object]] = []
 
     def on_token(new: Any) -> None:
@@ -1387,15 +1387,15 @@ def test_on_token_hears_of_each_pair_once_after_it_is_in_use(hands: Hands) -> No
     owner = make_source(hands, on_token=on_token)
     leader, waiter = Caller(owner), Caller(owner)
     assert leader.resume(pair_reply(hands, 1)).wants == "call on_token"
-    assert waiter.resume(None).token == "access-1"  # waiters do not wait for it
+    assert waiter.resume(None).token == "access-1"  # waiters do not wait for on_token
     assert heard == []
     assert leader.call().token == "access-1"
     assert heard == [("access-1", "Bearer access-1")]
 
 
 @pytest.mark.parametrize("how", ["closed", "its request has failed"])
-def test_on_token_is_called_at_the_latest_with_the_next_request(hands: Hands, how: str) -> None:
-    """Its leader may have been cancelled just before that, or can do nothing any more."""
+def test_on_token_is_called_with_the_next_request_at_the_latest(hands: Hands, how: str) -> None:
+    """Its leader may have been cancelled just before that, or cannot act any more."""
     heard: list[str] = []
 
     def on_token(new: Any) -> None:
@@ -1416,7 +1416,7 @@ def test_on_token_is_called_at_the_latest_with_the_next_request(hands: Hands, ho
     assert owner.fresh_pair() is None
     follower = Caller(owner)
     assert follower.wants == "call on_token"
-    assert Caller(owner).token == "access-1"  # nobody else waits for it
+    assert Caller(owner).token == "access-1"  # no other caller waits for on_token
     assert follower.call().token == "access-1"
     assert heard == ["access-1"]
     assert owner.fresh() == "Bearer access-1"
@@ -1431,9 +1431,7 @@ def test_a_forked_child_does_not_announce_its_parents_pair(hands: Hands) -> None
 
 
 @pytest.mark.parametrize("how", ["refused", "forgotten"])
-def test_a_pair_that_was_not_announced_in_time_may_be_dropped_meanwhile(
-    hands: Hands, how: str
-) -> None:
+def test_a_pair_may_be_dropped_before_on_token_was_called(hands: Hands, how: str) -> None:
     heard: list[str] = []
 
     def on_token(new: Any) -> None:
@@ -1454,7 +1452,7 @@ def test_a_pair_that_was_not_announced_in_time_may_be_dropped_meanwhile(
 
 
 @pytest.mark.parametrize("kind", [ValueError, StopIteration, MontaAuthError])
-def test_what_on_token_raises_fails_no_request_and_is_logged_by_type(
+def test_an_error_of_on_token_fails_no_request_and_is_logged_by_type(
     hands: Hands, kind: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     def on_token(new: Any) -> None:
@@ -1466,12 +1464,12 @@ def test_what_on_token_raises_fails_no_request_and_is_logged_by_type(
     assert "access-1" not in caplog.text
 
 
-def test_a_given_pair_is_no_news(hands: Hands) -> None:
+def test_on_token_is_not_called_for_a_given_pair(hands: Hands) -> None:
     source = make_source(hands, token=pair(hands, 1), on_token=lambda new: pytest.fail("called"))
     assert Caller(source).token == "access-1"
 
 
-# --- asynchronous functions of the user's
+# --- asynchronous functions of the user
 
 
 async def a_secret() -> str:
@@ -1508,15 +1506,15 @@ def test_a_coroutine_function_in_a_sync_flow_is_refused_before_any_call(
     sync = Caller(source, blocking=True)
     assert isinstance(sync.error, ConfigurationError)
     assert "async" in str(sync.error)
-    assert Caller(source).error is None  # and nothing is remembered
+    assert Caller(source).error is None  # nothing is remembered
 
 
 @pytest.mark.parametrize("verb", ["invalidate", "forget"])
 @pytest.mark.parametrize("what", ["store", "secret"])
-def test_a_sync_verb_names_the_async_one_where_the_store_needs_it(
+def test_a_sync_method_names_the_async_one_if_the_store_needs_it(
     hands: Hands, verb: str, what: str
 ) -> None:
-    """The secret, too: the key of the record comes from it."""
+    """An async secret, too, since the record's key is derived from the secret."""
     source = make_source(hands, **({"store": OneLease()} | ASYNC_SETTINGS[what]))
     with pytest.raises(ConfigurationError, match=rf"await a{verb}\(\) instead"):
         getattr(source, verb)()
@@ -1524,7 +1522,7 @@ def test_a_sync_verb_names_the_async_one_where_the_store_needs_it(
 
 
 @pytest.mark.parametrize("verb", ["invalidate", "forget"])
-def test_a_sync_verb_does_where_only_on_token_is_asynchronous(hands: Hands, verb: str) -> None:
+def test_sync_methods_work_if_only_on_token_is_asynchronous(hands: Hands, verb: str) -> None:
     store = OneLease()
     store.tries, store.saved = 1, b"rubbish"
     source = make_source(hands, store=store, on_token=an_on_token)
@@ -1532,7 +1530,7 @@ def test_a_sync_verb_does_where_only_on_token_is_asynchronous(hands: Hands, verb
     assert store.saved == (b"rubbish" if verb == "invalidate" else None)
 
 
-def test_the_async_verbs_reach_a_store_of_either_kind(hands: Hands) -> None:
+def test_async_methods_work_with_a_sync_store(hands: Hands) -> None:
     store = OneLease()
     store.tries, store.saved = 1, b"rubbish"
     asyncio.run(make_source(hands, store=store).aforget())
@@ -1550,9 +1548,7 @@ def test_the_async_verbs_reach_a_store_of_either_kind(hands: Hands) -> None:
         pytest.param({"policy": 300}, "RefreshPolicy", id="a number as policy"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(
-    hands: Hands, settings: dict[str, Any], text: str
-) -> None:
+def test_unusable_settings_are_refused(hands: Hands, settings: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         make_source(hands, **({"token": pair(hands, 1)} | settings))
 
@@ -1614,7 +1610,7 @@ STATES: dict[str, tuple[Callable[[Hands, Source], None], bool, str | None]] = {
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_status_is_usable_while_a_request_would_go_out_with_a_good_token(
+def test_status_is_usable_while_a_request_would_get_a_valid_token(
     hands: Hands, source: Source, state: str
 ) -> None:
     reach, usable, failure = STATES[state]
@@ -1624,7 +1620,7 @@ def test_status_is_usable_while_a_request_would_go_out_with_a_good_token(
     assert (status.last_failure or "").partition(":")[0] == (failure or "")
 
 
-def test_a_status_can_be_sent_as_json_and_shows_on_one_line_with_iso_dates(
+def test_a_status_converts_to_json_and_its_repr_is_one_line_with_iso_dates(
     hands: Hands, source: Source
 ) -> None:
     hold(hands, source)
@@ -1641,7 +1637,7 @@ def test_a_status_can_be_sent_as_json_and_shows_on_one_line_with_iso_dates(
     assert repr(Status()).startswith("Status(usable=False, access_expires_at=None, ")
 
 
-def test_status_tells_how_the_source_is_doing(hands: Hands, source: Source) -> None:
+def test_status_shows_the_state_of_the_source(hands: Hands, source: Source) -> None:
     empty = source.status()
     assert empty.access_expires_at is None
     assert empty.last_renewal is None
@@ -1691,7 +1687,7 @@ def test_an_ordinary_renewal_is_one_debug_record(
     assert SECRET not in caplog.text
 
 
-def test_an_outage_that_callers_see_is_an_info_at_its_start_and_at_its_end(
+def test_an_outage_that_fails_requests_is_logged_as_info_at_start_and_end(
     hands: Hands, source: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "monta_auth")
@@ -1703,7 +1699,7 @@ def test_an_outage_that_callers_see_is_an_info_at_its_start_and_at_its_end(
 
 
 @pytest.mark.parametrize("moment", [ADVISORY, MANDATORY])
-def test_an_outage_behind_a_living_token_is_a_warning_and_an_info_at_its_end(
+def test_an_outage_while_the_token_is_valid_is_a_warning_and_an_info_at_its_end(
     hands: Hands, holder: Source, moment: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "monta_auth")
@@ -1764,7 +1760,7 @@ def test_a_record_has_a_field_for_each_fact(
     ],
     ids=["advisory", "mandatory", "expired", "401", "invalidated", "forgotten"],
 )
-def test_the_record_names_the_reason(
+def test_the_log_record_names_the_reason(
     hands: Hands,
     holder: Source,
     prepare: Callable[[Hands, Source], object],
@@ -1785,10 +1781,8 @@ def test_a_cancelled_renewal_is_recorded_as_abandoned(
     assert "outcome=abandoned" in caplog.text
 
 
-def test_a_waiter_that_runs_late_still_gets_its_flights_failure(
-    hands: Hands, source: Source
-) -> None:
-    """The source itself has forgotten it by then, and would let the waiter try again."""
+def test_a_late_waiter_still_gets_its_flights_failure(hands: Hands, source: Source) -> None:
+    """By then the source has forgotten the failure, so the waiter would try again."""
     leader, waiter = Caller(source), Caller(source)
     leader.resume(no_answer())
     hands.advance(6)
@@ -1803,7 +1797,7 @@ def test_renewals_are_counted(hands: Hands, source: Source) -> None:
     assert (source.status().fetches, source.status().refreshes) == (1, 2)
 
 
-def test_a_source_may_talk_to_any_monta(hands: Hands) -> None:
+def test_a_source_may_use_any_base_url(hands: Hands) -> None:
     caller = Caller(make_source(hands, base_url="https://monta.test/api/v1"))
     assert caller.effect.request.url == "https://monta.test/api/v1/auth/token"
 
@@ -1818,7 +1812,7 @@ def probe(source: Source) -> Caller:
 def test_a_probe_renews_up_to_sixty_seconds_before_requests_would(
     hands: Hands, holder: Source
 ) -> None:
-    """A readiness probe that calls `token()` more often than that spares every request the wait."""
+    """If a readiness probe calls `token()` more often than that, requests never wait."""
     hands.advance(3300 - 60.01)
     assert holder.fresh_pair() is not None
     hands.advance(0.02)
@@ -1826,13 +1820,13 @@ def test_a_probe_renews_up_to_sixty_seconds_before_requests_would(
     assert holder.fresh() == "Bearer access-1"
     leader = probe(holder)
     assert leader.wants == "refresh"
-    assert probe(holder).result is not None  # a second one goes on with the token
+    assert probe(holder).result is not None  # a second probe goes on with the token
     assert Caller(holder).token == "access-1"
     leader.resume(pair_reply(hands, 2))
     assert holder.fresh() == "Bearer access-2"
 
 
-def test_a_probe_is_early_by_a_twentieth_of_a_short_life_at_most(hands: Hands) -> None:
+def test_a_probe_renews_early_by_at_most_a_twentieth_of_a_short_life(hands: Hands) -> None:
     source = make_source(hands)
     hold(hands, source, life=600)
     hands.advance(600 * 0.8 - 600 * 0.05 - 0.01)
@@ -1841,14 +1835,14 @@ def test_a_probe_is_early_by_a_twentieth_of_a_short_life_at_most(hands: Hands) -
     assert source.fresh_pair() is None
 
 
-def test_with_no_advisory_window_a_probe_is_not_early(hands: Hands) -> None:
+def test_without_an_advisory_window_a_probe_does_not_renew_early(hands: Hands) -> None:
     source = make_source(hands, policy=RefreshPolicy(advisory=0, mandatory=0))
     hold(hands, source)
     hands.advance(3599)
     assert source.fresh_pair() is not None
 
 
-# --- who goes on with a flight
+# --- which caller continues a flight
 
 
 def own() -> TransportFailure:
@@ -1861,9 +1855,7 @@ def waiting(source: Source, **changes: Any) -> Caller:
     return caller
 
 
-def test_a_failure_of_the_leaders_own_concerns_no_other_caller(
-    hands: Hands, source: Source
-) -> None:
+def test_the_leaders_own_failure_fails_no_other_request(hands: Hands, source: Source) -> None:
     leader, first, second = Caller(source), waiting(source), waiting(source)
     leader.resume(own())
     assert str(leader.error) == "the client is closed"
@@ -1874,7 +1866,7 @@ def test_a_failure_of_the_leaders_own_concerns_no_other_caller(
     assert (first.token, second.resume(None).token) == ("access-1", "access-1")
 
 
-def test_a_failure_of_the_leaders_own_does_not_fail_its_request_while_a_token_lives(
+def test_the_leaders_own_failure_fails_no_request_while_the_token_is_valid(
     hands: Hands, holder: Source
 ) -> None:
     hands.advance(ADVISORY)
@@ -1890,14 +1882,14 @@ def test_the_waiting_caller_with_the_longest_limit_goes_on(hands: Hands, source:
     assert wants == ["wait", "wait", "mint"]
 
 
-def test_an_heir_that_is_gone_passes_the_flight_on(hands: Hands, source: Source) -> None:
+def test_if_the_next_leader_has_left_another_waiter_leads(hands: Hands, source: Source) -> None:
     leader, first, second = Caller(source), waiting(source), waiting(source)
     leader.close()
     first.close()
     assert second.resume(None).wants == "mint"
 
 
-def test_a_waiting_caller_learns_what_became_of_its_flights_successor(
+def test_a_waiter_gets_the_failure_of_the_flight_that_succeeded_its_own(
     hands: Hands, source: Source
 ) -> None:
     leader, first, second = Caller(source), waiting(source), waiting(source)
@@ -1907,10 +1899,10 @@ def test_a_waiting_caller_learns_what_became_of_its_flights_successor(
     assert str(second.resume(None).error) == "read timed out"
 
 
-def test_a_connection_that_broke_in_the_callers_own_pipeline_ends_one_request(
+def test_a_broken_connection_in_the_callers_own_pipeline_fails_one_request(
     hands: Hands, source: Source
 ) -> None:
-    """As often as the call would have been tried again; then it is the endpoint's failure."""
+    """This happens for as many requests as there would be tries. Then the endpoint has failed."""
     callers = [Caller(source, flow=source.acquire(blocking=False, goes_on=False))]
     callers += [waiting(source, goes_on=False) for _ in range(9)]
     for number in range(3):

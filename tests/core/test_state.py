@@ -1,4 +1,4 @@
-"""What a source knows: the decision table, the end of flights, and what is re-entrant."""
+"""What a token source's state decides: the decision table, the end of flights, and reentrancy."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def state_in(hands: Hands, phase: str) -> State:
 
 
 def fly(state: State, hands: Hands, thread: int = OTHER) -> Flight:
-    """Begin a flight, whatever the phase."""
+    """Begin a flight in any phase."""
     flight = Flight(thread, hands.now)
     state._flight = flight
     return flight
 
 
-# phase, flight, what an async caller, a sync one elsewhere and a sync one in its thread do
+# phase, flight; then what an async caller, a sync one elsewhere and a sync one in its thread do
 TABLE = [
     ("none", False, "lead", "lead", "lead"),
     ("none", True, "wait", "wait", "lead"),
@@ -121,7 +121,7 @@ def test_what_a_caller_does_after_a_failure(
     assert decide(state, hands, ME, False) == expected
 
 
-def test_the_end_of_a_flight_that_was_taken_changes_nothing(hands: Hands) -> None:
+def test_the_end_of_a_superseded_flight_changes_nothing(hands: Hands) -> None:
     state = state_in(hands, "none")
     old = fly(state, hands)
     hands.advance(LEADER_LEASE + 1)
@@ -136,7 +136,7 @@ def test_the_end_of_a_flight_that_was_taken_changes_nothing(hands: Hands) -> Non
 
 
 @pytest.mark.parametrize("first", ["the superseded leader", "its successor"])
-def test_of_two_leaders_the_first_pair_counts(hands: Hands, first: str) -> None:
+def test_of_two_leaders_the_first_pair_is_used(hands: Hands, first: str) -> None:
     state = state_in(hands, "none")
     old = fly(state, hands)
     hands.advance(LEADER_LEASE + 1)
@@ -153,8 +153,8 @@ def test_of_two_leaders_the_first_pair_counts(hands: Hands, first: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["install", "fail", "leave", "forget", "take over"])
-def test_waiters_are_woken_after_the_mutex_is_given_back(hands: Hands, how: str) -> None:
-    """Waking runs foreign code; another thread that needs the state must not wait for it."""
+def test_waiters_are_woken_after_the_mutex_was_released(hands: Hands, how: str) -> None:
+    """Waking runs foreign code, and another thread that needs the state must not wait for it."""
     state = state_in(hands, "none")
     flight = fly(state, hands)
     free: list[bool] = []
@@ -182,7 +182,7 @@ def test_waiters_are_woken_after_the_mutex_is_given_back(hands: Hands, how: str)
     assert all(free)
 
 
-def test_the_state_may_be_entered_again_from_a_finaliser_or_a_signal_handler(hands: Hands) -> None:
+def test_finalizers_and_signal_handlers_may_use_the_state_again(hands: Hands) -> None:
     state = state_in(hands, "none")
     flight = fly(state, hands)
     with state._mutex:
@@ -190,7 +190,7 @@ def test_the_state_may_be_entered_again_from_a_finaliser_or_a_signal_handler(han
         assert decide(state, hands, ME, False) == "lead"
 
 
-def test_a_failed_renewal_keeps_the_pair_that_it_had_read_from_a_store(hands: Hands) -> None:
+def test_a_failed_renewal_keeps_the_pair_that_it_read_from_a_store(hands: Hands) -> None:
     state = state_in(hands, "none")
     stored = held_now(hands, 4, life=20.0)
     state.fail(fly(state, hands), no_answer(), stored)
@@ -209,7 +209,7 @@ def test_a_failed_renewal_keeps_the_pair_that_it_had_read_from_a_store(hands: Ha
         ("refused", "401"),
     ],
 )
-def test_a_flight_knows_why(hands: Hands, phase: str, reason: str) -> None:
+def test_a_flight_has_a_reason(hands: Hands, phase: str, reason: str) -> None:
     state = state_in(hands, phase)
     assert decide(state, hands, ME, False) == "lead"
     assert state._flight is not None
@@ -218,7 +218,7 @@ def test_a_flight_knows_why(hands: Hands, phase: str, reason: str) -> None:
 
 @pytest.mark.parametrize("refreshing", [None, "refresh-1"])
 @pytest.mark.parametrize("how", ["leave", "fail", "forget", "take over", "lease"])
-def test_a_flight_that_ends_with_its_refresh_token_on_the_wire_has_spent_it(
+def test_a_refresh_token_on_the_wire_when_its_flight_ends_is_spent(
     hands: Hands, how: str, refreshing: str | None
 ) -> None:
     state = state_in(hands, "refused")
@@ -234,11 +234,11 @@ def test_a_flight_that_ends_with_its_refresh_token_on_the_wire_has_spent_it(
         hands.advance(LEADER_LEASE + 1 if how == "lease" else 0)
         decide(state, hands, OTHER, how == "take over")
     assert ("refresh-1" in state.refusals.spent_refresh_tokens) is (refreshing is not None)
-    assert not flight.refreshing  # contexts and frames hold on to flights
+    assert not flight.refreshing  # contexts and frames keep flights in memory
 
 
-def test_an_installed_pair_has_not_spent_its_predecessors_token(hands: Hands) -> None:
-    """It is gone with the pair; the memory is for tokens that might be sent again."""
+def test_the_refresh_token_of_a_replaced_pair_need_not_be_remembered(hands: Hands) -> None:
+    """That token goes with its pair. Only tokens that might be sent again are remembered."""
     state = state_in(hands, "refused")
     flight = fly(state, hands)
     assert state.install(flight, held_now(hands, 2), "refresh")
@@ -256,7 +256,7 @@ def test_next_try_is_after_the_pause_or_the_failures_memory(hands: Hands) -> Non
     assert _next_try(state, hands.now) == hands.now + 0.5
 
 
-def test_a_failure_with_a_short_hint_keeps_the_doubling(hands: Hands) -> None:
+def test_a_failure_with_a_short_retry_after_keeps_the_doubling(hands: Hands) -> None:
     state = state_in(hands, "none")
     failure = no_answer()
     for hint, expected in [(None, 0.5), (0.1, 1.0), (3.0, 3.0), (99.0, 60.0)]:
@@ -265,7 +265,7 @@ def test_a_failure_with_a_short_hint_keeps_the_doubling(hands: Hands) -> None:
         assert _next_try(state, hands.now) == hands.now + expected
 
 
-def test_a_child_starts_over_with_the_access_token_alone(hands: Hands) -> None:
+def test_a_forked_child_starts_with_only_the_access_token(hands: Hands) -> None:
     state = state_in(hands, "fresh")
     fly(state, hands)
     mutex = state._mutex
@@ -280,8 +280,8 @@ def test_a_child_starts_over_with_the_access_token_alone(hands: Hands) -> None:
     assert state.held.pair is kept
 
 
-def test_forked_children_renew_at_moments_of_their_own(hands: Hands) -> None:
-    """Eight prefork workers that inherit one token would all renew in the same second."""
+def test_forked_children_renew_at_different_moments(hands: Hands) -> None:
+    """Otherwise eight prefork workers with one inherited token would renew in the same second."""
     moments: set[float] = set()
     for jitter in (0.0, 0.25, 0.5, 0.75):
         state = state_in(hands, "fresh")
@@ -291,13 +291,13 @@ def test_forked_children_renew_at_moments_of_their_own(hands: Hands) -> None:
     assert moments == {300.0, 315.0, 330.0, 345.0}
 
 
-def test_a_child_of_a_source_without_a_pair_starts_over(hands: Hands) -> None:
+def test_a_forked_child_of_a_source_without_a_pair_starts_cold(hands: Hands) -> None:
     state = state_in(hands, "none")
     state.start_over_in_child(0.5)
     assert state.held is None
 
 
-def test_with_no_cool_down_no_renewal_is_held_back(hands: Hands) -> None:
+def test_without_a_cool_down_no_renewal_is_delayed(hands: Hands) -> None:
     state = State(RefreshPolicy(cooldown=0), hands.clock)
     serials = itertools.count(1)
     for _ in range(5):
@@ -307,7 +307,7 @@ def test_with_no_cool_down_no_renewal_is_held_back(hands: Hands) -> None:
         assert state.refuse(held.header) == (True, 0.0)
 
 
-def test_the_failure_kept_is_a_template(hands: Hands) -> None:
+def test_the_kept_failure_is_a_template_without_a_traceback(hands: Hands) -> None:
     state = state_in(hands, "none")
     failure = no_answer()
     state.fail(fly(state, hands), failure, None)
@@ -315,10 +315,10 @@ def test_the_failure_kept_is_a_template(hands: Hands) -> None:
     assert state.failures.last.__traceback__ is None
 
 
-def test_a_waiter_gets_its_flights_failure_also_when_the_sources_memory_is_over(
+def test_a_waiter_gets_its_flights_failure_after_the_source_forgot_it(
     hands: Hands,
 ) -> None:
-    """A busy loop may run it late."""
+    """A busy loop may run the waiter late."""
     state = state_in(hands, "none")
     flight = fly(state, hands)
     failure = no_answer()
@@ -339,7 +339,7 @@ def test_failures_and_refusals_are_counted(hands: Hands) -> None:
     assert (state.counts["failure"], state.refusals.count) == (2, 2)
 
 
-def test_a_failed_renewal_that_read_nothing_leaves_the_held_pair(hands: Hands) -> None:
+def test_a_failed_renewal_without_a_stored_pair_keeps_the_held_one(hands: Hands) -> None:
     state = state_in(hands, "advisory")
     held = state.held
     state.fail(fly(state, hands), no_answer(), None)
@@ -355,7 +355,7 @@ def test_after_forget_the_first_failure_is_remembered_for_the_shortest_time(hand
     assert _next_try(state, hands.now) == hands.now + 0.5
 
 
-def test_a_child_can_go_on_and_knows_nothing_of_its_parents_refresh_token(hands: Hands) -> None:
+def test_a_forked_child_does_not_have_its_parents_refresh_token(hands: Hands) -> None:
     state = state_in(hands, "fresh")
     state.start_over_in_child(0.5)
     assert state.held is not None

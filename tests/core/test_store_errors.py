@@ -1,4 +1,4 @@
-"""What a log says of a store's error: enough to find the cause, and nothing that it quotes."""
+"""What a log says about a store's error: enough to find the cause, but no quoted secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from monta_auth._core.store_errors import cause_of, checked, line_of, words
 
 
 def caught(cause: BaseException, error: Exception | None = None) -> Exception:
-    """The error as it is when it was raised while another one was handled."""
+    """Return the error as it is if it was raised while another one was handled."""
     try:
         try:
             raise cause
@@ -56,7 +56,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("words", ERRORS)
-def test_an_error_is_named_by_its_kind_and_by_what_is_behind_it(words: str) -> None:
+def test_an_error_is_described_by_its_type_and_its_cause(words: str) -> None:
     if ERRORS[words].__traceback__ is None and "SSL" in words:
         ERRORS[words].reason = "CERTIFICATE_VERIFY_FAILED"  # type: ignore[attr-defined]
     assert cause_of(ERRORS[words]) == words
@@ -67,26 +67,29 @@ def broken() -> None:
 
 
 @pytest.mark.parametrize("file", [__file__, "elsewhere.py"])
-def test_the_line_is_the_last_one_in_the_file_that_was_called(file: str) -> None:
-    """A library's line says less; without a line of that file, it is the last one of all."""
+def test_the_named_line_is_the_last_one_in_the_stores_file(file: str) -> None:
+    """A library's line is less helpful.
+
+    Without a line of that file, the last line of all is used.
+    """
     with pytest.raises(OSError, match="illegal") as raised:
         broken()
     assert line_of(raised.value, file) == f"{__file__}:{broken.__code__.co_firstlineno + 1}"
 
 
-def test_a_line_of_a_library_is_named_where_nothing_else_is_known() -> None:
+def test_without_a_line_of_the_store_the_librarys_line_is_named() -> None:
     with pytest.raises(ValueError, match="Expecting") as raised:
         json.loads("token-1")
     assert line_of(raised.value, __file__).startswith(__file__)
     assert line_of(raised.value, "elsewhere.py").startswith(json.decoder.__file__)
 
 
-def test_a_method_that_was_left_behind_says_for_how_long_it_was_waited_for() -> None:
+def test_the_text_for_an_abandoned_method_says_how_long_it_was_waited_for() -> None:
     error = LeftBehind("did not return within 8.0 s")
     assert words("load", print, error) == "load() did not return within 8.0 s"
 
 
-def test_an_error_that_our_code_raised_is_quoted_since_it_says_what_to_do() -> None:
+def test_an_error_of_our_code_is_quoted_since_it_says_what_to_do() -> None:
     with pytest.raises(TokenStoreError) as raised:
         checked("extend", None)
     assert words("extend", print, raised.value) == (
@@ -94,7 +97,7 @@ def test_an_error_that_our_code_raised_is_quoted_since_it_says_what_to_do() -> N
     )
 
 
-def test_one_that_a_custom_store_raised_is_not() -> None:
+def test_an_error_of_a_custom_store_is_not_quoted() -> None:
     """It may quote the URL of a database."""
     with pytest.raises(TokenStoreError) as raised:
         raise TokenStoreError("postgres://user:password-1@database")
@@ -117,6 +120,6 @@ def test_decorators_do_not_hide_the_line() -> None:
     assert words("load", twice, raised.value).endswith(f"at {__file__}:{line}")
 
 
-def test_a_text_that_was_hidden_meanwhile_is_called_a_str() -> None:
+def test_a_hidden_text_is_called_a_str() -> None:
     with pytest.raises(TokenStoreError, match="returned str: expected bytes, or None"):
         checked("load", hidden("gAAAAA"))
