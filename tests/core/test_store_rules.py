@@ -1,4 +1,4 @@
-"""No refresh token has two users: what a renewal does when leases, saves and holders are lost."""
+"""What a renewal does when a store loses holders, saves or leases: no token has two users."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def faulty(store: MemoryStore) -> Faulty:
 
 @pytest.fixture
 def source(hands: Hands, faulty: Faulty) -> Source:
-    """One that has stored pair 1."""
+    """A source that has stored pair 1."""
     source = make_source(hands, store=faulty)
     play(Caller(source), hands, pair_reply(hands, 1))
     return source
@@ -63,7 +63,7 @@ def refresh_token(store: MemoryStore) -> str | None:
 
 
 def at_the_token_call(source: Source, hands: Hands) -> Caller:
-    """Return a caller that renews an expired token, as far as it gets without a reply."""
+    """Return a caller that renews an expired token and is waiting for a reply."""
     hands.advance(DEAD)
     caller = Caller(source)
     play(caller, hands)
@@ -71,16 +71,16 @@ def at_the_token_call(source: Source, hands: Hands) -> Caller:
 
 
 def lose_a_holder(hands: Hands, store: MemoryStore) -> None:
-    """The token is over, and so is the lease of another process that neither saved nor released."""
+    """Let the token expire, and the lease of another process that neither saved nor released it."""
     hands.advance(DEAD)
     assert lock(store, 6.0)
     hands.advance(6.0)
 
 
-# --- holders that were lost
+# --- lost holders
 
 
-def test_after_a_holder_that_was_lost_the_refresh_token_is_taken_out_first_and_not_sent(
+def test_after_a_lost_holder_the_refresh_token_is_removed_and_not_sent(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
     lose_a_holder(hands, store)
@@ -92,7 +92,7 @@ def test_after_a_holder_that_was_lost_the_refresh_token_is_taken_out_first_and_n
     assert refresh_token(store) == "refresh-2"
 
 
-def test_after_a_holder_that_had_saved_the_refresh_token_is_sent(
+def test_after_a_lost_holder_that_saved_the_refresh_token_is_sent(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
     hands.advance(DEAD)
@@ -104,7 +104,7 @@ def test_after_a_holder_that_had_saved_the_refresh_token_is_sent(
 
 
 @pytest.mark.parametrize("step", ["call load", "call save"])
-def test_a_doubt_is_not_settled_by_one_who_is_cancelled_before_the_refresh_token_is_out(
+def test_a_doubt_stays_if_the_renewal_is_cancelled_before_the_refresh_token_is_removed(
     hands: Hands, store: MemoryStore, source: Source, step: str
 ) -> None:
     lose_a_holder(hands, store)
@@ -115,7 +115,7 @@ def test_a_doubt_is_not_settled_by_one_who_is_cancelled_before_the_refresh_token
     assert lock(store, 1.0).doubt
 
 
-def test_nor_by_one_who_is_cancelled_while_it_asks_for_the_lease(
+def test_a_doubt_stays_if_the_renewal_is_cancelled_while_it_gets_the_lease(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
     lose_a_holder(hands, store)
@@ -127,10 +127,10 @@ def test_nor_by_one_who_is_cancelled_while_it_asks_for_the_lease(
     assert lock(store, 1.0).doubt
 
 
-def test_a_source_that_knows_a_stored_refresh_token_to_be_spent_takes_it_out(
+def test_a_stored_refresh_token_that_is_known_to_be_spent_is_removed(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
-    """Its leader was cancelled, and the token call of the next one fails."""
+    """Its leader was cancelled, and the token call of the next leader fails."""
     leader = at_the_token_call(source, hands)
     assert leader.wants == "refresh"
     waiter = Caller(source)
@@ -143,7 +143,7 @@ def test_a_source_that_knows_a_stored_refresh_token_to_be_spent_takes_it_out(
     assert lock(store, 1.0)
 
 
-def test_so_does_one_that_marks_a_refused_access_token(
+def test_marking_a_refused_access_token_removes_a_spent_refresh_token(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
     source._state.refusals.spent_refresh_tokens.add("refresh-1")
@@ -153,7 +153,7 @@ def test_so_does_one_that_marks_a_refused_access_token(
 
 
 @pytest.mark.parametrize("how", ["close", "interrupt"])
-def test_one_who_is_stopped_before_the_new_pair_is_saved_does_not_settle_a_doubt(
+def test_a_renewal_stopped_before_the_save_leaves_a_doubt(
     hands: Hands, store: MemoryStore, source: Source, how: str
 ) -> None:
     caller = at_the_token_call(source, hands)
@@ -170,10 +170,10 @@ def test_one_who_is_stopped_before_the_new_pair_is_saved_does_not_settle_a_doubt
     assert lock(store, 1.0).doubt
 
 
-def test_one_who_continues_a_doubted_lease_takes_the_refresh_token_out_all_the_same(
+def test_a_leader_that_continues_a_lease_in_doubt_removes_the_refresh_token(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
-    """The leader before was cancelled while it did that."""
+    """The leader before it was cancelled while it did that."""
     lose_a_holder(hands, store)
     leader = Caller(source)
     play_until(leader, hands, "call save")
@@ -185,10 +185,10 @@ def test_one_who_continues_a_doubted_lease_takes_the_refresh_token_out_all_the_s
 
 
 @pytest.mark.parametrize("doubt", [False, True])
-def test_an_invalidation_looks_again_when_it_has_the_lease(
+def test_an_invalidation_loads_again_when_it_has_the_lease(
     hands: Hands, store: MemoryStore, source: Source, doubt: bool
 ) -> None:
-    """What it read before may have been replaced: its refresh token would come back."""
+    """The record may have been replaced since. Its old refresh token must not come back."""
     caller = Caller(source, flow=invalidating(source._state, source._terms)).call()
     assert caller.wants == "call try_lock"
     put(store, pair(hands, 2))
@@ -202,7 +202,7 @@ def test_an_invalidation_looks_again_when_it_has_the_lease(
     assert lock(store, 1.0).doubt is doubt
 
 
-def test_an_invalidation_takes_out_a_refresh_token_that_is_known_to_be_spent(
+def test_an_invalidation_removes_a_refresh_token_that_is_known_to_be_spent(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
     source._state.refusals.spent_refresh_tokens.add("refresh-1")
@@ -211,7 +211,7 @@ def test_an_invalidation_takes_out_a_refresh_token_that_is_known_to_be_spent(
     assert refresh_token(store) is None
 
 
-def test_a_lost_holder_without_a_record_is_no_reason_to_save(
+def test_after_a_lost_holder_without_a_record_nothing_is_saved(
     hands: Hands, store: MemoryStore
 ) -> None:
     lock(store, 1.0)
@@ -224,7 +224,7 @@ def test_a_lost_holder_without_a_record_is_no_reason_to_save(
 
 
 @pytest.mark.parametrize("failing", ["load", "try_lock", "extend"])
-def test_it_is_not_sent_unless_the_leased_store_has_just_shown_it(
+def test_a_stored_refresh_token_is_only_sent_after_a_load_with_the_lease(
     hands: Hands, faulty: Faulty, source: Source, failing: str
 ) -> None:
     hands.advance(DEAD)
@@ -234,7 +234,7 @@ def test_it_is_not_sent_unless_the_leased_store_has_just_shown_it(
     assert caller.wants == "mint"
 
 
-def test_one_that_never_was_there_is_sent_although_the_store_does_not_work(
+def test_a_refresh_token_that_was_never_stored_is_sent_without_the_store(
     hands: Hands, faulty: Faulty
 ) -> None:
     faulty.failing.add("load")
@@ -244,7 +244,7 @@ def test_one_that_never_was_there_is_sent_although_the_store_does_not_work(
     assert caller.body == {"refreshToken": "refresh-1"}
 
 
-def test_one_that_was_refused_is_taken_out_before_the_credentials_are_sent(
+def test_a_refused_refresh_token_is_removed_before_the_credentials_are_sent(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
     caller = at_the_token_call(source, hands)
@@ -258,7 +258,7 @@ def test_one_that_was_refused_is_taken_out_before_the_credentials_are_sent(
     assert other.wants == "mint"
 
 
-def test_so_is_one_that_brought_no_response(
+def test_a_refresh_token_without_a_response_is_removed_before_the_credentials_are_sent(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
     caller = at_the_token_call(source, hands)
@@ -268,7 +268,7 @@ def test_so_is_one_that_brought_no_response(
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
-def test_where_a_request_ends_with_one_on_the_wire_the_lease_stays_until_it_expires(
+def test_a_request_that_ends_with_a_refresh_token_on_the_wire_keeps_its_lease(
     hands: Hands, store: MemoryStore, source: Source, goes_on: bool
 ) -> None:
     hands.advance(DEAD)
@@ -290,7 +290,7 @@ def test_where_a_request_ends_with_one_on_the_wire_the_lease_stays_until_it_expi
 # --- saves that fail
 
 
-def test_after_a_save_that_failed_the_record_is_removed(
+def test_after_a_failed_save_the_record_is_removed(
     hands: Hands, store: MemoryStore, faulty: Faulty, source: Source
 ) -> None:
     hands.advance(DEAD)
@@ -302,7 +302,7 @@ def test_after_a_save_that_failed_the_record_is_removed(
     assert stored(store) is None
 
 
-def test_if_it_cannot_be_removed_the_lease_is_kept_and_expires_with_a_doubt(
+def test_if_the_record_cannot_be_removed_the_lease_expires_with_a_doubt(
     hands: Hands, store: MemoryStore, faulty: Faulty, source: Source
 ) -> None:
     hands.advance(DEAD)
@@ -317,7 +317,7 @@ def test_if_it_cannot_be_removed_the_lease_is_kept_and_expires_with_a_doubt(
     assert other.wants == "mint"  # the refresh token in the store is spent
 
 
-def test_a_lease_that_was_kept_is_continued_by_the_same_source(
+def test_a_kept_lease_is_continued_by_the_same_source(
     hands: Hands, store: MemoryStore, faulty: Faulty, source: Source
 ) -> None:
     hands.advance(DEAD)
@@ -333,7 +333,7 @@ def test_a_lease_that_was_kept_is_continued_by_the_same_source(
     assert lock(store, 1.0)
 
 
-def test_a_mark_that_cannot_be_saved_removes_the_record_and_the_store_is_left_out(
+def test_if_a_mark_cannot_be_saved_the_record_is_removed_and_the_store_not_used(
     hands: Hands, store: MemoryStore, faulty: Faulty, source: Source
 ) -> None:
     faulty.failing.add("save")
@@ -346,10 +346,10 @@ def test_a_mark_that_cannot_be_saved_removes_the_record_and_the_store_is_left_ou
     assert play(caller, hands, pair_reply(hands, 2)) == ["mint", "release"]
 
 
-def test_where_the_lease_cannot_be_extended_after_a_refresh_it_is_kept(
+def test_a_lease_that_cannot_be_extended_after_a_refresh_is_kept(
     hands: Hands, store: MemoryStore, faulty: Faulty, source: Source
 ) -> None:
-    """The refresh token in the store is spent, and the new one is not there."""
+    """The stored refresh token is spent, and the new one could not be saved."""
     caller = at_the_token_call(source, hands)
     faulty.failing.add("extend")
     assert play(caller.resume(pair_reply(hands, 2)), hands) == ["extend"]
@@ -357,14 +357,14 @@ def test_where_the_lease_cannot_be_extended_after_a_refresh_it_is_kept(
     assert lock(store, 1.0) is None
 
 
-# --- leases that are lost
+# --- lost leases
 
 
 def lose(store: MemoryStore) -> None:
     store._leases.clear()
 
 
-def test_a_lease_that_was_lost_before_the_token_call_lets_the_visit_begin_anew(
+def test_if_the_lease_is_lost_before_the_token_call_the_visit_starts_again(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
     hands.advance(DEAD)
@@ -376,7 +376,7 @@ def test_a_lease_that_was_lost_before_the_token_call_lets_the_visit_begin_anew(
     assert caller.token == "access-7"
 
 
-def test_one_that_is_lost_twice_leaves_the_store_out(
+def test_if_the_lease_is_lost_twice_the_store_is_not_used(
     hands: Hands, store: MemoryStore, source: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
     hands.advance(DEAD)
@@ -390,10 +390,10 @@ def test_one_that_is_lost_twice_leaves_the_store_out(
     assert "its lease was lost twice in a row" in caplog.text
 
 
-def test_one_that_is_lost_during_a_token_call_is_taken_again_to_save(
+def test_a_lease_lost_during_a_token_call_is_taken_again_for_the_save(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
-    """A server that came back empty, or an endpoint that took more than six seconds."""
+    """The server lost its data, for example, or the endpoint took more than six seconds."""
     caller = at_the_token_call(source, hands)
     lose(store)
     steps = play(caller.resume(pair_reply(hands, 2)), hands)
@@ -401,7 +401,7 @@ def test_one_that_is_lost_during_a_token_call_is_taken_again_to_save(
     assert refresh_token(store) == "refresh-2"
 
 
-def test_if_another_process_has_it_by_then_the_pair_stays_in_memory(
+def test_if_another_process_has_the_lease_the_pair_stays_in_memory(
     hands: Hands, store: MemoryStore, source: Source
 ) -> None:
     caller = at_the_token_call(source, hands)
@@ -413,10 +413,10 @@ def test_if_another_process_has_it_by_then_the_pair_stays_in_memory(
     assert lease.extend(6.0)
 
 
-def test_one_that_cannot_be_given_back_stays_with_the_source_until_it_expires(
+def test_a_lease_that_cannot_be_released_stays_with_the_source(
     hands: Hands, faulty: Faulty
 ) -> None:
-    """Else it would wait for itself."""
+    """Otherwise the source would wait for its own lease."""
     faulty.failing.add("release")
     source = make_source(hands, store=faulty)
     play(Caller(source), hands, pair_reply(hands, 1))
@@ -429,8 +429,8 @@ def test_one_that_cannot_be_given_back_stays_with_the_source_until_it_expires(
 # --- dates and odd objects
 
 
-def test_a_refresh_token_without_an_end_can_be_stored(hands: Hands, store: MemoryStore) -> None:
-    """By a clock that is ahead, it would end after the last year that there is."""
+def test_a_refresh_token_without_an_expiry_can_be_stored(hands: Hands, store: MemoryStore) -> None:
+    """With a clock that is ahead, its end would be after the last possible year."""
     hands.server = -100.0
     source = make_source(hands, store=store)
     never = "9999-12-31T23:59:59Z"
@@ -442,7 +442,7 @@ def test_a_refresh_token_without_an_end_can_be_stored(hands: Hands, store: Memor
 
 
 class Odd:
-    """An object whose attributes cannot be looked up, as of a proxy outside of its context."""
+    """An object whose attributes cannot be looked up, like a proxy outside its context."""
 
     def __getattr__(self, name: str) -> Any:
         raise LookupError(name)
@@ -453,7 +453,7 @@ class OddLease(Odd):
 
 
 @pytest.mark.parametrize("method", ["load", "try_lock", "save"])
-def test_a_method_that_cannot_be_looked_up_fails_no_request(
+def test_a_store_method_that_cannot_be_looked_up_fails_no_request(
     hands: Hands, store: MemoryStore, method: str
 ) -> None:
     methods = {name: getattr(store, name) for name in ("load", "try_lock", "save")}
@@ -466,7 +466,7 @@ def test_a_method_that_cannot_be_looked_up_fails_no_request(
 
 @pytest.mark.parametrize("value", [Odd, OddLease])
 @pytest.mark.parametrize("method", ["load", "try_lock"])
-def test_neither_does_an_object_whose_attributes_raise(
+def test_a_store_result_whose_attributes_raise_fails_no_request(
     hands: Hands, store: MemoryStore, method: str, value: type[Odd]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -476,7 +476,7 @@ def test_neither_does_an_object_whose_attributes_raise(
     assert header == "Bearer access-1"
 
 
-def test_nor_a_store_whose_own_task_was_cancelled(hands: Hands) -> None:
+def test_a_store_whose_own_task_was_cancelled_fails_no_request(hands: Hands) -> None:
     class Cancelled(MemoryStore):
         async def load(self, name: str) -> bytes | None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
             raise asyncio.CancelledError
@@ -500,16 +500,18 @@ def test_the_first_load_is_repeated_once_after_an_error(hands: Hands, faulty: Fa
 
 
 class OddTimeoutError(Exception):
-    """As libraries have them."""
+    """Stands for the timeout classes of libraries."""
 
 
 @pytest.mark.parametrize("error", [TimeoutError(), OddTimeoutError()])
-def test_but_not_after_a_timeout(hands: Hands, faulty: Faulty, error: Exception) -> None:
+def test_the_first_load_is_not_repeated_after_a_timeout(
+    hands: Hands, faulty: Faulty, error: Exception
+) -> None:
     caller = Caller(make_source(hands, store=faulty))
     assert caller.resume(error).wants == "mint"
 
 
-# --- secrets that are asked for
+# --- callable secrets
 
 NEW = Seal(API, ID, "secret-2")
 
@@ -528,21 +530,21 @@ def put_new(store: MemoryStore, hands: Hands, serial: int) -> None:
     lease.release()
 
 
-def test_a_callable_is_asked_before_the_first_visit_and_again_at_the_next_mint(
+def test_a_callable_secret_is_called_before_the_first_visit_and_at_the_next_mint(
     hands: Hands, store: MemoryStore
 ) -> None:
     source = rotating(hands, store, [SECRET])
     cold = ["secret", "Seal", "load", "try_lock", "load", "extend", "mint", "extend"]
     assert play(Caller(source), hands, pair_reply(hands, 1)) == [*cold, "save", "release"]
     caller = at_the_token_call(source, hands)
-    assert caller.wants == "refresh"  # without the secret
+    assert caller.wants == "refresh"  # without a call of the secret
     caller.resume(error_reply(401))
     steps = ["save", "load", "secret", "Seal", "extend", "mint", "extend", "save", "release"]
     assert play(caller, hands, pair_reply(hands, 2)) == steps
     assert refresh_token(store) == "refresh-2"
 
 
-def test_after_a_rotation_a_pair_that_was_stored_under_the_new_secret_is_adopted(
+def test_after_a_rotation_a_pair_stored_with_the_new_secret_is_adopted(
     hands: Hands, store: MemoryStore
 ) -> None:
     secrets = [SECRET, "secret-2"]
@@ -556,7 +558,7 @@ def test_after_a_rotation_a_pair_that_was_stored_under_the_new_secret_is_adopted
     assert lock(store, 1.0)
 
 
-def test_a_secret_that_was_refused_and_rotated_meanwhile_leads_to_its_own_record(
+def test_after_a_refused_secret_the_record_of_the_rotated_secret_is_used(
     hands: Hands, store: MemoryStore
 ) -> None:
     source = rotating(hands, store, [SECRET, "secret-2"])
@@ -572,7 +574,7 @@ def raises() -> str:
     raise LookupError("the vault is down")
 
 
-def test_if_the_callable_fails_the_renewal_runs_without_the_store(
+def test_if_the_callable_secret_fails_the_store_is_not_used(
     hands: Hands, store: MemoryStore
 ) -> None:
     put(store, pair(hands, 7))
@@ -581,10 +583,10 @@ def test_if_the_callable_fails_the_renewal_runs_without_the_store(
     assert play(caller, hands) == ["raises"]
     where = f"{__file__}:{raises.__code__.co_firstlineno + 1}"
     assert f"the callable client_secret raised LookupError at {where}: " in str(caller.error)
-    assert source.status().store_failure is None  # it works, and what does not is in the error
+    assert source.status().store_failure is None  # it works; the error names what failed
 
 
-def test_a_callable_that_fails_later_leaves_a_stored_refresh_token_to_the_others(
+def test_if_the_callable_fails_later_a_stored_refresh_token_is_not_sent(
     hands: Hands, faulty: Faulty
 ) -> None:
     answers: list[Callable[[], str]] = [lambda: SECRET, raises]
@@ -597,7 +599,7 @@ def test_a_callable_that_fails_later_leaves_a_stored_refresh_token_to_the_others
     assert "the callable client_secret raised LookupError" in str(caller.error)
 
 
-def test_the_same_record_serves_where_the_callable_gives_the_same_secret(
+def test_if_the_callable_returns_the_same_secret_the_same_record_is_used(
     hands: Hands, store: MemoryStore
 ) -> None:
     put(store, pair(hands, 7))

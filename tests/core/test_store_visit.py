@@ -1,4 +1,4 @@
-"""What a renewal does with a store: look, lock, look again, save before use, and give back."""
+"""What a renewal does with a store: load, lock, load again, save before use, and release."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ NAME = SEAL.name
 
 
 def make_source(hands: Hands, **settings: Any) -> Source:
-    """One that knows its key already, so that a renewal does not begin with that."""
+    """Return a source that knows its key already, so that a renewal does not begin with that."""
     source = flows.make_source(hands, **settings)
     source._terms.seal = SEAL
     return source
@@ -73,7 +73,7 @@ def lock(store: MemoryStore, seconds: float) -> Any:
 
 
 def play(caller: Caller, hands: Hands, *replies: object) -> list[str]:
-    """Perform what the flow wants, until it has ended or there is no reply left; what it was."""
+    """Do what the flow wants until it ends or needs another reply. Return the steps."""
     queue = list(replies)
     done: list[str] = []
     while caller.wants not in ("done", "failed"):
@@ -93,7 +93,7 @@ def play(caller: Caller, hands: Hands, *replies: object) -> list[str]:
 
 
 class Faulty:
-    """A store that raises wherever it is told to."""
+    """A store that raises in the methods that it is told to."""
 
     def __init__(self, inner: MemoryStore, *failing: str) -> None:
         self.inner = inner
@@ -135,7 +135,7 @@ class FaultyLease:
 # --- the order of things
 
 
-def test_a_cold_start_looks_locks_looks_again_mints_saves_and_gives_back(
+def test_a_cold_start_loads_locks_loads_again_mints_saves_and_releases(
     hands: Hands, store: MemoryStore
 ) -> None:
     heard: list[str] = []
@@ -150,7 +150,7 @@ def test_a_cold_start_looks_locks_looks_again_mints_saves_and_gives_back(
 
 
 def test_a_pair_is_stored_before_it_is_in_use(hands: Hands, store: MemoryStore) -> None:
-    """A process that dies in between must not have used what nobody can find."""
+    """If the process ends in between, no pair may be in use that other processes cannot find."""
     source = make_source(hands, store=store)
     leader, waiter = Caller(source), Caller(source)
     play_until(leader, hands, "call save", pair_reply(hands, 1))
@@ -172,7 +172,7 @@ def play_until(caller: Caller, hands: Hands, wants: str, *replies: object) -> No
 
 
 @pytest.mark.parametrize("life", [3600.0, 1000.0])
-def test_a_stored_pair_saves_a_call(hands: Hands, store: MemoryStore, life: float) -> None:
+def test_a_stored_pair_saves_a_token_call(hands: Hands, store: MemoryStore, life: float) -> None:
     put(store, pair(hands, 7, life))
     source = make_source(hands, store=store, on_token=lambda new: pytest.fail("no news"))
     caller = Caller(source)
@@ -183,9 +183,7 @@ def test_a_stored_pair_saves_a_call(hands: Hands, store: MemoryStore, life: floa
 
 
 @pytest.mark.parametrize("moment", [ADVISORY, MANDATORY, DEAD])
-def test_a_stored_pair_that_is_old_is_refreshed(
-    hands: Hands, store: MemoryStore, moment: float
-) -> None:
+def test_an_old_stored_pair_is_refreshed(hands: Hands, store: MemoryStore, moment: float) -> None:
     put(store, pair(hands, 7))
     hands.advance(moment)
     caller = Caller(make_source(hands, store=store))
@@ -194,9 +192,7 @@ def test_a_stored_pair_that_is_old_is_refreshed(
     assert caller.token == "access-8"
 
 
-def test_a_stored_pair_that_still_lives_is_used_when_its_renewal_fails(
-    hands: Hands, store: MemoryStore
-) -> None:
+def test_a_valid_stored_pair_is_used_if_its_renewal_fails(hands: Hands, store: MemoryStore) -> None:
     put(store, pair(hands, 7))
     hands.advance(MANDATORY)
     caller = Caller(make_source(hands, store=store))
@@ -205,13 +201,13 @@ def test_a_stored_pair_that_still_lives_is_used_when_its_renewal_fails(
 
 
 def test_a_store_needs_credentials(hands: Hands, store: MemoryStore) -> None:
-    """The key of its record comes from them."""
+    """Its record's key is derived from the credentials."""
     with pytest.raises(ConfigurationError, match="a store needs them, too"):
         make_source(hands, client_id=None, store=store)
 
 
-def test_the_key_is_made_when_the_store_is_first_used(hands: Hands, store: MemoryStore) -> None:
-    """In a call, since that imports a package."""
+def test_the_key_is_derived_when_the_store_is_first_used(hands: Hands, store: MemoryStore) -> None:
+    """In a call of its own, since it imports a package."""
     put(store, pair(hands, 7))
     source = flows.make_source(hands, store=store)
     caller = Caller(source)
@@ -249,7 +245,7 @@ def test_a_pair_that_another_process_renewed_is_adopted(hands: Hands, store: Mem
     assert caller.token == "access-2"
 
 
-def test_a_pair_renewed_while_the_lock_was_waited_for_is_adopted(
+def test_a_pair_renewed_during_the_wait_for_the_lock_is_adopted(
     hands: Hands, store: MemoryStore
 ) -> None:
     source = make_source(hands, store=store)
@@ -269,7 +265,7 @@ def test_a_pair_renewed_while_the_lock_was_waited_for_is_adopted(
     assert caller.token == "access-3"
 
 
-def test_a_pair_renewed_just_before_the_lock_was_had_is_adopted_and_the_lock_given_back(
+def test_a_pair_renewed_just_before_the_lock_is_adopted_and_the_lock_released(
     hands: Hands, store: MemoryStore
 ) -> None:
     source = make_source(hands, store=store)
@@ -295,7 +291,7 @@ def test_a_stored_pair_with_the_refused_header_is_not_adopted(
 def test_a_refused_token_is_marked_in_the_store_before_it_is_renewed(
     hands: Hands, store: MemoryStore
 ) -> None:
-    """So that no other process takes it for good if this one gets no further."""
+    """Then no other process uses it if this process stops."""
     source = make_source(hands, store=store)
     play(Caller(source), hands, pair_reply(hands, 1))
     assert refuse(source)
@@ -327,17 +323,17 @@ def hold_directly(source: Source, hands: Hands, serial: int) -> None:
     source._state.held = held
 
 
-def test_after_a_refused_refresh_the_store_is_asked_before_the_credentials(
+def test_after_a_refused_refresh_the_store_is_loaded_before_the_credentials_are_sent(
     hands: Hands, store: MemoryStore
 ) -> None:
-    """Another process may have been faster with the same refresh token."""
+    """Another process may have used the same refresh token first."""
     source = make_source(hands, store=store)
     play(Caller(source), hands, pair_reply(hands, 1))
     assert refuse(source)
     caller = Caller(source)
     play(caller, hands)
     assert caller.wants == "refresh"
-    hands.advance(9)  # our lease ran out over a slow call
+    hands.advance(9)  # our lease expired during a slow call
     other_process_renews(hands, store, 5)
     caller.resume(error_reply(401))
     assert play(caller, hands) == ["save", "load", "release"]
@@ -351,9 +347,7 @@ CUT_OFF = SEAL.seal(TokenSet("access-1", None, datetime.now(UTC)))[:-8]
 
 
 @pytest.mark.parametrize("odd", [None, b"", b"rubbish", CUT_OFF])
-def test_what_is_no_record_is_not_adopted_but_replaced(
-    hands: Hands, store: MemoryStore, odd: bytes | None
-) -> None:
+def test_an_invalid_record_is_replaced(hands: Hands, store: MemoryStore, odd: bytes | None) -> None:
     lease = lock(store, 1.0)
     store.save(NAME, odd, lease)
     lease.release()
@@ -374,7 +368,7 @@ ODD: dict[str, tuple[str, Any, str]] = {
 
 
 @pytest.mark.parametrize("shape", ODD)
-def test_a_store_that_returns_something_else_is_told_what_is_expected(
+def test_the_warning_about_a_wrong_return_value_says_what_is_expected(
     hands: Hands, store: MemoryStore, shape: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     method, value, text = ODD[shape]
@@ -387,7 +381,7 @@ def test_a_store_that_returns_something_else_is_told_what_is_expected(
     assert f"{method}() of the store returned {text}" in record.getMessage()
 
 
-def test_a_store_that_was_written_for_another_protocol_is_told_so(
+def test_the_warning_about_a_store_with_other_arguments_names_the_protocol(
     hands: Hands, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Nameless(MemoryStore):
@@ -402,7 +396,7 @@ def test_a_store_that_was_written_for_another_protocol_is_told_so(
 # --- the lock
 
 
-def test_a_lock_that_stays_locked_leaves_the_last_two_seconds_to_the_token_call(
+def test_a_lock_that_stays_locked_leaves_two_seconds_to_the_token_call(
     hands: Hands, store: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert lock(store, 60.0)
@@ -418,7 +412,9 @@ def test_a_lock_that_stays_locked_leaves_the_last_two_seconds_to_the_token_call(
     assert "another process has kept its lease for too long" in record.getMessage()
 
 
-def test_polling_the_lock_is_no_sleep_before_a_retry(hands: Hands, store: MemoryStore) -> None:
+def test_polling_the_lock_does_not_count_as_a_sleep_before_a_retry(
+    hands: Hands, store: MemoryStore
+) -> None:
     assert lock(store, 5.0)
     caller = Caller(make_source(hands, store=store))
     play(caller, hands)
@@ -449,10 +445,10 @@ def test_in_the_advisory_window_a_locked_store_means_that_another_process_renews
     caller = Caller(source)
     assert play(caller, hands) == ["load", "try_lock"]
     assert caller.token == "access-1"
-    assert Caller(source).token == "access-1"  # and no caller asks again before a pause
+    assert Caller(source).token == "access-1"  # no caller asks again before the pause is over
 
 
-def test_that_another_process_renews_is_no_renewal_of_ours(
+def test_a_renewal_of_another_process_is_not_counted_as_ours(
     hands: Hands, store: MemoryStore
 ) -> None:
     source = make_source(hands, store=store)
@@ -466,10 +462,10 @@ def test_that_another_process_renews_is_no_renewal_of_ours(
 
 @pytest.mark.parametrize("moment", [ADVISORY, MANDATORY])
 @pytest.mark.parametrize("trouble", ["locked", "load", "try_lock"])
-def test_while_the_token_lives_a_store_that_is_locked_or_fails_means_not_now(
+def test_while_the_token_is_valid_a_locked_or_failing_store_postpones_the_renewal(
     hands: Hands, store: MemoryStore, moment: float, trouble: str
 ) -> None:
-    """All callers go on with the token, and the next try comes after a pause."""
+    """All callers go on with the token. The next try comes after a pause."""
     faulty = Faulty(store)
     source = make_source(hands, store=faulty)
     play(Caller(source), hands, pair_reply(hands, 1))
@@ -488,7 +484,9 @@ def test_while_the_token_lives_a_store_that_is_locked_or_fails_means_not_now(
     assert Caller(source).wants == "call load"
 
 
-def test_without_a_living_token_the_lock_is_waited_for(hands: Hands, store: MemoryStore) -> None:
+def test_without_a_valid_token_the_renewal_waits_for_the_lock(
+    hands: Hands, store: MemoryStore
+) -> None:
     source = make_source(hands, store=store)
     play(Caller(source), hands, pair_reply(hands, 1))
     hands.advance(DEAD)
@@ -503,7 +501,7 @@ def test_without_a_living_token_the_lock_is_waited_for(hands: Hands, store: Memo
     [no_connection(), error_reply(400), error_reply(429, headers={"Retry-After": "9"})],
     ids=["network", "400", "429"],
 )
-def test_the_lock_is_given_back_when_the_renewal_fails(
+def test_the_lock_is_released_if_the_renewal_fails(
     hands: Hands, store: MemoryStore, reply: object
 ) -> None:
     caller = Caller(make_source(hands, store=store))
@@ -513,9 +511,7 @@ def test_the_lock_is_given_back_when_the_renewal_fails(
 
 
 @pytest.mark.parametrize("step", ["call load", "mint"])
-def test_a_leader_that_is_cancelled_gives_the_lease_back(
-    hands: Hands, store: MemoryStore, step: str
-) -> None:
+def test_a_cancelled_leader_releases_the_lease(hands: Hands, store: MemoryStore, step: str) -> None:
     caller = Caller(make_source(hands, store=store))
     play_until(caller, hands, "call try_lock")
     play_until(caller.call(), hands, step)
@@ -523,10 +519,10 @@ def test_a_leader_that_is_cancelled_gives_the_lease_back(
     assert lock(store, 1.0)
 
 
-def test_a_request_that_fails_for_good_gives_the_lease_back(
+def test_a_request_that_ends_with_an_error_releases_the_lease(
     hands: Hands, store: MemoryStore
 ) -> None:
-    """In httpx's own pipeline nothing can be called any more after an exception."""
+    """In httpx's own pipeline, nothing can be called after an exception."""
     failure = TransportFailure("the request has failed")
     source = make_source(hands, store=store)
     caller = Caller(source, flow=source.acquire(goes_on=False))
@@ -536,8 +532,8 @@ def test_a_request_that_fails_for_good_gives_the_lease_back(
     assert lock(store, 1.0)
 
 
-def test_whoever_leads_next_goes_on_with_the_lease(hands: Hands, store: MemoryStore) -> None:
-    """The source owns it, whoever was cancelled."""
+def test_the_next_leader_continues_the_lease(hands: Hands, store: MemoryStore) -> None:
+    """The lease belongs to the source, whichever caller was cancelled."""
     source = make_source(hands, store=store)
     leader = Caller(source)
     play_until(leader, hands, "mint")
@@ -549,10 +545,10 @@ def test_whoever_leads_next_goes_on_with_the_lease(hands: Hands, store: MemorySt
     assert lock(store, 1.0)
 
 
-def test_a_lease_that_comes_after_its_caller_was_cancelled_is_given_back(
+def test_a_lease_that_comes_after_the_cancellation_is_released(
     hands: Hands, store: MemoryStore
 ) -> None:
-    """A plain function goes on in its thread."""
+    """A plain function continues in its thread."""
     caller = Caller(make_source(hands, store=store))
     play_until(caller, hands, "call try_lock")
     try_lock = caller.effect.function
@@ -561,7 +557,7 @@ def test_a_lease_that_comes_after_its_caller_was_cancelled_is_given_back(
     assert lock(store, 1.0)
 
 
-def test_a_lease_that_comes_after_its_caller_was_cancelled_is_for_the_next_one(
+def test_a_lease_that_comes_after_the_cancellation_goes_to_the_next_leader(
     hands: Hands, store: MemoryStore
 ) -> None:
     source = make_source(hands, store=store)
@@ -577,8 +573,8 @@ def test_a_lease_that_comes_after_its_caller_was_cancelled_is_for_the_next_one(
 
 
 @pytest.mark.parametrize("method", ["load", "try_lock", "save"])
-def test_a_plain_function_may_give_what_is_to_be_awaited(store: MemoryStore, method: str) -> None:
-    """As a wrapper that counts or logs does it."""
+def test_a_plain_function_may_return_an_awaitable(store: MemoryStore, method: str) -> None:
+    """Wrappers that count or log may do this."""
 
     class Wrapped(MemoryStore):
         pass
@@ -601,7 +597,7 @@ def test_a_plain_function_may_give_what_is_to_be_awaited(store: MemoryStore, met
     assert lock(store, 1.0)
 
 
-def test_a_store_that_is_silent_is_left_behind_on_its_thread(
+def test_a_silent_store_is_abandoned_on_its_thread(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     go = threading.Event()
@@ -627,7 +623,7 @@ def test_a_store_that_is_silent_is_left_behind_on_its_thread(
         assert failure == "an earlier call to it has not returned yet"
         [ended] = source._terms.left_behind
         _after_fork_in_child()
-        assert source._terms.left_behind == []  # The parent's threads are not there.
+        assert source._terms.left_behind == []  # The parent's threads do not exist in a child.
         source._terms.left_behind.append(ended)
     finally:
         go.set()
@@ -638,7 +634,7 @@ def test_a_store_that_is_silent_is_left_behind_on_its_thread(
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_coroutine_that_takes_the_lease_goes_on_without_its_caller_and_gives_it_back(
+def test_a_coroutine_that_gets_the_lease_without_its_caller_releases_it(
     backend: str,
 ) -> None:
     class Slow:
@@ -684,7 +680,7 @@ def test_a_coroutine_that_takes_the_lease_goes_on_without_its_caller_and_gives_i
     anyio.run(main, backend=backend)
 
 
-def test_a_lease_that_has_expired_is_taken_anew(hands: Hands, store: MemoryStore) -> None:
+def test_an_expired_lease_is_taken_again(hands: Hands, store: MemoryStore) -> None:
     source = make_source(hands, store=store)
     leader = Caller(source)
     play_until(leader, hands, "mint")
@@ -703,12 +699,12 @@ def test_a_forked_child_leaves_the_lease_to_its_parent(hands: Hands, store: Memo
     child = Caller(source).call()
     assert child.wants == "call try_lock"
     assert child.call().wants == "sleep"
-    parent.close()  # the child has it too
+    parent.close()  # the child has the flow, too
     assert lock(store, 1.0) is None
 
 
 @pytest.mark.parametrize("step", ["refresh", "call save", "call release"])
-def test_a_lease_that_is_in_use_is_kept_on_close_and_expires_by_itself(
+def test_a_lease_in_use_is_kept_on_close_and_expires(
     hands: Hands, store: MemoryStore, step: str
 ) -> None:
     source = make_source(hands, store=store)
@@ -747,7 +743,7 @@ def test_a_superseded_leader_whose_store_fails_sends_no_refresh_token(
     assert refuse(source)
     task = Caller(source)
     assert task.wants == "call load"
-    sync = Caller(source, blocking=True)  # in the same thread: takes over
+    sync = Caller(source, blocking=True)  # in the same thread, so it takes over
     play(sync, hands)
     assert sync.wants == "refresh"
     task.resume(OSError("the file system is gone"))
@@ -807,13 +803,13 @@ def test_invalidate_does_not_wait_for_a_locked_store(hands: Hands, store: Memory
 
 
 def forget(source: Source, hands: Hands) -> Caller:
-    """Drive `forget` by hand; `error` is what it raised."""
+    """Drive `forget` by hand. The caller's `error` is what it raised."""
     caller = Caller(source, flow=forgetting(source._state, source._terms))
     play(caller, hands)
     return caller
 
 
-def test_forget_waits_for_a_process_that_renews_and_deletes_what_that_has_saved(
+def test_forget_waits_for_a_process_that_renews_and_deletes_its_pair(
     hands: Hands, store: MemoryStore
 ) -> None:
     source = make_source(hands, store=store)
@@ -830,7 +826,7 @@ def test_forget_waits_for_a_process_that_renews_and_deletes_what_that_has_saved(
     assert stored(store) is None
 
 
-def test_forget_raises_where_a_lease_stays_and_the_pair_is_not_used_any_more(
+def test_if_a_lease_stays_forget_raises_and_the_pair_is_not_used_any_more(
     hands: Hands, store: MemoryStore
 ) -> None:
     source = make_source(hands, store=store)
@@ -854,10 +850,10 @@ def test_forget_raises_where_a_lease_stays_and_the_pair_is_not_used_any_more(
     assert stored(store).access_token == "access-6"  # type: ignore[union-attr]
 
 
-def test_forget_takes_the_lease_of_a_renewal_in_the_same_process(
+def test_forget_takes_over_the_lease_of_a_renewal_in_its_process(
     hands: Hands, store: MemoryStore
 ) -> None:
-    """Its pair is not wanted any more, and it must not be waited for."""
+    """Its pair is not wanted any more, and `forget` must not wait for it."""
     source = make_source(hands, store=store)
     leader = Caller(source)
     play_until(leader, hands, "mint")
@@ -883,7 +879,7 @@ def test_forget_waits_while_the_same_process_saves(hands: Hands, store: MemorySt
 
 
 @pytest.mark.parametrize("failing", ["load", "try_lock", "delete", "extend"])
-def test_forget_raises_where_the_store_fails_and_makes_up_for_it_later(
+def test_if_the_store_fails_forget_raises_and_the_next_renewal_deletes_the_pair(
     hands: Hands, store: MemoryStore, failing: str
 ) -> None:
     faulty = Faulty(store, failing)
@@ -904,9 +900,7 @@ def test_forget_raises_where_the_store_fails_and_makes_up_for_it_later(
     assert stored(store) is None
 
 
-def test_forget_asks_again_for_a_lease_that_it_lost_at_once(
-    hands: Hands, store: MemoryStore
-) -> None:
+def test_forget_locks_again_if_it_lost_its_lease_at_once(hands: Hands, store: MemoryStore) -> None:
     source = make_source(hands, store=store)
     put(store, pair(hands, 5))
     caller = Caller(source, flow=forgetting(source._state, source._terms)).call()
@@ -919,9 +913,7 @@ def test_forget_asks_again_for_a_lease_that_it_lost_at_once(
     assert stored(store) is None
 
 
-def test_forget_is_not_content_with_a_store_that_keeps_the_record(
-    hands: Hands, store: MemoryStore
-) -> None:
+def test_forget_raises_if_the_store_keeps_the_record(hands: Hands, store: MemoryStore) -> None:
     class Deaf(MemoryStore):
         def save(self, name: str, record: bytes | None, lease: object) -> None:
             pass
@@ -936,13 +928,13 @@ def put_into(store: MemoryStore, new: TokenSet) -> None:
     store._records[NAME] = SEAL.seal(new)
 
 
-def test_forget_with_a_lease_that_cannot_be_given_back_is_done(
+def test_forget_succeeds_although_the_lease_cannot_be_released(
     hands: Hands, store: MemoryStore
 ) -> None:
     assert forget(make_source(hands, store=Faulty(store, "release")), hands).wants == "done"
 
 
-def test_forget_asks_a_callable_for_the_secret_unless_the_key_is_known(
+def test_forget_calls_a_callable_secret_unless_the_key_is_known(
     hands: Hands, store: MemoryStore
 ) -> None:
     asked: list[str] = []
@@ -959,7 +951,7 @@ def test_forget_asks_a_callable_for_the_secret_unless_the_key_is_known(
     assert asked == ["secret"]
 
 
-def test_forget_raises_where_the_callable_fails(hands: Hands, store: MemoryStore) -> None:
+def test_forget_raises_if_the_callable_secret_fails(hands: Hands, store: MemoryStore) -> None:
     def secret() -> str:
         raise OSError(errno.ECONNREFUSED, "the vault is at access-1")
 
@@ -978,7 +970,7 @@ def test_an_invalidation_that_cannot_be_saved_removes_the_record(
     assert source.status().store_failure is not None
 
 
-def test_an_invalidation_after_a_holder_that_was_lost_takes_the_refresh_token_out(
+def test_an_invalidation_after_a_lost_holder_removes_the_refresh_token(
     hands: Hands, store: MemoryStore
 ) -> None:
     source = make_source(hands, store=store)
@@ -998,7 +990,7 @@ FAILING = ["load", "try_lock", "save", "release"]
 
 
 @pytest.mark.parametrize("failing", FAILING)
-def test_a_store_that_fails_never_fails_a_request(
+def test_a_failing_store_never_fails_a_request(
     hands: Hands, store: MemoryStore, failing: str
 ) -> None:
     source = make_source(hands, store=Faulty(store, failing))
@@ -1012,10 +1004,10 @@ def test_a_store_that_fails_never_fails_a_request(
 
 
 @pytest.mark.parametrize("failing", ["load", "try_lock", "save"])
-def test_a_store_that_fails_is_one_warning_until_it_works_again(
+def test_a_failing_store_causes_one_warning_until_it_works_again(
     hands: Hands, store: MemoryStore, failing: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gc.collect()  # flows of other tests, which report how their stores are doing
+    gc.collect()  # flows of other tests would log how their stores are doing
     caplog.set_level(logging.INFO, "monta_auth")
     faulty = Faulty(store, failing)
     source = make_source(hands, store=faulty)
@@ -1035,7 +1027,7 @@ def test_a_store_that_fails_is_one_warning_until_it_works_again(
     assert "no space left" not in caplog.text
 
 
-def test_a_lease_that_cannot_be_given_back_is_a_debug_record(
+def test_a_lease_that_cannot_be_released_is_logged_at_debug(
     hands: Hands, store: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "monta_auth")
@@ -1044,7 +1036,7 @@ def test_a_lease_that_cannot_be_given_back_is_a_debug_record(
 
 
 @pytest.mark.parametrize("failing", ["try_lock", "load", "save"])
-def test_a_store_that_fails_does_not_stop_invalidate(
+def test_a_failing_store_does_not_stop_invalidate(
     hands: Hands, store: MemoryStore, failing: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     faulty = Faulty(store)
@@ -1115,7 +1107,7 @@ def test_one_store_keeps_the_records_of_any_number_of_clients(
     assert repr(store) == "MemoryStore(3 records)"
 
 
-def test_a_custom_store_without_a_method_is_told_which(hands: Hands) -> None:
+def test_the_error_for_an_incomplete_store_names_the_missing_methods(hands: Hands) -> None:
     class Half:
         def load(self, name: str) -> None:
             return None
@@ -1125,12 +1117,14 @@ def test_a_custom_store_without_a_method_is_told_which(hands: Hands) -> None:
 
 
 @pytest.mark.parametrize("thing", ["tokens", MemoryStore, 7])
-def test_what_is_no_store_is_refused_with_the_right_line(hands: Hands, thing: Any) -> None:
+def test_the_error_for_an_object_that_is_no_store_shows_the_right_line(
+    hands: Hands, thing: Any
+) -> None:
     with pytest.raises(ConfigurationError, match=r"FileStore\('/var/lib/my-app/monta'\)"):
         make_source(hands, store=thing)
 
 
-def test_a_deletion_that_was_made_is_made_once(
+def test_a_successful_deletion_is_not_repeated(
     hands: Hands, store: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = make_source(hands, store=store)
@@ -1143,7 +1137,9 @@ def test_a_deletion_that_was_made_is_made_once(
     assert caller.token == "access-7"
 
 
-def test_an_async_secret_is_seen_beside_a_sync_store(hands: Hands, store: MemoryStore) -> None:
+def test_an_async_secret_is_noticed_although_the_store_is_sync(
+    hands: Hands, store: MemoryStore
+) -> None:
     async def secret() -> str:
         return "secret"
 
@@ -1151,10 +1147,10 @@ def test_an_async_secret_is_seen_beside_a_sync_store(hands: Hands, store: Memory
     assert isinstance(Caller(source, blocking=True).error, ConfigurationError)
 
 
-def test_a_stored_pair_that_lost_its_refresh_token_warns_of_a_leader_that_vanished(
+def test_a_stored_pair_without_its_refresh_token_shows_that_a_leader_was_lost(
     hands: Hands, store: MemoryStore
 ) -> None:
-    """It may have sent the token: a store tells so by handing the pair out without it."""
+    """It may have sent the refresh token. The store shows this with a pair that lacks it."""
     source = make_source(hands, store=store)
     play(Caller(source), hands, pair_reply(hands, 1))
     put(store, pair(hands, 1, refresh=None))
@@ -1173,10 +1169,10 @@ def test_invalidate_of_an_empty_store_is_harmless(
 
 
 @pytest.mark.parametrize("verb", [forgetting, invalidating])
-def test_a_verb_whose_caller_is_cancelled_gives_the_lease_back(
+def test_a_cancelled_forget_or_invalidate_releases_the_lease(
     hands: Hands, store: MemoryStore, verb: Callable[..., Any]
 ) -> None:
-    """Else the next request would wait until the lease expires."""
+    """Otherwise the next request would wait until the lease expires."""
     given_back = threading.Event()
 
     class Watched(MemoryStore):
@@ -1203,7 +1199,7 @@ def test_a_verb_whose_caller_is_cancelled_gives_the_lease_back(
 
 
 @pytest.mark.parametrize("verb", [forgetting, invalidating])
-def test_the_status_knows_whether_the_store_worked_for_a_verb(
+def test_the_status_shows_if_the_store_failed_in_forget_or_invalidate(
     hands: Hands, store: MemoryStore, verb: Callable[..., Any]
 ) -> None:
     faulty = Faulty(store, "load")

@@ -1,4 +1,4 @@
-"""The auth endpoints: any reply gives a value or a MontaAuthError, and none gives a secret away."""
+"""The auth endpoints: every reply gives a value or a MontaAuthError, and none shows a secret."""
 
 import json
 import pickle
@@ -40,7 +40,7 @@ NOW = datetime(2025, 8, 6, 8, 20, 37, tzinfo=UTC)
 WALL = NOW.timestamp()
 DATE = format_datetime(NOW, usegmt=True)
 
-# As in public logs of 2024 and 2025, with tokens of our own.
+# From public logs of 2024 and 2025, with other tokens.
 PAIR = {
     "accessToken": "5d1c1a3e-0000-4c1d-8a77-b1f6e2a90c11",
     "refreshToken": "9e8b7c6d-0000-4f0a-9c55-0d2f4b6a8e22",
@@ -61,7 +61,7 @@ ENVELOPE = {
 def reply(
     status: int = 200, body: object = b"", headers: dict[str, str] | None = None, **more: str
 ) -> Reply:
-    """A reply; a body that is no bytes is sent as JSON, `more` are headers (`_` for `-`)."""
+    """Return a reply. A body that is not bytes becomes JSON; `more` are headers (`_` for `-`)."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     names = {name.replace("_", "-"): value for name, value in more.items()}
     return Reply(status, {**(headers or {}), **names}, content)
@@ -90,12 +90,12 @@ def without(*names: str) -> dict[str, object]:
         ),
     ],
 )
-def test_a_request_is_the_one_of_the_api_reference(
+def test_a_token_call_is_built_as_in_the_api_reference(
     request_: TokenRequest, kind: str, path: str, body: dict[str, str], secret: str
 ) -> None:
-    """JSON in camelCase, no grant type, no Authorization; the secret stays out of a refresh.
+    """JSON in camelCase, no grant type, no Authorization, and no secret in a refresh.
 
-    Nothing may cache it.
+    No cache may store it.
     """
     assert request_.kind == kind
     assert request_.url == BASE + path
@@ -120,17 +120,17 @@ def test_the_repr_of_a_request_shows_no_body(request_: TokenRequest) -> None:
 
 
 def test_requests_do_not_share_their_headers() -> None:
-    """A library that adds a header to one must not add it to the next."""
+    """A library that adds a header to one request must not add it to the next one."""
     one, other = mint_request(BASE, "a", "x"), mint_request(BASE, "a", "x")
     assert one.headers is not other.headers
 
 
 @given(secret=st.text(min_size=1))
-def test_any_secret_arrives_as_it_is(secret: str) -> None:
+def test_any_secret_is_sent_unchanged(secret: str) -> None:
     assert json.loads(mint_request(BASE, "a", secret).body)["clientSecret"] == secret
 
 
-def test_a_reply_names_headers_in_lower_case_and_shows_no_body() -> None:
+def test_a_reply_has_lower_case_headers_and_its_repr_shows_no_body() -> None:
     headers = {"Request-ID": "abc", "DATE": DATE}
     got = Reply(200, headers, b'{"accessToken":"s3cr3t"}')
     assert got.headers == {"request-id": "abc", "date": DATE}
@@ -166,7 +166,7 @@ def test_unknown_fields_and_another_order_do_not_matter() -> None:
 @pytest.mark.parametrize(
     "refresh", [None, "", "a b", 17, "\u00e9"], ids=["none", "empty", "space", "number", "letter"]
 )
-def test_an_unusable_refresh_token_costs_nothing_but_itself(refresh: object) -> None:
+def test_an_unusable_refresh_token_is_dropped(refresh: object) -> None:
     pair = read_pair(reply(body={**PAIR, "refreshToken": refresh}), MINT, WALL)
     assert pair.refresh_token is None
     assert pair.access_token == PAIR["accessToken"]
@@ -191,8 +191,10 @@ def test_an_unusable_refresh_token_costs_nothing_but_itself(refresh: object) -> 
         pytest.param(-1e9, 0.5, id="decades behind"),
     ],
 )
-def test_birth_is_by_the_servers_clock_and_its_fraction_by_ours(wall: float, born: float) -> None:
-    """`Date` tells whole seconds; a clock that is off by more cannot tell the fraction."""
+def test_the_issue_date_is_the_servers_with_our_fraction_of_a_second(
+    wall: float, born: float
+) -> None:
+    """`Date` has whole seconds. A clock that is off by more cannot supply the fraction."""
     pair = read_pair(reply(body=PAIR, Date=DATE), MINT, WALL + wall)
     assert pair.issued_at is not None
     assert (pair.issued_at - NOW).total_seconds() == pytest.approx(born, abs=1e-5)
@@ -209,13 +211,13 @@ def test_birth_is_by_the_servers_clock_and_its_fraction_by_ours(wall: float, bor
         pytest.param("Fri, 31 Dec 9999 23:59:59 -1400", id="after the year 9999"),
     ],
 )
-def test_without_a_readable_date_the_local_clock_counts(date: str | None) -> None:
+def test_without_a_readable_date_the_local_clock_is_used(date: str | None) -> None:
     headers = {} if date is None else {"Date": date}
     pair = read_pair(reply(body=PAIR, headers=headers), MINT, WALL + 7.25)
     assert pair.issued_at == NOW + timedelta(seconds=7.25)
 
 
-def test_a_date_of_no_zone_is_in_utc() -> None:
+def test_a_date_without_a_zone_is_in_utc() -> None:
     pair = read_pair(reply(body=PAIR, Date="Wed, 06 Aug 2025 08:20:37 -0000"), MINT, WALL)
     assert pair.issued_at == NOW
 
@@ -234,7 +236,7 @@ def test_a_date_of_no_zone_is_in_utc() -> None:
     ],
 )
 def test_an_impossible_life_is_taken_for_five_minutes(expires: object) -> None:
-    """Never "always expired": that would be a token call for each request."""
+    """An "always expired" token would cause a token call for each request."""
     body = {**PAIR, "accessTokenExpirationDate": expires}
     pair = read_pair(reply(body=body, Date=DATE), MINT, WALL)
     assert pair.access_expires_at == NOW + timedelta(seconds=UNKNOWN_LIFE)
@@ -244,7 +246,7 @@ def test_an_impossible_life_is_taken_for_five_minutes(expires: object) -> None:
 @pytest.mark.parametrize(
     "life", [timedelta(microseconds=1), timedelta(seconds=2), timedelta(days=30)], ids=str
 )
-def test_a_life_up_to_thirty_days_is_believed(life: timedelta) -> None:
+def test_a_life_of_up_to_thirty_days_is_accepted(life: timedelta) -> None:
     body = {**PAIR, "accessTokenExpirationDate": (NOW + life).isoformat()}
     pair = read_pair(reply(body=body, Date=DATE), MINT, WALL)
     assert pair.access_expires_at == NOW + life
@@ -253,7 +255,7 @@ def test_a_life_up_to_thirty_days_is_believed(life: timedelta) -> None:
 @pytest.mark.parametrize(
     "expires", [None, "soon", "2025-08-06T08:20:37Z", "1970-01-01T00:00:00Z"], ids=str
 )
-def test_a_refresh_expiry_that_makes_no_sense_is_not_known(expires: str | None) -> None:
+def test_an_impossible_refresh_expiry_is_treated_as_unknown(expires: str | None) -> None:
     body = {**PAIR, "refreshTokenExpirationDate": expires}
     assert read_pair(reply(body=body, Date=DATE), MINT, WALL).refresh_expires_at is None
 
@@ -279,7 +281,9 @@ def test_a_refresh_expiry_that_makes_no_sense_is_not_known(expires: str | None) 
         pytest.param(ENVELOPE, "an error with a success status", id="envelope"),
     ],
 )
-def test_a_good_status_without_a_pair_is_an_error_that_may_pass(body: object, text: str) -> None:
+def test_a_good_status_without_a_token_pair_raises_a_retryable_error(
+    body: object, text: str
+) -> None:
     """An error envelope with status 200 was observed in 2024."""
     with pytest.raises(InvalidTokenResponseError, match=text) as caught:
         read_pair(reply(body=body, request_id="rid-1"), MINT, WALL)
@@ -289,7 +293,7 @@ def test_a_good_status_without_a_pair_is_an_error_that_may_pass(body: object, te
     assert "HTTP 200" in str(caught.value)
 
 
-def test_an_envelope_with_a_good_status_tells_its_code() -> None:
+def test_the_error_for_an_envelope_with_a_good_status_has_its_code() -> None:
     with pytest.raises(InvalidTokenResponseError) as caught:
         read_pair(reply(body=ENVELOPE), MINT, WALL)
     assert caught.value.error_code == "CONSUMER_NOT_FOUND"
@@ -316,7 +320,7 @@ def test_an_envelope_with_a_good_status_tells_its_code() -> None:
         (599, "failed", True),
     ],
 )
-def test_each_status_says_what_to_do(status: int, text: str, retryable: bool) -> None:
+def test_the_error_for_each_status_says_what_to_do(status: int, text: str, retryable: bool) -> None:
     error = read_error(reply(status, ENVELOPE, request_id="rid-1"), MINT, WALL)
     assert text in str(error)
     assert error.retryable is retryable is is_worth_a_retry(status)
@@ -328,14 +332,14 @@ def test_each_status_says_what_to_do(status: int, text: str, retryable: bool) ->
         assert fact in str(error)
 
 
-def test_an_error_without_an_envelope_says_the_status_alone() -> None:
+def test_an_error_without_an_envelope_only_shows_the_status() -> None:
     error = read_error(reply(502, b"<html>Bad gateway</html>"), MINT, WALL)
     what = "the token endpoint of public-api.monta.com failed"
     assert str(error) == f"{what}; try again later (HTTP 502)"
     assert (error.error_code, error.api_message, error.request_id) == (None, None, None)
 
 
-def test_refused_credentials_name_the_host_and_the_usual_mistake() -> None:
+def test_the_error_for_refused_credentials_names_the_host_and_the_usual_mistake() -> None:
     error = read_refusal(reply(401, ENVELOPE), MINT, "client-7")
     assert type(error) is InvalidCredentialsError
     assert str(error).startswith("public-api.monta.com does not accept client id 'client-7' with")
@@ -345,13 +349,13 @@ def test_refused_credentials_name_the_host_and_the_usual_mistake() -> None:
 
 
 @pytest.mark.parametrize("value", [7, None, "", [], {}, True], ids=repr)
-def test_a_field_that_is_no_text_is_not_known(value: object) -> None:
+def test_a_field_that_is_not_text_is_ignored(value: object) -> None:
     error = read_error(reply(400, {"errorCode": value, "message": value}), MINT, WALL)
     assert (error.error_code, error.api_message) == (None, None)
 
 
-def test_a_servers_word_is_cut_and_made_printable() -> None:
-    """It ends up in terminals and logs: no escape sequences, no forged lines, no essays."""
+def test_a_servers_text_is_shortened_and_made_printable() -> None:
+    """It is shown in terminals and logs: no escape sequences, no forged lines, no long texts."""
     word = "\x1b[31mred\n2025-08-06 ERROR forged\u202e\ud800"
     error = read_error(reply(400, {"message": word + "x" * 1000}), MINT, WALL)
     assert error.api_message is not None
@@ -427,10 +431,10 @@ LATER = format_datetime(NOW + timedelta(seconds=90), usegmt=True)
         pytest.param(429, b"", {"Retry-After": AGO, "Date": DATE}, 0, id="date in the past"),
     ],
 )
-def test_the_servers_hint_is_found(
+def test_the_servers_retry_after_is_found(
     status: int, body: object, headers: dict[str, str], seconds: float | None
 ) -> None:
-    """The local clock is 7 s behind, which must not matter where the reply has a `Date`."""
+    """The local clock is 7 s behind. That must not matter if the reply has a `Date`."""
     got = reply(status, body, headers)
     assert wait_hint(got, WALL - 7) == seconds
     assert read_error(got, MINT, WALL - 7).retry_after == seconds
@@ -451,8 +455,8 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=6,
 )
-# The last day that Python can count is left out: a pair without an expiry, born on it, raises
-# OverflowError (reported).
+# Without the last possible day: a pair without an expiry that is issued on it raises OverflowError
+# (reported).
 moments = st.datetimes(max_value=datetime(9999, 12, 30))
 date_texts = (
     st.text(max_size=30)
@@ -497,7 +501,7 @@ headers = st.dictionaries(
 def test_any_reply_gives_a_value_or_one_of_our_errors(
     status: int, headers: dict[str, str], body: bytes
 ) -> None:
-    """Whatever a proxy or a captive portal puts there, no ValueError reaches a request."""
+    """Whatever a proxy or a captive portal sends, no request raises a ValueError."""
     got = Reply(status, headers, body)
     for read in READERS:
         for request in (MINT, RENEW):
@@ -517,16 +521,16 @@ def test_any_reply_gives_a_value_or_one_of_our_errors(
                 assert TokenSet.from_dict(json.loads(json.dumps(value.to_dict()))) == value
 
 
-# No brackets: "[redacted]" itself must not complete a secret again.
+# No brackets: "[redacted]" itself must not complete another secret.
 secrets = st.text("abcdefXYZ0123456789-_.~+/=$\\\"'äß", min_size=8, max_size=40)
 
 
 @given(data=st.data(), secret=secrets, kind=st.sampled_from(["mint", "refresh"]))
 @settings(max_examples=500)
-def test_no_text_of_a_server_brings_a_secret_into_an_error(
+def test_no_text_of_a_server_puts_a_secret_into_an_error(
     data: st.DataObject, secret: str, kind: str
 ) -> None:
-    """An API that echoes what it could not read must not write our secret into a log."""
+    """If an API quotes what it could not read, our secret must not get into a log."""
     make = {
         "mint": lambda: mint_request(BASE, "client-7", secret),
         "refresh": lambda: refresh_request(BASE, secret),
@@ -555,24 +559,24 @@ def test_no_text_of_a_server_brings_a_secret_into_an_error(
             assert value.__context__ is None
 
 
-def test_what_was_taken_out_is_marked() -> None:
+def test_a_removed_secret_is_marked() -> None:
     error = read_error(reply(400, {"message": f"bad {SECRET}, {SECRET}"}), MINT, WALL)
     assert error.api_message == "bad [redacted], [redacted]"
 
 
-def test_a_secret_is_taken_out_before_the_text_is_cut() -> None:
-    """Cut first, and the head of the secret would stay."""
+def test_a_secret_is_removed_before_the_text_is_shortened() -> None:
+    """Otherwise the beginning of the secret would remain."""
     error = read_error(reply(400, {"message": "x" * 290 + SECRET}), MINT, WALL)
     assert error.api_message == "x" * 290 + "[redacted]"
 
 
-def test_a_date_at_the_end_of_time_is_no_date() -> None:
+def test_the_last_possible_date_is_treated_as_no_date() -> None:
     reply = Reply(200, {"Date": "Fri, 31 Dec 9999 23:59:59 GMT"}, b'{"accessToken":"a"}')
     pair = read_pair(reply, mint_request("https://x.example", "id", "secret"), 0.0)
     assert pair.issued_at == datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def test_a_secret_is_found_in_a_message_after_that_was_cleaned() -> None:
+def test_a_secret_is_removed_from_a_message_after_it_was_made_printable() -> None:
     request = mint_request("https://x.example", "id", "s3cr3t value")
     error = read_error(Reply(400, {}, b'{"message":"bad s3cr3t\\nvalue"}'), request, 0.0)
     assert "s3cr3t" not in str(error)

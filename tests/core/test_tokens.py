@@ -1,4 +1,4 @@
-"""One pair, its JSON form, the header that names it, and dates."""
+"""One token pair, its JSON form, the header with the token, and dates."""
 
 import copy
 import http.client
@@ -75,7 +75,7 @@ def test_no_way_of_showing_a_pair_shows_a_token(show: Show, pair: TokenSet) -> N
     assert text.startswith("TokenSet(")
 
 
-def test_the_repr_says_which_token_it_is_and_until_when() -> None:
+def test_the_repr_shows_a_fingerprint_and_the_expiry() -> None:
     assert fingerprint(ACCESS) in repr(PAIR)
     assert "access_expires_at=2025-08-06T09:20:37.764028Z" in repr(PAIR)
     assert "refresh_expires_at=None" in repr(BARE)
@@ -99,19 +99,19 @@ def test_a_pair_can_be_copied(other: TokenSet) -> None:
 
 
 def test_a_pair_can_be_pickled() -> None:
-    """The one object that is meant to carry tokens out of the process, as `to_dict` does."""
+    """Only this and `to_dict` are meant to take tokens out of the process."""
     assert pickle.loads(pickle.dumps(PAIR)) == PAIR
 
 
 @given(pair=pairs)
-def test_a_pair_survives_json(pair: TokenSet) -> None:
+def test_a_pair_can_be_converted_to_json_and_back(pair: TokenSet) -> None:
     text = json.dumps(pair.to_dict())
     assert TokenSet.from_dict(json.loads(text)) == pair
     assert TokenSet.from_dict(pair.to_dict()) == pair
 
 
 def test_the_json_form_is_fixed() -> None:
-    """Files written by one version are read by the next."""
+    """A newer version must be able to read a file of an older one."""
     assert PAIR.to_dict() == {
         "access_token": ACCESS,
         "refresh_token": REFRESH,
@@ -131,7 +131,7 @@ def test_unknown_keys_are_ignored_and_the_mapping_is_left_alone() -> None:
     assert data == before
 
 
-def test_what_may_be_missing_may_be_missing() -> None:
+def test_optional_fields_may_be_missing() -> None:
     assert (
         TokenSet.from_dict({"access_token": ACCESS, "access_expires_at": "2025-08-06T09:00:00Z"})
         == BARE
@@ -139,8 +139,8 @@ def test_what_may_be_missing_may_be_missing() -> None:
 
 
 @pytest.mark.parametrize("name", ["access_expires_at", "refresh_expires_at", "issued_at"])
-def test_dates_are_turned_into_utc(name: str) -> None:
-    """Comparing and printing dates of two zones is where errors of an hour come from."""
+def test_dates_are_converted_to_utc(name: str) -> None:
+    """Comparing and printing dates of two zones easily causes errors of an hour."""
     east = timezone(timedelta(hours=2))
     value = datetime(2025, 8, 6, 11, tzinfo=east)
     pair = PAIR.__replace__(**{name: value})
@@ -159,7 +159,7 @@ def test_dates_are_turned_into_utc(name: str) -> None:
     ],
 )
 def test_a_date_without_a_time_zone_is_refused_by_name(name: str, value: object) -> None:
-    """A naive date is local time to Python and UTC to the API."""
+    """Python takes a naive date for local time, and the API for UTC."""
     with pytest.raises(ConfigurationError, match=f"{name} must be a datetime with a time zone"):
         PAIR.__replace__(**{name: value})
 
@@ -184,7 +184,7 @@ NO_TOKENS = [
 
 @pytest.mark.parametrize("value", NO_TOKENS)
 @pytest.mark.parametrize("name", ["access_token", "refresh_token"])
-def test_what_cannot_stand_in_a_header_is_no_token(name: str, value: object) -> None:
+def test_a_token_that_is_not_allowed_in_a_header_is_refused(name: str, value: object) -> None:
     assert not is_token(value)
     with pytest.raises(ConfigurationError, match=f"{name} must be visible ASCII") as caught:
         PAIR.__replace__(**{name: value})
@@ -212,7 +212,7 @@ def test_only_the_refresh_token_may_be_absent() -> None:
         pytest.param(PAIR.to_dict() | {"refresh_token": 1}, "refresh_token", id="bad refresh"),
     ],
 )
-def test_rubbish_is_refused_as_a_matter_of_configuration(data: object, text: str) -> None:
+def test_invalid_data_raises_a_configuration_error(data: object, text: str) -> None:
     with pytest.raises(ConfigurationError, match=text) as caught:
         TokenSet.from_dict(data)  # type: ignore[arg-type]
     assert ACCESS not in str(caught.value)
@@ -231,7 +231,7 @@ any_fields = st.fixed_dictionaries({}, optional=dict.fromkeys(PAIR.to_dict(), js
 
 @given(data=json_values | any_fields)
 def test_any_json_is_a_pair_or_a_configuration_error(data: object) -> None:
-    """A file that somebody edited must not raise what only a debugger explains."""
+    """If somebody edited a file, the error must explain what is wrong."""
     try:
         assert isinstance(TokenSet.from_dict(data), TokenSet)  # type: ignore[arg-type]
     except ConfigurationError:
@@ -251,7 +251,7 @@ def test_a_pair_with_any_fields_damaged_is_a_pair_or_a_configuration_error(
 @pytest.mark.parametrize(
     ("value", "number"), [(7, 7), (0, 0), (True, None), ("7", None), (7.0, None), (None, None)]
 )
-def test_only_whole_numbers_are_ids(value: object, number: int | None) -> None:
+def test_ids_must_be_whole_numbers(value: object, number: int | None) -> None:
     assert whole_number(value) == number
 
 
@@ -261,7 +261,7 @@ def test_only_whole_numbers_are_ids(value: object, number: int | None) -> None:
 HEADER = bearer(ACCESS)
 
 
-def test_a_header_is_the_plain_string_to_everybody_who_compares() -> None:
+def test_a_header_is_equal_to_the_plain_string() -> None:
     plain = f"Bearer {ACCESS}"
     header = bearer(ACCESS)
     assert header == plain
@@ -301,8 +301,8 @@ def test_the_repr_of_a_header_and_of_its_bytes_shows_no_token(show: Show, value:
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("value", [HEADER, HEADER.encode()], ids=["text", "bytes"])
-def test_a_pickle_carries_no_token(value: object, protocol: int) -> None:
-    """Prepared requests are pickled by caches and task queues."""
+def test_a_pickle_of_a_header_holds_no_token(value: object, protocol: int) -> None:
+    """Caches and task queues pickle prepared requests."""
     pickled = pickle.dumps({"Authorization": value}, protocol)
     assert ACCESS.encode() not in pickled
     restored = pickle.loads(pickled)["Authorization"]
@@ -315,7 +315,7 @@ def test_a_prepared_request_can_be_pickled_without_its_token() -> None:
     assert ACCESS.encode() not in pickle.dumps(request.prepare())
 
 
-def test_requests_takes_the_header_and_its_headers_do_not_show_it() -> None:
+def test_requests_accepts_the_header_and_does_not_show_it() -> None:
     prepared = requests.Request("GET", "https://x.example/").prepare()
     prepared.headers["Authorization"] = HEADER
     assert ACCESS not in repr(prepared.headers)
@@ -330,7 +330,7 @@ def test_requests_sends_the_header_as_it_is() -> None:
     sent: list[bytes] = []
 
     class Connection:
-        """As much of a socket as http.client needs."""
+        """The part of a socket that http.client needs."""
 
         def sendall(self, data: bytes) -> None:
             sent.append(bytes(data))
@@ -365,8 +365,8 @@ def test_httpx_sends_the_header_as_it_is(encoding: str | None) -> None:
     assert ACCESS not in repr(request.headers)
 
 
-def test_httpx_takes_the_header_on_a_request_that_is_built_already() -> None:
-    """That is where an httpx auth flow sets it."""
+def test_httpx_accepts_the_header_on_a_built_request() -> None:
+    """An auth flow of httpx sets it there."""
     request = httpx.Request("GET", "https://x.example/")
     request.headers["Authorization"] = HEADER
     assert request.headers["Authorization"] == HEADER
@@ -376,7 +376,7 @@ def test_httpx_takes_the_header_on_a_request_that_is_built_already() -> None:
 # --- fingerprints and dates
 
 
-def test_a_fingerprint_tells_tokens_apart_and_gives_nothing_away() -> None:
+def test_a_fingerprint_distinguishes_tokens_and_reveals_nothing() -> None:
     assert fingerprint(ACCESS) == fingerprint(ACCESS)
     assert fingerprint(ACCESS) != fingerprint(REFRESH)
     assert len(fingerprint(ACCESS)) == 8
@@ -396,8 +396,8 @@ def test_a_fingerprint_tells_tokens_apart_and_gives_nothing_away() -> None:
         ("2025-08-06T03:50:37.703-05:30", 703000),
     ],
 )
-def test_the_dates_that_monta_sends_are_read(text: str, microsecond: int) -> None:
-    """Observed: six and nine digits; every third library trips over one of them."""
+def test_dates_in_montas_format_are_read(text: str, microsecond: int) -> None:
+    """Six and nine digits were observed. Many libraries cannot read one of them."""
     expected = datetime(2025, 8, 6, 9, 20, 37, microsecond, tzinfo=UTC)
     assert parse_date(text) == expected
     assert parse_date(text).tzinfo is UTC  # type: ignore[union-attr]
@@ -430,7 +430,7 @@ def test_any_number_of_fraction_digits_is_read(moment: datetime, digits: str, zo
         pytest.param("2025-08-06T09:20:37.\ud800Z", id="surrogate"),
     ],
 )
-def test_what_is_no_date_is_none(value: object) -> None:
+def test_an_invalid_date_is_none(value: object) -> None:
     assert parse_date(value) is None
 
 
@@ -440,8 +440,8 @@ def test_any_value_is_an_aware_utc_date_or_none(value: object) -> None:
     assert found is None or found.tzinfo is UTC
 
 
-def test_a_copy_of_a_header_still_carries_the_token() -> None:
-    """A deep copy of a prepared request is sent; only a pickle leaves the process."""
+def test_a_copy_of_a_header_still_holds_the_token() -> None:
+    """A deep copy of a prepared request is sent, while a pickle leaves the process."""
     header = bearer("abc")
     assert copy.copy(header) == header
     assert copy.deepcopy(header).encode() == b"Bearer abc"
@@ -462,6 +462,6 @@ class _NoZone(tzinfo):
         pytest.param(datetime(2026, 1, 1, tzinfo=_NoZone()), id="a zone that does not know"),
     ],
 )
-def test_a_date_that_is_no_moment_is_refused(date: datetime) -> None:
+def test_a_date_that_is_no_exact_moment_is_refused(date: datetime) -> None:
     with pytest.raises(ConfigurationError, match="time zone"):
         TokenSet("a", None, date)
