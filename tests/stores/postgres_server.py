@@ -1,4 +1,4 @@
-"""A PostgreSQL for tests, where one is installed."""
+"""A PostgreSQL for tests, if one is installed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PostgresServer:
         self.psycopg: Any = pytest.importorskip("psycopg", reason="psycopg is not installed")
         programs = _folder_of_programs()
         self._directory = Path(tempfile.mkdtemp(prefix="monta-postgres-"))
-        # It does not run as root.
+        # PostgreSQL refuses to run as root.
         who: dict[str, Any] = {"cwd": self._directory, "stdout": subprocess.DEVNULL}
         if os.geteuid() == 0:
             pwd: Any = importlib.import_module("pwd")
@@ -66,7 +66,7 @@ class PostgresServer:
                 time.sleep(0.02)
 
     def run(self, statement: str, *values: object) -> None:
-        """Run a statement as the owner of everything."""
+        """Run a statement as the superuser."""
         with self.psycopg.connect(self._owners_url, autocommit=True) as connection:
             connection.execute(statement, values)
 

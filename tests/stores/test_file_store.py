@@ -1,4 +1,4 @@
-"""The store on disk: who may read it, what happens to its holder, and disks that fail."""
+"""The store on disk: who may read it, what becomes of lost holders, and disks that fail."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _never_swept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Passing:
-    """Time that passes without waiting for it."""
+    """A clock that a test can move forward instead of waiting."""
 
     def __init__(self) -> None:
         self.real = time.time
@@ -101,7 +101,7 @@ def kinds(directory: Path) -> set[str]:
 
 
 def run(code: str, **environment: str | None) -> str:
-    """Run code in a process of its own; None takes a variable away."""
+    """Run code in a separate process. A variable with the value None is removed."""
     env = {**os.environ, **{k: v for k, v in environment.items() if v is not None}}
     for name, value in environment.items():
         if value is None:
@@ -119,7 +119,7 @@ def run(code: str, **environment: str | None) -> str:
 
 
 def as_user(uid: int, function: Callable[[], object]) -> None:
-    """Call it in a child that runs as another user; what it raises fails the test."""
+    """Call a function in a child process of another user. An error there fails the test."""
     if (child := os.fork()) == 0:
         status = 1
         try:
@@ -137,7 +137,7 @@ def as_user(uid: int, function: Callable[[], object]) -> None:
 def holder(
     directory: Path, code: str = "", die: str = "time.sleep(60)"
 ) -> Generator[Any, None, None]:
-    """A process that has the lease, runs some code and then waits."""
+    """A process that gets the lease, runs some code and then waits."""
     code = f"""
         import os, signal, time
         from monta_auth.stores._file_store import FileStore
@@ -176,19 +176,19 @@ class TestFileStore(StoreContract):
         self.passing.passed += seconds
 
 
-def test_it_is_a_store_and_its_lease_a_lease(store: FileStore) -> None:
+def test_it_has_the_protocols_of_a_store_and_a_lease(store: FileStore) -> None:
     as_store: Store = store
     lease: Lease | None = store.try_lock(NAME, 6.0)
     assert as_store.load(NAME) is None
     assert lease is not None
 
 
-def test_nothing_is_touched_when_it_is_made_or_loads(store: FileStore, directory: Path) -> None:
+def test_creating_and_loading_change_no_file(store: FileStore, directory: Path) -> None:
     assert store.load(NAME) is None
     assert not directory.exists()
 
 
-def test_nothing_is_saved_without_a_lease_or_with_that_of_another_name(store: FileStore) -> None:
+def test_nothing_is_saved_without_a_lease_of_that_name(store: FileStore) -> None:
     store.save(NAME, b"record-1", None)
     other = lease_of(store, OTHER)
     store.save(NAME, b"record-1", other)
@@ -196,21 +196,23 @@ def test_nothing_is_saved_without_a_lease_or_with_that_of_another_name(store: Fi
 
 
 def test_it_can_be_pickled(directory: Path) -> None:
-    """With the auth object that it belongs to."""
+    """Together with the auth object that uses it."""
     assert repr(pickle.loads(pickle.dumps(FileStore(directory)))) == repr(FileStore(directory))
 
 
 # --- check
 
 
-def test_a_check_leaves_nothing(store: FileStore, directory: Path) -> None:
+def test_a_check_leaves_no_file_behind(store: FileStore, directory: Path) -> None:
     put(store, b"record-1")
     store.check()
     assert {path.name.partition(".")[0] for path in directory.iterdir()} == {NAME}
     assert store.load(NAME) == b"record-1"
 
 
-def test_a_check_finds_what_the_other_methods_raise(store: FileStore, directory: Path) -> None:
+def test_a_check_raises_what_the_other_methods_would_raise(
+    store: FileStore, directory: Path
+) -> None:
     directory.write_text("")
     with pytest.raises(TokenStoreError, match="is a file: delete it, or name another directory"):
         store.check()
@@ -220,8 +222,8 @@ def test_a_check_finds_what_the_other_methods_raise(store: FileStore, directory:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777], indirect=True, ids=oct)
-def test_nobody_else_can_read_anything(directory: Path, umask: int) -> None:
-    """Whatever the umask: it may neither give rights away nor take our own."""
+def test_other_users_can_read_nothing(directory: Path, umask: int) -> None:
+    """With any umask: it may neither give others rights nor take away ours."""
     store = FileStore(directory)
     lease = lease_of(store)
     store.save(NAME, b"record-1", lease)
@@ -234,8 +236,8 @@ def test_nobody_else_can_read_anything(directory: Path, umask: int) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777], indirect=True, ids=oct)
-def test_directories_on_the_way_are_made_for_this_user_alone(tmp_path: Path, umask: int) -> None:
-    """Others could rename what is in a directory that they can write to."""
+def test_parent_directories_are_made_for_this_user_only(tmp_path: Path, umask: int) -> None:
+    """Others could rename files in a directory that they can write to."""
     there = tmp_path / "there"
     there.mkdir()
     there.chmod(0o755)
@@ -247,10 +249,10 @@ def test_directories_on_the_way_are_made_for_this_user_alone(tmp_path: Path, uma
 
 
 @pytest.mark.parametrize("umask", [0o000], indirect=True, ids=oct)
-def test_not_even_for_an_instant(
+def test_no_file_is_readable_by_others_even_for_an_instant(
     store: FileStore, umask: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file is made with its mode and has it before the first byte."""
+    """The file is created with this mode, so it has it before the first byte."""
     modes: list[int] = []
     real = os.open
 
@@ -287,8 +289,10 @@ def test_a_record_of_another_user_is_an_error(store: FileStore, record: Path) ->
         store.load(NAME)
 
 
-def test_a_link_is_not_followed(store: FileStore, directory: Path, record: Path) -> None:
-    """Neither to read (another user's file) nor to write (a file of ours)."""
+def test_a_link_in_place_of_a_record_is_not_followed(
+    store: FileStore, directory: Path, record: Path
+) -> None:
+    """Neither for reading (another user's file) nor for writing (one of our files)."""
     put(store, b"record-1")
     elsewhere = directory.parent / "elsewhere"
     record.rename(elsewhere)
@@ -325,7 +329,7 @@ def test_a_link_in_place_of_another_file_is_not_followed(
 
 
 @pytest.mark.parametrize("kind", ["a directory", "a pipe"])
-def test_what_is_no_file_is_refused_and_never_waited_for(
+def test_a_path_that_is_not_a_regular_file_is_refused_at_once(
     store: FileStore, record: Path, kind: str
 ) -> None:
     record.parent.mkdir(mode=0o700)
@@ -340,7 +344,7 @@ def test_what_is_no_file_is_refused_and_never_waited_for(
 # --- directories that cannot be used
 
 
-def test_a_place_for_everybody_such_as_tmp_is_refused_and_its_mode_left_alone(
+def test_a_shared_directory_such_as_tmp_is_refused_and_keeps_its_mode(
     store: FileStore, directory: Path
 ) -> None:
     directory.mkdir()
@@ -357,7 +361,7 @@ def test_a_place_for_everybody_such_as_tmp_is_refused_and_its_mode_left_alone(
 def test_a_directory_that_others_can_write_to_is_refused(
     store: FileStore, directory: Path, mode: int
 ) -> None:
-    """Also where a mounted volume prescribes such a mode, and chmod changes nothing."""
+    """This includes a mounted volume that prescribes such a mode, so that chmod has no effect."""
     directory.mkdir()
     directory.chmod(mode)
     with pytest.raises(TokenStoreError) as caught:
@@ -401,8 +405,8 @@ def test_a_file_in_place_of_the_directory_is_an_error(tmp_path: Path, below: str
 
 
 @is_root
-def test_where_this_user_may_not_write_the_text_names_the_owner() -> None:
-    """A directory below one of root's; and what root once left in a directory of this user."""
+def test_if_this_user_may_not_write_the_error_names_the_owner() -> None:
+    """A directory below one of root's, and files of root in a directory of this user."""
     with _temporary_directory() as name:
         top = Path(name)
         roots = top / "roots"
@@ -429,7 +433,7 @@ def test_where_this_user_may_not_write_the_text_names_the_owner() -> None:
         as_user(4321, check)
 
 
-def test_a_directory_that_this_user_may_not_make_comes_with_the_command_that_makes_it(
+def test_the_error_for_a_directory_that_cannot_be_made_shows_the_command(
     store: FileStore, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path, mode: int) -> None:
@@ -447,7 +451,7 @@ def test_a_directory_that_this_user_may_not_make_comes_with_the_command_that_mak
 
 
 @is_root
-def test_where_this_user_lacks_a_right_the_text_names_the_mode() -> None:
+def test_if_this_user_lacks_a_right_the_error_names_the_mode() -> None:
     with _temporary_directory() as name:
         own = Path(name) / "own"
         own.mkdir(0o700)
@@ -468,7 +472,7 @@ def test_where_this_user_lacks_a_right_the_text_names_the_mode() -> None:
 
 @pytest.fixture
 def refused(record: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A record that may not be read. Root may do anything, so the refusal is played."""
+    """A record that may not be read. Root may read everything, so the refusal is simulated."""
     real = os.open
 
     def refuse(path: Any, *args: Any, **more: Any) -> int:
@@ -481,7 +485,7 @@ def refused(record: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @is_root
-def test_a_refusal_names_the_owner(store: FileStore, refused: Path) -> None:
+def test_the_error_for_a_refusal_names_the_owner(store: FileStore, refused: Path) -> None:
     put(store, b"record-1")
     os.chown(refused, 12345, 12345)
     with pytest.raises(TokenStoreError) as caught:
@@ -495,10 +499,12 @@ def test_a_refusal_names_the_owner(store: FileStore, refused: Path) -> None:
 
 
 @pytest.mark.parametrize("culprit", ["record", "directory"])
-def test_a_refusal_names_the_mode(store: FileStore, refused: Path, culprit: str) -> None:
+def test_the_error_for_a_refusal_names_the_mode(
+    store: FileStore, refused: Path, culprit: str
+) -> None:
     put(store, b"record-1")
     path = refused
-    if culprit == "directory":  # The record cannot be seen then.
+    if culprit == "directory":  # then the record cannot be seen
         refused.unlink()
         path = refused.parent
     path.chmod(0o100)
@@ -507,7 +513,7 @@ def test_a_refusal_names_the_mode(store: FileStore, refused: Path, culprit: str)
 
 
 @is_root
-def test_a_refusal_without_a_visible_reason_names_the_system(
+def test_the_error_for_an_unexplained_refusal_blames_a_rule_of_the_system(
     store: FileStore, refused: Path
 ) -> None:
     put(store, b"record-1")
@@ -515,7 +521,7 @@ def test_a_refusal_without_a_visible_reason_names_the_system(
         store.load(NAME)
 
 
-def test_a_directory_that_another_process_makes_just_now_is_used(
+def test_a_directory_that_another_process_makes_at_the_same_time_is_used(
     store: FileStore, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = Path.mkdir
@@ -529,10 +535,10 @@ def test_a_directory_that_another_process_makes_just_now_is_used(
     assert store.load(NAME) == b"record-1"
 
 
-def test_where_files_have_no_owners_it_works_without(
+def test_it_works_where_files_have_no_owners(
     store: FileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows, as far as it can be played."""
+    """This simulates Windows as far as possible."""
     monkeypatch.setattr(_files, "_HAS_OWNERS", False)
     put(store, b"record-1")
     assert store.load(NAME) == b"record-1"
@@ -569,7 +575,7 @@ def test_only_sweeping_lists_the_directory(
 
 @contextlib.contextmanager
 def _temporary_directory() -> Generator[str, None, None]:
-    """One that other users can get to: those of pytest are for this user alone."""
+    """A directory that other users can reach. Those of pytest are only for the current user."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield name
@@ -593,8 +599,8 @@ def test_the_default_is_in_the_state_directory(
     assert repr(FileStore()) == f"FileStore('{tmp_path}/monta-auth')"
 
 
-def test_without_home_that_of_the_account_is_taken() -> None:
-    """As in cron and systemd."""
+def test_without_home_the_accounts_home_directory_is_used() -> None:
+    """HOME is missing in cron and systemd."""
     code = "from monta_auth.stores._file_store import FileStore; print(FileStore())"
     assert str(Path(f"~{os.environ.get('USER', 'root')}").expanduser()) in run(
         code, HOME=None, XDG_STATE_HOME=None
@@ -602,10 +608,10 @@ def test_without_home_that_of_the_account_is_taken() -> None:
 
 
 @pytest.mark.parametrize("answer", ["~/.local/state/monta-auth", RuntimeError(), KeyError()])
-def test_an_account_without_home_is_told_to_name_a_path(
+def test_without_a_home_directory_the_error_asks_for_a_path(
     answer: str | Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A container with a user id that nobody knows. Releases of platformdirs differ."""
+    """A container with an unknown user id, for example. Releases of platformdirs differ."""
 
     def homeless(*_: Any, **__: Any) -> str:
         if isinstance(answer, Exception):
@@ -618,7 +624,7 @@ def test_an_account_without_home_is_told_to_name_a_path(
 
 
 @is_root
-def test_a_user_id_that_nobody_knows_is_told_to_name_a_path(
+def test_for_an_unknown_user_id_the_error_asks_for_a_path(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("HOME")
@@ -632,23 +638,23 @@ def test_a_user_id_that_nobody_knows_is_told_to_name_a_path(
     as_user(4321, check)
 
 
-def test_a_tilde_that_leads_nowhere_is_an_error() -> None:
+def test_the_home_directory_of_an_unknown_user_is_an_error() -> None:
     with pytest.raises(TokenStoreError, match="no home directory"):
         FileStore("~no-such-user-here/tokens")
 
 
 def test_an_empty_path_is_an_error() -> None:
-    """As of a variable that is set to nothing: it would mean the working directory."""
+    """A variable may be set to an empty value. The path would mean the working directory."""
     with pytest.raises(TokenStoreError, match="got an empty path: name the directory"):
         FileStore("")
 
 
-def test_a_path_that_no_file_can_have_is_an_error() -> None:
+def test_an_impossible_path_is_an_error() -> None:
     with pytest.raises(TokenStoreError, match=r"cannot use this path \(ValueError\)"):
         FileStore("tokens\0")
 
 
-def test_a_relative_path_below_a_directory_that_is_gone_is_an_error(
+def test_a_relative_path_below_a_deleted_directory_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = tmp_path / "gone"
@@ -660,12 +666,12 @@ def test_a_relative_path_below_a_directory_that_is_gone_is_an_error(
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
-def test_a_place_where_nothing_can_be_made_is_named() -> None:
+def test_a_path_where_nothing_can_be_created_is_named_in_the_error() -> None:
     with pytest.raises(TokenStoreError, match=r"ENOENT.*/proc"):
         FileStore(f"/proc/{os.getpid()}/tokens").check()
 
 
-def test_a_relative_path_does_not_move_with_the_process(
+def test_a_relative_path_does_not_follow_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").mkdir()
@@ -676,7 +682,7 @@ def test_a_relative_path_does_not_move_with_the_process(
     assert list((tmp_path / "a" / "tokens").glob("*.record"))
 
 
-def test_a_link_to_the_directory_is_followed_once(tmp_path: Path) -> None:
+def test_a_link_to_the_directory_is_resolved_once(tmp_path: Path) -> None:
     """systemd makes such links for DynamicUser."""
     real = tmp_path / "private"
     link = tmp_path / "public"
@@ -689,7 +695,9 @@ def test_a_link_to_the_directory_is_followed_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["filelock", "platformdirs"])
-def test_a_missing_package_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_package_shows_the_install_command(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match=r"pip install 'monta-auth\[file\]'"):
         FileStore()
@@ -698,7 +706,7 @@ def test_a_missing_package_is_named(missing: str, monkeypatch: pytest.MonkeyPatc
 # --- disks that fail
 
 
-def test_a_read_only_disk_is_read(
+def test_records_on_a_read_only_disk_can_be_loaded(
     store: FileStore, directory: Path, record: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, b"record-1")
@@ -723,7 +731,7 @@ def test_a_read_only_disk_is_read(
 
 
 @is_root
-def test_a_disk_that_is_really_read_only_or_full(tmp_path: Path) -> None:
+def test_a_really_read_only_or_full_disk_raises_the_right_error(tmp_path: Path) -> None:
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(place)]
@@ -749,7 +757,7 @@ def test_a_disk_that_is_really_read_only_or_full(tmp_path: Path) -> None:
         subprocess.run(unmount, check=True)
 
 
-def test_a_full_disk_leaves_the_old_record(store: FileStore, directory: Path) -> None:
+def test_a_full_disk_keeps_the_old_record(store: FileStore, directory: Path) -> None:
     put(store, b"record-1")
     lease = lease_of(store)
     with file_size(60), pytest.raises(TokenStoreError) as caught:
@@ -764,7 +772,9 @@ def test_a_full_disk_leaves_the_old_record(store: FileStore, directory: Path) ->
     assert store.load(NAME) == b"record-2"
 
 
-def test_a_full_disk_gives_no_lease_and_fills_up_no_more(store: FileStore, directory: Path) -> None:
+def test_on_a_full_disk_there_is_no_lease_and_no_new_file(
+    store: FileStore, directory: Path
+) -> None:
     put(store, b"record-1")
     for _ in range(2):
         with file_size(10), pytest.raises(TokenStoreError, match=r"try_lock failed: .*\(EFBIG\)"):
@@ -773,7 +783,7 @@ def test_a_full_disk_gives_no_lease_and_fills_up_no_more(store: FileStore, direc
     assert lease_of(store).doubt is False
 
 
-def test_a_record_that_was_saved_while_the_disk_fills_up_is_there_and_doubted(
+def test_a_record_saved_while_the_disk_fills_up_is_kept_with_a_doubt(
     store: FileStore, passing: Passing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = lease_of(store)
@@ -790,7 +800,7 @@ def test_a_record_that_was_saved_while_the_disk_fills_up_is_there_and_doubted(
     assert store.load(NAME) == b"record-1"
 
 
-def test_a_file_system_without_locks_says_so(
+def test_the_error_for_a_file_system_without_locks_says_so(
     store: FileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_locks(descriptor: int, operation: int) -> None:
@@ -801,7 +811,7 @@ def test_a_file_system_without_locks_says_so(
         store.check()
 
 
-def test_an_error_that_says_little_is_passed_on_with_its_name(
+def test_an_unknown_error_is_named_by_its_type(
     store: FileStore, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def strange(*_: Any) -> None:
@@ -817,8 +827,8 @@ def test_an_error_that_says_little_is_passed_on_with_its_name(
 # --- leases
 
 
-def test_a_lease_that_is_dropped_is_free_at_once(store: FileStore) -> None:
-    """Who is cancelled while it leads cannot release: its flow is only thrown away."""
+def test_a_garbage_collected_lease_is_free_at_once(store: FileStore) -> None:
+    """A cancelled leader cannot release: its flow is only dropped."""
     lease = lease_of(store)
     assert store.try_lock(NAME, 6.0) is None
     del lease
@@ -838,7 +848,7 @@ def test_a_lease_that_is_dropped_is_free_at_once(store: FileStore) -> None:
         pytest.param("lease.release()", False, id="when it had released"),
     ],
 )
-def test_one_that_was_killed_is_followed_at_once(
+def test_the_lease_of_a_killed_process_is_free_at_once(
     store: FileStore, directory: Path, code: str, doubt: bool
 ) -> None:
     with holder(directory, code) as process:
@@ -856,10 +866,10 @@ def test_one_that_was_killed_is_followed_at_once(
     [("", True), ("store.save(lease.name, b'record-1', lease)", False)],
     ids=["in its lease", "after its save"],
 )
-def test_one_that_was_stopped_is_followed_when_its_time_is_over(
+def test_the_lease_of_a_stopped_process_is_free_when_it_expires(
     store: FileStore, directory: Path, passing: Passing, code: str, doubt: bool
 ) -> None:
-    """When it goes on, it can change nothing."""
+    """When it continues, it can change nothing."""
     after = (
         "os.kill(os.getpid(), signal.SIGSTOP)\n"
         "        store.save(lease.name, b'late', lease)\n"
@@ -882,7 +892,7 @@ def test_one_that_was_stopped_is_followed_when_its_time_is_over(
         assert lease.extend(6.0)
 
 
-def test_one_that_was_stopped_while_it_changed_something_is_named(
+def test_the_error_names_the_lock_of_a_process_that_was_stopped_during_a_change(
     store: FileStore, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, b"record-1")
@@ -905,7 +915,7 @@ def test_one_that_was_stopped_while_it_changed_something_is_named(
     assert lease_of(store).doubt, "it could not say that it was released"
 
 
-def test_the_guard_is_waited_for_a_moment(
+def test_the_methods_wait_a_moment_for_the_guard(
     store: FileStore, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit in ("_BRIEF", "_PATIENCE"):  # a busy machine may take longer
@@ -925,8 +935,8 @@ def test_the_guard_is_waited_for_a_moment(
     assert store.load(NAME) == b"record-1"
 
 
-def test_a_forked_child_does_not_give_the_lease_of_its_parent_back(directory: Path) -> None:
-    """Nor does it keep it when the parent has given it back."""
+def test_a_forked_child_does_not_release_its_parents_lease(directory: Path) -> None:
+    """The child does not keep the lease either, once the parent has released it."""
     run(
         f"""
         import gc, os, time
@@ -960,7 +970,7 @@ def test_a_forked_child_does_not_give_the_lease_of_its_parent_back(directory: Pa
     )
 
 
-def test_a_child_of_a_dead_parent_does_not_keep_its_lease(
+def test_a_child_does_not_keep_the_lease_of_an_exited_parent(
     store: FileStore, directory: Path
 ) -> None:
     child = run(
@@ -985,10 +995,8 @@ def test_a_child_of_a_dead_parent_does_not_keep_its_lease(
 
 
 @pytest.mark.parametrize("content", ["", "rubbish", f"9 9 {'0' * 16} saved\n"])
-def test_a_lease_that_makes_no_sense_is_lost(
-    store: FileStore, directory: Path, content: str
-) -> None:
-    """As after a loss of power."""
+def test_an_invalid_lease_is_lost(store: FileStore, directory: Path, content: str) -> None:
+    """This may happen after a loss of power."""
     lease = lease_of(store)
     (directory / f"{NAME}.lease").write_text(content)
     store.save(NAME, b"record-1", lease)
@@ -998,10 +1006,10 @@ def test_a_lease_that_makes_no_sense_is_lost(
 
 
 @pytest.mark.parametrize(("seconds", "is_lost"), [(-0.5, False), (-900.0, True)])
-def test_a_lease_of_the_future_is_lost(
+def test_a_lease_from_the_future_is_lost(
     store: FileStore, passing: Passing, seconds: float, is_lost: bool
 ) -> None:
-    """The clock was set back: without this, the lease would hold for too long."""
+    """The clock was set back. Without this rule, the lease would last too long."""
     lease = lease_of(store)
     passing.passed = seconds
     assert (store.try_lock(NAME, 6.0) is not None) is is_lost
@@ -1011,7 +1019,7 @@ def test_a_lease_of_the_future_is_lost(
 def test_files_that_cannot_be_deleted_do_no_harm(
     store: FileStore, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on Windows, where an open file stays until it is closed."""
+    """On Windows, an open file stays until it is closed."""
     real = Path.unlink
 
     def refuse(self: Path, missing_ok: bool = False) -> None:
@@ -1026,7 +1034,7 @@ def test_files_that_cannot_be_deleted_do_no_harm(
     assert lease_of(store).doubt is False
 
 
-def test_a_new_file_that_is_locked_already_is_an_error(
+def test_a_new_file_that_is_already_locked_is_an_error(
     store: FileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = _files.taken
@@ -1042,7 +1050,7 @@ def test_a_new_file_that_is_locked_already_is_an_error(
 # --- kill -9
 
 
-def test_killed_at_any_moment_it_leaves_the_old_or_the_new_record(
+def test_a_process_killed_at_any_moment_leaves_the_old_or_the_new_record(
     store: FileStore, directory: Path
 ) -> None:
     code = f"""
@@ -1072,7 +1080,7 @@ def test_killed_at_any_moment_it_leaves_the_old_or_the_new_record(
         leftovers = [
             path for path in directory.iterdir() if path.suffix not in (".record", ".lock")
         ]
-        assert len(leftovers) <= 8  # one for each that was killed in the instant before its lease
+        assert len(leftovers) <= 8  # one for each process that was killed just before its lease
 
 
 # --- sweeping
@@ -1080,7 +1088,7 @@ def test_killed_at_any_moment_it_leaves_the_old_or_the_new_record(
 
 @pytest.fixture
 def old(directory: Path) -> Callable[..., Path]:
-    """Make files that were touched some days ago."""
+    """Make files that were last touched some days ago."""
     directory.mkdir(mode=0o700)
 
     def make(name: str, days: float = 31.0) -> Path:
@@ -1092,7 +1100,7 @@ def old(directory: Path) -> Callable[..., Path]:
     return make
 
 
-def test_what_is_untouched_for_30_days_is_swept_with_a_save(
+def test_files_untouched_for_30_days_are_swept_with_a_save(
     store: FileStore, directory: Path, old: Callable[..., Path]
 ) -> None:
     dead = [
@@ -1104,7 +1112,7 @@ def test_what_is_untouched_for_30_days_is_swept_with_a_save(
         old(f"{NAME}.{'0' * 16}.held"),
         old(f"{'a' * 32}.lock"),
         old(f"check-{'b' * 16}.lock"),
-        # What older releases left.
+        # files of older releases
         old(f"{'c' * 32}.json"),
         old(f"{'c' * 32}.1700000000.000-1700000008.000-0123456789abcdef.lease"),
     ]
@@ -1120,7 +1128,7 @@ def test_what_is_untouched_for_30_days_is_swept_with_a_save(
     assert store.load(NAME) == b"record-1"
 
 
-def test_what_is_leased_is_not_swept(
+def test_leased_records_are_not_swept(
     store: FileStore, directory: Path, old: Callable[..., Path]
 ) -> None:
     lease = lease_of(store, OTHER)
@@ -1130,7 +1138,7 @@ def test_what_is_leased_is_not_swept(
     assert lease.extend(6.0)
 
 
-def test_where_the_lease_of_another_name_cannot_be_read_the_rest_is_swept(
+def test_an_unreadable_lease_does_not_stop_the_sweep_of_other_files(
     store: FileStore, old: Callable[..., Path]
 ) -> None:
     for digit in "0a":
@@ -1142,7 +1150,7 @@ def test_where_the_lease_of_another_name_cannot_be_read_the_rest_is_swept(
     assert stays.exists()
 
 
-def test_what_another_changes_just_now_is_not_swept(
+def test_a_record_that_another_process_is_changing_is_not_swept(
     store: FileStore, directory: Path, old: Callable[..., Path]
 ) -> None:
     stays = old(f"{OTHER}.record")
@@ -1151,7 +1159,7 @@ def test_what_another_changes_just_now_is_not_swept(
     assert stays.exists()
 
 
-def test_it_is_swept_once_an_hour_by_all_stores_of_a_process(
+def test_all_stores_of_a_process_sweep_once_an_hour(
     directory: Path, old: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 5000.0
@@ -1177,7 +1185,7 @@ def test_a_record_that_is_only_loaded_is_touched_once_a_day(
     assert path.stat().st_mtime == pytest.approx(touched - 0.9 * DAY)
 
 
-def test_what_cannot_be_swept_or_vanishes_meanwhile_does_not_fail_the_save(
+def test_a_failed_sweep_does_not_fail_the_save(
     store: FileStore, old: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old(f"{OTHER}.record")
@@ -1200,10 +1208,10 @@ def test_what_cannot_be_swept_or_vanishes_meanwhile_does_not_fail_the_save(
     assert store.load(NAME) == b"record-2"
 
 
-def test_who_waits_for_a_guard_that_is_swept_away_gets_the_new_one(
+def test_a_waiter_for_a_guard_that_was_swept_gets_the_new_guard(
     store: FileStore, directory: Path
 ) -> None:
-    """Two processes must not hold guards of the same name that are different files."""
+    """Two processes must not hold guards of one name that are different files."""
     code = f"""
         import sys
         from monta_auth.stores._file_store import FileStore

@@ -1,4 +1,4 @@
-"""Real processes with one store: how many token calls they make, also when they are killed."""
+"""Real processes with one store: how many token calls they make, even when some are killed."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def make_fleet(monta: Emulator) -> Iterator[MakeFleet]:
         yield make
 
 
-def test_a_cold_start_is_one_call_and_an_expiry_another(
+def test_a_cold_start_costs_one_call_and_an_expiry_another(
     monta: Emulator, place: tuple[str, str], make_fleet: MakeFleet
 ) -> None:
-    """The figures for eight processes of eight threads: ``python -m benchmarks.stores``."""
+    """``python -m benchmarks.stores`` has the figures for eight processes of eight threads."""
     monta.latency = 0.02
     fleet = make_fleet(place, 3, 4)
     assert fleet.go() == ["200"] * 12
@@ -55,7 +55,7 @@ def test_a_cold_start_is_one_call_and_an_expiry_another(
     assert [worker.ask("warnings") for worker in fleet.workers] == [[], [], []]
 
 
-def test_a_token_that_is_refused_is_renewed_once_for_all(
+def test_a_refused_token_is_renewed_once_for_all_processes(
     monta: Emulator, place: tuple[str, str], make_fleet: MakeFleet
 ) -> None:
     fleet = make_fleet(place, 3, 2)
@@ -68,13 +68,13 @@ def test_a_token_that_is_refused_is_renewed_once_for_all(
 def test_a_process_that_comes_later_makes_no_call(
     monta: Emulator, place: tuple[str, str], make_fleet: MakeFleet
 ) -> None:
-    """As a cron job does."""
+    """A cron job, for example."""
     make_fleet(place, 1).go()
     assert make_fleet(place, 1).go() == ["200"]
     assert token_calls(monta) == [("token", 200)]
 
 
-def test_random_kills_fail_nobody_else(
+def test_random_kills_fail_no_request_of_other_processes(
     monta: Emulator, tmp_path: Path, make_fleet: MakeFleet
 ) -> None:
     monta.latency = 0.02
@@ -96,21 +96,21 @@ def test_random_kills_fail_nobody_else(
 
 
 def end_leases(server: RedisServer) -> None:
-    """Let the time of all leases pass, sooner than in six seconds."""
+    """Let all leases expire without waiting six seconds."""
     with server.client() as client:
         for key in client.scan_iter("*:lease"):
             client.hset(key, "until", 0)
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_leader_killed_in_any_phase_costs_one_call_more_at_most(
+def test_a_leader_killed_in_any_phase_costs_at_most_one_more_call(
     monta: Emulator,
     place: tuple[str, str],
     make_fleet: MakeFleet,
     server: RedisServer,
     phase: str,
 ) -> None:
-    """Its refresh token may be spent: nobody sends it again, and the next leader mints."""
+    """Its refresh token may be spent, so it is never sent again, and the next leader mints."""
     fleet = make_fleet(place, 2)
     fleet.go()
     monta.clear()
@@ -122,18 +122,18 @@ def test_a_leader_killed_in_any_phase_costs_one_call_more_at_most(
     end_leases(server)
     outcomes, seconds = follower.ask("timed")
     assert outcomes == ["200"]
-    assert seconds < 4.0  # no time of a lease
+    assert seconds < 4.0  # less than a lease lasts
     calls = [("refresh", 200)] if phase in ("refreshed", "saved") else []
     calls += [("token", 200)] if phase != "saved" else []
     assert token_calls(monta) == calls
-    assert follower.ask("load") is True  # for those who come later
+    assert follower.ask("load") is True  # for processes that come later
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_a_store_that_is_away_in_the_advisory_window_costs_no_call_and_no_request(
+def test_an_unavailable_store_costs_no_call_and_no_request_in_the_advisory_window(
     monta: Emulator, tmp_path: Path, make_fleet: MakeFleet, trouble: str
 ) -> None:
-    """Nothing is called while it is away, and once when it is back."""
+    """There is no call during the outage, and one call after it."""
     kind, make_trouble = TROUBLES[trouble]
     with RedisServer() as server:
         place = server.url if kind == "redis" else str(tmp_path / "tokens")
@@ -153,10 +153,10 @@ def test_a_store_that_is_away_in_the_advisory_window_costs_no_call_and_no_reques
         assert endpoint == ("token" if trouble == "killed" else "refresh")
 
 
-def test_idle_connections_of_an_asyncio_client_that_were_cut_cost_nothing(
+def test_cut_idle_connections_of_an_asyncio_client_cost_nothing(
     monta: Emulator, server: RedisServer
 ) -> None:
-    """As a firewall, a load balancer or `timeout` of redis.conf does it; renewals are rare."""
+    """Firewalls, load balancers and redis.conf's `timeout` cut them, since renewals are rare."""
     shift = 0.0
     plain = Clock()
     clock = Clock(lambda: plain.monotonic() + shift, lambda: plain.wall() + shift)
@@ -190,10 +190,10 @@ def test_idle_connections_of_an_asyncio_client_that_were_cut_cost_nothing(
     assert token_calls(monta) == [("token", 200), *[("refresh", 200)] * 3]
 
 
-def test_a_holder_that_is_stopped_does_not_stop_the_others(
+def test_a_stopped_holder_does_not_stop_the_other_processes(
     monta: Emulator, place: tuple[str, str], make_fleet: MakeFleet
 ) -> None:
-    """A process in a debugger, or one that the kernel has frozen: its lease expires by itself."""
+    """It is in a debugger, for example, or frozen by the kernel: its lease expires."""
     fleet = make_fleet(place, 2)
     holder, other = fleet.workers
     assert holder.ask("lease") is True
@@ -209,15 +209,15 @@ def test_a_holder_that_is_stopped_does_not_stop_the_others(
     assert token_calls(monta) == [("token", 200)]
 
 
-def test_a_fresh_token_touches_no_store(
+def test_with_a_fresh_token_the_store_is_not_used(
     monta: Emulator, own_place: tuple[RedisServer, Worker]
 ) -> None:
-    """Not even to find out that it is gone."""
+    """Not even to notice that the store is gone."""
     server, worker = own_place
     assert worker.ask("go") == ["200"]
     took: list[float] = []
     with server.paused():
-        for _ in range(3):  # a busy machine lets one of three be quick
+        for _ in range(3):  # on a busy machine, one fast try of three is enough
             began = time.monotonic()
             assert worker.ask("go") == ["200"]
             took.append(time.monotonic() - began)
@@ -231,10 +231,10 @@ def own_place(monta: Emulator) -> Iterator[tuple[RedisServer, Worker]]:
         yield server, one.workers[0]
 
 
-def test_without_a_store_processes_work_up_to_the_quota(
+def test_without_a_store_processes_work_until_the_quota_is_used_up(
     monta: Emulator, make_fleet: MakeFleet
 ) -> None:
-    """The emulator counts each call: two processes need two calls each."""
+    """The emulator counts each call, and two processes need two calls each."""
     monta.quota = 4
     fleet = make_fleet(("none", ""), 3)
     outcomes = [worker.ask("go")[0] for worker in fleet.workers]

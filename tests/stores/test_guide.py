@@ -1,6 +1,6 @@
-"""docs/guides/fleets.rst: its examples run as they stand there, in processes of their own.
+"""docs/guides/fleets.rst: its examples run unchanged, in separate processes.
 
-And docs/guides/errors.rst: the reasons of its tables are those that stores give.
+docs/guides/errors.rst: the reasons in its tables are the ones that stores give.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SECURITY = (DOCS.parent / "SECURITY.md").read_text(encoding="utf-8")
 EXAMPLES = {each.name: each.code for each in blocks("guides/fleets.rst")}
 QUOTED = "".join(each.code for each in blocks("guides/fleets.rst", "text"))
 
-#: In front of an example: it talks to the emulator in place of Monta.
+#: Goes before an example, so that it calls the emulator instead of Monta.
 HERE = """
 import os, httpx_monta, requests_monta
 httpx_monta.PUBLIC_API = requests_monta.PUBLIC_API = os.environ["MONTA_BASE_URL"]
@@ -88,7 +88,7 @@ def run(environment: dict[str, str], *parts: str) -> str:
 
 
 def names_of(example: str, exchanged: Mapping[str, str] | None = None, **given: Any) -> Any:
-    """What an example defines that is no program of its own; some of its texts exchanged."""
+    """Return the names that an example defines if it is no program. Some texts are exchanged."""
     code = EXAMPLES[example]
     for old, new in (exchanged or {}).items():
         assert old in code
@@ -140,13 +140,13 @@ assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
     "warm", ["", "app({}, lambda status, headers: None)"], ids=["cold", "warm"]
 )
 def test_prefork(environment: dict[str, str], monta: Emulator, warm: str) -> None:
-    """Four workers forked from a process that has, or has not, served a request."""
+    """Four workers forked from a process that has, or has not, made a request."""
     run(environment, EXAMPLES["prefork"], warm, SERVE)
     assert token_calls(monta) == [("token", 200)]
 
 
 def test_celery(environment: dict[str, str], monta: Emulator) -> None:
-    """Two pools of two forked workers, as on two machines."""
+    """Two pools of two forked workers, like two machines."""
     pool = """
 import multiprocessing
 with multiprocessing.get_context("fork").Pool(2) as workers:
@@ -179,7 +179,7 @@ def certificates(tmp_path: Path) -> Certificates:
 
 
 def test_tls_and_acl(server: RedisServer, certificates: Certificates, monkeypatch: Any) -> None:
-    """One user with exactly the rights that the page names, behind TLS."""
+    """One user with exactly the rights that the page lists, with TLS."""
     (rule,) = re.findall("^ACL SETUSER .*$", QUOTED, re.MULTILINE)
     assert f"\n    {rule}\n" in SECURITY
     with server.client() as client, Proxy(server.port, certificates.right) as proxy:
@@ -215,7 +215,9 @@ def auth_of(monta: Emulator, store: Any, **settings: Any) -> requests_monta.Mont
     )
 
 
-def test_what_the_log_says(monta: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_store_is_logged_as_the_page_says(
+    monta: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, logger="monta_auth")
     with RedisServer() as server:
         auth = auth_of(monta, RedisStore(server.url.replace("127.0.0.1", "localhost")))
@@ -242,7 +244,7 @@ def test_check_and_forget(environment: dict[str, str], monta: Emulator, tmp_path
     assert not list((tmp_path / "monta-auth").glob("*.record"))
 
 
-def test_the_store_is_asked_how_it_is_now(environment: dict[str, str]) -> None:
+def test_the_shell_command_of_the_page_checks_the_redis(environment: dict[str, str]) -> None:
     (line,) = (each.code for each in blocks("guides/fleets.rst", "sh"))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for database, ends_well in ((0, True), (99, False)):
@@ -252,7 +254,7 @@ def test_the_store_is_asked_how_it_is_now(environment: dict[str, str]) -> None:
         assert (done.returncode == 0) is ends_well, done.stderr
 
 
-def test_what_forget_raises(monta: Emulator) -> None:
+def test_forget_raises_what_the_page_says(monta: Emulator) -> None:
     store = MemoryStore()
     auth = auth_of(monta, store, policy=RefreshPolicy(deadline=0.3))
     auth.token()
@@ -378,7 +380,7 @@ async def failure_of_one_that_hangs(monta: Emulator) -> str:
         ended.set()
 
 
-def test_the_page_of_errors_has_the_reasons_that_stores_give(
+def test_the_page_about_errors_lists_the_reasons_that_stores_give(
     monta: Emulator, server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (DOCS / "guides" / "errors.rst").read_text(encoding="utf-8")
@@ -399,7 +401,7 @@ def test_the_page_of_errors_has_the_reasons_that_stores_give(
 
 
 class Clock:
-    """The clock of a store, put forward."""
+    """The clock of a store, which a test can move forward."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -439,7 +441,7 @@ class TestPostgres(StoreContract):
         return names_of("postgresql")["PostgresStore"](postgres.url)
 
     def pass_time(self, seconds: float) -> None:
-        """Let all leases expire sooner, in the place of waiting."""
+        """Let all leases expire early instead of waiting."""
         past = "UPDATE monta_auth SET until = until - make_interval(secs => %s)"
         self.server.run(past, seconds)
 
@@ -469,7 +471,7 @@ print(requests.get(f"{{requests_monta.PUBLIC_API}}/charge-points", auth=auth).st
 
 @pytest.fixture(scope="session")
 def django(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The names of the examples. Django can be configured only once in a process."""
+    """The names of the examples. Django can be configured only once per process."""
     settings: Any = importlib.import_module("django.conf").settings
     file = str(tmp_path_factory.mktemp("django") / "database")
     databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": file}}
@@ -498,7 +500,7 @@ class TestDjango(StoreContract):
         return django["DjangoStore"]()
 
     def pass_time(self, seconds: float) -> None:
-        """Let all leases expire sooner, in the place of waiting."""
+        """Let all leases expire early instead of waiting."""
         past = self.names["F"]("until") - self.names["timedelta"](seconds=seconds)
         with self.names["records"]() as found:
             found.update(until=past)
@@ -520,7 +522,7 @@ class TestDjango(StoreContract):
 class HomeAssistantsStore:
     """Stands for ``homeassistant.helpers.storage.Store``, which is not installed here.
 
-    Same arguments and methods; it keeps JSON in a file.
+    It has the same arguments and methods, and keeps JSON in a file.
     """
 
     def __init__(
@@ -539,7 +541,7 @@ class HomeAssistantsStore:
 
 
 class TestHomeAssistant(StoreContract):
-    """One process, so that what two hold is one object."""
+    """There is one process, so both stores of a test are one object."""
 
     @pytest.fixture
     def store(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:

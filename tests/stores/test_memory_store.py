@@ -1,4 +1,4 @@
-"""The store in memory: it passes the suite, and a fork parts parent and child."""
+"""The store in memory: it passes the suite, and after a fork, parent and child are separate."""
 
 import os
 import pickle
@@ -29,20 +29,20 @@ class TestMemoryStore(StoreContract):
         self.now.advance(seconds)
 
 
-def test_it_is_a_store_and_its_lease_a_lease(store: MemoryStore) -> None:
+def test_it_has_the_protocols_of_a_store_and_a_lease(store: MemoryStore) -> None:
     as_store: Store = store
     lease: Lease | None = store.try_lock("a", 6.0)
     assert as_store.load("a") is None
     assert lease is not None
 
 
-def test_without_arguments_it_runs_on_the_monotonic_clock() -> None:
+def test_without_arguments_it_uses_the_monotonic_clock() -> None:
     store = MemoryStore()
     assert store.try_lock("a", 1e9) is not None
     assert store.try_lock("a", 1e9) is None
 
 
-def test_the_repr_counts_and_shows_nothing(store: MemoryStore) -> None:
+def test_the_repr_shows_the_number_of_records_and_no_content(store: MemoryStore) -> None:
     assert repr(store) == "MemoryStore(0 records)"
     store.save("name-1", b"record-1", store.try_lock("name-1", 6.0))
     assert repr(store) == "MemoryStore(1 record)"
@@ -56,13 +56,13 @@ def test_nothing_is_saved_without_a_lease(store: MemoryStore) -> None:
 
 
 def test_it_cannot_be_pickled(store: MemoryStore) -> None:
-    """Another process would get a store that nobody else has."""
+    """Another process would get a store that no other process has."""
     with pytest.raises(TypeError):
         pickle.dumps(store)
 
 
 def test_a_forked_child_has_no_lease_and_doubts_each_record(store: MemoryStore) -> None:
-    """The refresh tokens are for the parent to use."""
+    """The refresh tokens are for the parent."""
     saved: Any = store.try_lock("a", 6.0)
     store.save("a", b"record-1", saved)
     saved.release()
@@ -94,6 +94,6 @@ def test_a_forked_child_has_no_lease_and_doubts_each_record(store: MemoryStore) 
     assert not lease.doubt
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_an_unknown_name_raises_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'SqlStore'"):
         getattr(stores, "SqlStore")  # noqa: B009 - checkers know that it is not there

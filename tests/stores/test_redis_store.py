@@ -51,7 +51,7 @@ from .redis_servers import (
 NAME = "0123456789abcdef0123456789abcdef"
 RECORD = f"monta-auth:{{{NAME}}}"
 LEASE = f"{RECORD}:lease"
-#: What suffices, and what the clients of a cluster ask besides (INFO: only redis-py 5).
+#: The rights that suffice. Clients of a cluster also need these (INFO: only redis-py 5).
 ACL = "-@all +eval +get +set +del +hmget +hset +pexpire +time +select +ping +hello +client|setinfo"
 CLUSTER_ACL = f"{ACL} +cluster|slots +command +info"
 
@@ -63,7 +63,7 @@ each_engine = pytest.mark.parametrize("engine", ENGINES)
 
 @pytest.fixture(scope="session")
 def engines() -> Iterator[Callable[[str], RedisServer]]:
-    """Servers by their engine, "redis" or "valkey"."""
+    """Return servers by their engine, "redis" or "valkey"."""
     servers: dict[str, RedisServer] = {}
     with ExitStack() as stack:
 
@@ -78,7 +78,7 @@ def engines() -> Iterator[Callable[[str], RedisServer]]:
 
 @pytest.fixture
 def own_server() -> Iterator[RedisServer]:
-    """One that a test may kill or change."""
+    """A server that a test may kill or change."""
     with RedisServer() as server:
         yield server
 
@@ -109,14 +109,14 @@ def store(server: RedisServer) -> Any:
 
 
 class Stores:
-    """Makes stores, closes the clients of those that are asynchronous, and calls either kind."""
+    """Makes stores, calls sync and async ones, and closes the async clients."""
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self.runner = runner
         self._clients: list[Any] = []
 
     def asynchronous(self, *clients: Any, allow_plaintext: bool = False) -> Any:
-        """Return a store with the first of these clients."""
+        """Return a store with the first of these clients. Close all of them in the end."""
         self._clients += clients
         return RedisStore(clients[0], allow_plaintext=allow_plaintext)
 
@@ -125,7 +125,7 @@ class Stores:
         return self.runner.run(result) if asyncio.iscoroutine(result) else result
 
     def open(self, store: Any, count: int) -> None:
-        """Let the pool of its client have so many idle connections."""
+        """Open this many idle connections in the pool of its client."""
         wait: Any = store._calls._client.blpop
         if isinstance(store, _redis_store._AsyncRedisStore):
 
@@ -166,7 +166,7 @@ def of_async_sentinel(stores: Stores, port: int) -> Any:
 
 
 def of_cluster(port: int, kind: Any = redis.RedisCluster, **settings: Any) -> RedisStore:
-    """One without any limit."""
+    """A client without any time limit."""
     client = kind(host="127.0.0.1", port=port, **settings)
     return RedisStore(client, allow_plaintext=True)
 
@@ -183,7 +183,7 @@ def of_async_client(stores: Stores, port: int, **settings: Any) -> Any:
     return stores.asynchronous(client)
 
 
-#: How a store is made of clients, with pytest's `getfixturevalue`.
+#: How to make a store from clients, with pytest's `getfixturevalue`.
 KINDS: dict[str, Callable[[Any, Stores], Any]] = {
     "client": lambda get, _: RedisStore(get("server").client(decode_responses=True)),
     "valkey-py": lambda get, _: RedisStore(valkey.Valkey(port=get("server").port, **LIMITS)),
@@ -220,12 +220,12 @@ class TestEveryKind(StoreContract):
 
     @pytest.fixture(autouse=True)
     def _patient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A machine that is busy with other tests is no silent server; the limit has its own."""
+        """A machine that is busy with other tests must not look like a silent server."""
         monkeypatch.setattr(_redis_calls, "_LIMIT", 20.0)
 
     @pytest.fixture(autouse=True)
     def _servers(self, request: pytest.FixtureRequest) -> None:
-        """Find out whose clock `pass_time` puts forward."""
+        """Find the servers with the clocks that `pass_time` moves forward."""
         kind = request.node.callspec.params["store"]
         get = request.getfixturevalue
         if "cluster" in kind:
@@ -236,7 +236,7 @@ class TestEveryKind(StoreContract):
             self.ports = [(get("engines")(kind) if kind in ENGINES else get("server")).port]
 
     def pass_time(self, seconds: float) -> None:
-        """Let all leases there expire sooner: to wait takes too long with so many kinds."""
+        """Let all leases there expire early: with so many kinds, waiting would take too long."""
         for port in self.ports:
             client: Any = redis.Redis(port=port, **LIMITS)
             with client:
@@ -251,7 +251,7 @@ def test_this_engine_is_tested(engine: str) -> None:
         pytest.skip(f"no {engine}-server here, and no wheel that has one")
 
 
-def test_both_kinds_are_stores_for_the_type_checkers(server: RedisServer) -> None:
+def test_type_checkers_accept_it_as_a_store(server: RedisServer) -> None:
     store: Store = RedisStore(server.url)
     lease: Any = store.try_lock(NAME, 6.0)
     typed: Lease = lease
@@ -272,7 +272,7 @@ def test_a_record_is_a_plain_string_and_a_lease_a_hash(store: Any, client: redis
     assert int(fields["until"]) / 1000 - now[0] == pytest.approx(6.0, abs=1.5)
 
 
-def test_nothing_stays_for_ever(store: Any, client: redis.Redis) -> None:
+def test_every_key_expires_after_a_month(store: Any, client: redis.Redis) -> None:
     month = 30 * 86400
     lease = store.try_lock(NAME, 6.0)
     assert client.ttl(LEASE) == pytest.approx(month, abs=5)
@@ -283,7 +283,7 @@ def test_nothing_stays_for_ever(store: Any, client: redis.Redis) -> None:
     assert client.ttl(LEASE) == pytest.approx(month, abs=5)
 
 
-def test_a_released_lease_leaves_nothing(store: Any, client: redis.Redis) -> None:
+def test_a_released_lease_leaves_no_key(store: Any, client: redis.Redis) -> None:
     store.try_lock(NAME, 6.0).release()
     assert client.keys() == []
 
@@ -294,8 +294,8 @@ def test_the_prefix_can_be_chosen(server: RedisServer, client: redis.Redis) -> N
     assert client.keys() == [LEASE.replace("monta-auth", "staging")]
 
 
-def test_a_record_of_any_bytes_comes_back(server: RedisServer, stores: Stores) -> None:
-    """Also from a client that decodes what it reads."""
+def test_a_record_may_contain_any_bytes(server: RedisServer, stores: Stores) -> None:
+    """Also with a client that decodes responses."""
     record = bytes(range(256))
     for store in (
         RedisStore(server.client(decode_responses=True)),
@@ -320,7 +320,7 @@ def test_nothing_is_saved_without_a_lease_of_that_name(server: RedisServer, stor
 
 
 def test_a_lease_expires_by_the_clock_of_the_server(store: Any) -> None:
-    """The suite only lets the server believe that time has passed."""
+    """In the suite, the server is only made to believe that time has passed."""
     lease = store.try_lock(NAME, 0.05)
     until(lambda: store.try_lock(NAME, 6.0))
     assert not lease.extend(6.0)
@@ -343,7 +343,7 @@ def test_a_doubt_is_settled_by_a_save_and_not_by_a_release(store: Any, client: r
 
 
 def test_a_step_that_arrives_late_changes_nothing(store: Any) -> None:
-    """The sender gave up and went on; then a server that was paused reads both."""
+    """The sender gave up and went on. Then a server that was paused reads both commands."""
     lease = store.try_lock(NAME, 6.0)
     late = lease.turn()
     store.save(NAME, None, lease)
@@ -353,12 +353,12 @@ def test_a_step_that_arrives_late_changes_nothing(store: Any) -> None:
     assert lease.extend(6.0)
 
 
-def test_a_server_that_came_back_empty_has_lost_the_lease(own_server: RedisServer) -> None:
+def test_after_a_restart_without_data_the_lease_is_lost(own_server: RedisServer) -> None:
     store: Any = RedisStore(own_server.url)
     lease = store.try_lock(NAME, 6.0)
     own_server.kill()
     own_server.start()
-    # What the core repeats: the connection to the old server is found dead only now.
+    # The core repeats this call, since the dead connection to the old server is only noticed now.
     assert until(lambda: store.load(NAME) is None)
     assert lease.extend(6.0) is False
     store.save(NAME, b"record-1", lease)
@@ -371,13 +371,13 @@ def test_a_server_that_came_back_empty_has_lost_the_lease(own_server: RedisServe
 
 @pytest.fixture(params=["url", "asyncio"])
 def proxied(request: pytest.FixtureRequest, proxy: Proxy, stores: Stores) -> Any:
-    """A store behind the proxy, of each kind."""
+    """A store behind the proxy, sync and async."""
     if request.param == "asyncio":
         return of_async_client(stores, proxy.port)
     return RedisStore(f"redis://127.0.0.1:{proxy.port}")
 
 
-def test_a_lease_whose_answer_was_lost_is_taken_all_the_same(
+def test_if_the_answer_is_lost_the_lease_is_still_taken(
     proxied: Any, proxy: Proxy, stores: Stores
 ) -> None:
     proxy.lost = 1
@@ -391,7 +391,7 @@ def test_a_lease_whose_answer_was_lost_is_taken_all_the_same(
         stores.do(proxied.try_lock, NAME, 6.0)
 
 
-def test_a_step_whose_answer_was_lost_can_be_taken_again(
+def test_a_step_whose_answer_was_lost_can_be_repeated(
     proxied: Any, proxy: Proxy, stores: Stores
 ) -> None:
     lease = stores.do(proxied.try_lock, NAME, 6.0)
@@ -410,10 +410,10 @@ def test_a_step_whose_answer_was_lost_can_be_taken_again(
     assert not stores.do(proxied.try_lock, NAME, 6.0).doubt
 
 
-def test_after_one_dead_connection_the_next_call_gets_a_fresh_one(
+def test_after_one_dead_connection_the_next_call_gets_a_new_one(
     proxy: Proxy, stores: Stores
 ) -> None:
-    """However many lie dead in the pool."""
+    """This holds for any number of dead connections in the pool."""
     for store in (
         RedisStore(f"redis://127.0.0.1:{proxy.port}"),
         RedisStore(redis.Redis(port=proxy.port, **LIMITS)),
@@ -436,7 +436,7 @@ def test_after_one_dead_connection_the_next_call_gets_a_fresh_one(
         time.sleep(0.002)
 
 
-def test_a_pool_that_cannot_drop_its_idle_connections_is_left_alone(proxy: Proxy) -> None:
+def test_a_pool_that_cannot_drop_its_idle_connections_is_not_changed(proxy: Proxy) -> None:
     class Pool(redis.ConnectionPool):
         def disconnect(self) -> None:  # type: ignore[override]
             raise AssertionError("not called")
@@ -447,10 +447,10 @@ def test_a_pool_that_cannot_drop_its_idle_connections_is_left_alone(proxy: Proxy
     assert store.try_lock(NAME, 6.0) is not None
 
 
-def test_a_connection_of_ours_that_was_long_idle_is_made_anew(
+def test_our_connections_are_replaced_after_a_long_idle_time(
     store: Any, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Firewalls forget connections without a word; the first command would get no answer."""
+    """Firewalls silently forget connections. The first command would get no answer."""
 
     def ids() -> set[str]:
         connections: Any = client.client_list()
@@ -475,11 +475,11 @@ def at_most(seconds: float) -> Generator[None, None, None]:
     assert time.monotonic() - began < seconds
 
 
-def test_the_limits_are_those_of_the_documentation() -> None:
+def test_the_time_limits_are_the_documented_ones() -> None:
     assert (_redis_calls._LIMIT, _redis_servers._TIMEOUT) == (1.0, 0.5)
 
 
-def test_a_server_that_hangs_costs_half_a_second_and_nothing_is_mixed_up(
+def test_a_hanging_server_costs_half_a_second_and_answers_are_not_mixed_up(
     own_server: RedisServer, stores: Stores
 ) -> None:
     sync: Any = RedisStore(own_server.url)
@@ -499,7 +499,7 @@ def silent(proxy: Proxy) -> Proxy:
     return proxy
 
 
-def test_a_client_without_limits_is_left_behind(
+def test_a_hanging_client_without_limits_is_abandoned(
     silent: Proxy, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_redis_calls, "_LIMIT", 0.05)
@@ -513,7 +513,7 @@ def test_a_client_without_limits_is_left_behind(
     silent.cut()
 
 
-def test_a_name_server_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_name_lookup_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_redis_calls, "_LIMIT", 0.05)
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [over.wait(5)][1:])
@@ -524,8 +524,8 @@ def test_a_name_server_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch
     over.set()
 
 
-def test_a_time_limit_of_the_caller_passes_through(silent: Proxy) -> None:
-    """Celery and RQ raise it in a signal handler."""
+def test_a_time_limit_of_the_caller_reaches_the_caller(silent: Proxy) -> None:
+    """Celery and RQ raise such an error in a signal handler."""
 
     class TimeLimit(Exception):
         pass
@@ -543,7 +543,7 @@ def test_a_time_limit_of_the_caller_passes_through(silent: Proxy) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_calls_that_hang_do_not_pile_up(silent: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_calls_do_not_pile_up(silent: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_redis_calls, "_LIMIT", 0.001)
     monkeypatch.setattr(_redis_calls, "_LEFT_BEHIND", 3)
     monkeypatch.setattr(_redis_servers, "_TIMEOUT", 20.0)
@@ -553,7 +553,7 @@ def test_calls_that_hang_do_not_pile_up(silent: Proxy, monkeypatch: pytest.Monke
     for _ in range(8):
         with pytest.raises(TokenStoreError, match="load failed: TimeoutError at 127"):
             store.load(NAME)
-    # The proxy has two for each connection.
+    # The proxy has two threads for each connection.
     until(lambda: silent.accepted == 3)
     hanging = [thread for thread in threading.enumerate() if thread.name == "RedisStore"]
     assert len(hanging) == 3
@@ -577,10 +577,10 @@ def test_a_thread_that_cannot_start_is_a_store_error(
         store.load(NAME)
 
 
-def test_a_lock_that_hung_is_not_taken_later(
+def test_a_try_lock_that_hung_is_not_repeated(
     server: RedisServer, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only an answer that was lost early is worth another try."""
+    """Another try only makes sense if the answer was lost early."""
     monkeypatch.setattr(_redis_calls, "_AGAIN_BEFORE", -1.0)
     with Proxy(server.port) as proxy:
         for store in (
@@ -608,13 +608,15 @@ def test_a_store_works_in_a_forked_child(store: Any) -> None:
 
 @pytest.fixture
 def failing_over() -> Iterator[Sentinel]:
-    """Servers of which one may be killed."""
+    """A Sentinel with servers that the test may kill."""
     with Sentinel() as servers:
         yield servers
 
 
-def test_a_sentinel_fails_over(failing_over: Sentinel, stores: Stores) -> None:
-    """The new primary has records and leases, as far as the old one had passed them on."""
+def test_stores_work_again_after_a_sentinel_failed_over(
+    failing_over: Sentinel, stores: Stores
+) -> None:
+    """The new primary has the records and leases that the old one had replicated."""
     each = [
         of_sentinel(failing_over.port),
         of_sentinel(failing_over.port, valkey.sentinel.Sentinel),
@@ -634,10 +636,10 @@ def test_a_sentinel_fails_over(failing_over: Sentinel, stores: Stores) -> None:
         stores.do(store.check)
 
 
-def test_a_cluster_with_a_node_that_hangs_or_is_gone(
+def test_a_hanging_or_killed_cluster_node_only_affects_its_own_records(
     cluster: Cluster, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client without limits. Records on other nodes are not concerned."""
+    """With clients without time limits. Records on other nodes are not affected."""
 
     def answers(store: Any, name: str) -> bool:
         stores.do(store.load, name)
@@ -645,7 +647,7 @@ def test_a_cluster_with_a_node_that_hangs_or_is_gone(
 
     @contextmanager
     def short() -> Generator[None, None, None]:
-        """A short limit, which is none for what has to work on a busy machine."""
+        """A short limit, but only for calls that must fail: a busy machine may be slow."""
         with monkeypatch.context() as patch, at_most(3.0):
             patch.setattr(_redis_calls, "_LIMIT", 0.3)
             yield
@@ -663,7 +665,7 @@ def test_a_cluster_with_a_node_that_hangs_or_is_gone(
                 stores.do(store.load, there)
             stores.do(store.load, here)
         until(partial(answers, store, there))
-        # No answer is taken for that of another call.
+        # No answer is mistaken for that of another call.
         assert stores.do(lease.extend, 30.0) is True
         assert stores.do(store.load, there) == b"record-1"
         stores.do(lease.release)
@@ -675,7 +677,7 @@ def test_a_cluster_with_a_node_that_hangs_or_is_gone(
     cluster.nodes[3].start()
 
 
-def test_a_slot_of_a_cluster_moves_while_it_is_used(cluster: Cluster, stores: Stores) -> None:
+def test_a_cluster_slot_may_move_while_it_is_used(cluster: Cluster, stores: Stores) -> None:
     ports = [node.port for node in cluster.nodes]
     each = [of_cluster(ports[0]), of_async_cluster(stores, ports[1])]
     names = names_of_node(cluster, 0)
@@ -692,7 +694,7 @@ def test_a_slot_of_a_cluster_moves_while_it_is_used(cluster: Cluster, stores: St
         stores.do(lease.release)
 
 
-def test_before_it_is_reached_a_cluster_is_named_as_well() -> None:
+def test_a_cluster_is_named_even_before_the_first_connection() -> None:
     client: Any = redis.asyncio.cluster.RedisCluster("redis.example", 7000, ssl=True)
     assert repr(RedisStore(client, allow_plaintext=True)) == "RedisStore(a cluster)"
 
@@ -702,7 +704,7 @@ def test_before_it_is_reached_a_cluster_is_named_as_well() -> None:
 
 @pytest.fixture(scope="session")
 def tls_ports(certificates: Certificates) -> Iterator[dict[str, int]]:
-    """Ports with each certificate in front of a server."""
+    """Return the ports of proxies with each certificate in front of a server."""
     with ExitStack() as stack:
         server = stack.enter_context(RedisServer())
         yield {
@@ -729,7 +731,7 @@ def tls_stores(stores: Stores, port: int, ca: str) -> list[Any]:
     ]
 
 
-def test_tls_with_the_right_certificate_works(
+def test_tls_with_a_trusted_certificate_works(
     tls_ports: dict[str, int], certificates: Certificates, stores: Stores
 ) -> None:
     for store in tls_stores(stores, tls_ports["right"], certificates.ca):
@@ -737,7 +739,7 @@ def test_tls_with_the_right_certificate_works(
 
 
 @pytest.mark.parametrize("kind", ["other_host", "unknown_ca"])
-def test_another_server_cannot_take_its_place(
+def test_a_server_with_another_certificate_is_refused(
     kind: str, tls_ports: dict[str, int], certificates: Certificates, stores: Stores
 ) -> None:
     for store in tls_stores(stores, tls_ports[kind], certificates.ca):
@@ -752,8 +754,8 @@ UNVERIFIED = ["ssl_cert_reqs=none", "ssl_cert_reqs=optional", "ssl_check_hostnam
 
 @pytest.mark.parametrize("option", UNVERIFIED)
 @pytest.mark.parametrize("host", ["redis.example", "localhost"])
-def test_tls_that_does_not_verify_counts_as_plaintext(option: str, host: str) -> None:
-    """Also on loopback, where a tunnel leads elsewhere."""
+def test_tls_without_verification_counts_as_plaintext(option: str, host: str) -> None:
+    """Even on loopback, since a tunnel may lead elsewhere."""
     url = f"rediss://:password-1@{host}/0?{option}"
     with pytest.raises(ConfigurationError, match="ssl_check_hostname=True") as caught:
         RedisStore(url)
@@ -763,7 +765,7 @@ def test_tls_that_does_not_verify_counts_as_plaintext(option: str, host: str) ->
 
 
 @pytest.mark.parametrize("option", UNVERIFIED)
-def test_a_client_that_does_not_verify_is_refused(option: str) -> None:
+def test_a_client_without_verification_is_refused(option: str) -> None:
     name, _, value = option.partition("=")
     settings: Any = {"ssl_check_hostname": True, name: False if value == "false" else value}
     clients: list[Any] = [
@@ -788,8 +790,8 @@ def test_a_cluster_and_a_sentinel_are_accepted_with_tls() -> None:
         assert repr(RedisStore(primary)) == "RedisStore(the Sentinel service tokens)"
 
 
-def test_a_sentinel_that_is_asked_in_plaintext_can_be_lied_for() -> None:
-    """Whoever answers in its place leads us to a server with a good certificate of its own."""
+def test_a_sentinel_without_tls_is_refused() -> None:
+    """An attacker in its place could lead us to a server with a good certificate of its own."""
     tls: Any = {"ssl": True, "ssl_check_hostname": True}
     for host, is_accepted in (("sentinel.example", False), ("localhost", True)):
         primary = sentinel_of(redis.sentinel.Sentinel, 26379, host).master_for("tokens", **tls)
@@ -844,11 +846,11 @@ def test_a_unix_socket_works(stores: Stores, tmp_path_factory: pytest.TempPathFa
         stores.do(stores.asynchronous(client).check)
 
 
-def test_a_client_of_the_users_own_is_held_to_the_same_rule() -> None:
+def test_the_users_own_client_must_also_use_tls_or_loopback() -> None:
     for client in (
         redis.Redis("redis.example", **LIMITS),
         redis.asyncio.Redis(host="redis.example", **ASYNC_LIMITS),
-        redis.asyncio.cluster.RedisCluster("localhost", 7000),  # its nodes may be anywhere
+        redis.asyncio.cluster.RedisCluster("localhost", 7000),  # its nodes may be on other machines
         sentinel_of(redis.sentinel.Sentinel, 26379, "localhost").master_for("tokens"),
     ):
         with pytest.raises(ConfigurationError, match="rediss://"):
@@ -865,7 +867,7 @@ def test_a_client_of_the_users_own_is_held_to_the_same_rule() -> None:
         pytest.param({"socket_timeout": 0.5, "retry": Retry(NoBackoff(), 3)}, id="retries"),
     ],
 )
-def test_a_client_that_a_request_would_wait_for_is_refused(limits: dict[str, Any]) -> None:
+def test_a_client_with_long_time_limits_is_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=r"socket_timeout=0\.5"):
         RedisStore(redis.Redis(**limits))
     with pytest.raises(ConfigurationError, match=r"socket_timeout=0\.5"):
@@ -884,7 +886,7 @@ def test_a_client_that_a_request_would_wait_for_is_refused(limits: dict[str, Any
         "",
     ],
 )
-def test_a_url_that_cannot_be_read_is_not_quoted(url: str) -> None:
+def test_an_unreadable_url_is_not_quoted(url: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot read its URL") as caught:
         RedisStore(url)
     error: BaseException = caught.value
@@ -894,7 +896,7 @@ def test_a_url_that_cannot_be_read_is_not_quoted(url: str) -> None:
     assert "password-1" not in repr([frame.f_locals for frame in ours])
 
 
-def test_a_client_with_settings_that_do_not_fit_is_refused() -> None:
+def test_a_client_with_invalid_settings_is_refused() -> None:
     client = redis.Redis(ssl=True, ssl_cert_reqs="always", **LIMITS)
     with pytest.raises(ConfigurationError, match="cannot use this client"):
         RedisStore(client)
@@ -903,13 +905,13 @@ def test_a_client_with_settings_that_do_not_fit_is_refused() -> None:
 @pytest.mark.parametrize(
     "what", [None, 5, object(), sentinel_of(redis.sentinel.Sentinel, 26379), redis.Redis]
 )
-def test_what_is_neither_a_url_nor_a_client_is_refused(what: Any) -> None:
+def test_an_argument_that_is_neither_a_url_nor_a_client_is_refused(what: Any) -> None:
     with pytest.raises(ConfigurationError, match="URL, or a client"):
         RedisStore(what)
 
 
-def test_one_of_a_url_can_be_pickled() -> None:
-    """With its password, without which the twin could not connect."""
+def test_a_store_made_from_a_url_can_be_pickled() -> None:
+    """The pickle has its password, since the copy could not connect without it."""
     url = "redis://:the-password@redis.example"
     store = RedisStore(url, allow_plaintext=True, prefix="staging")
     assert "the-password" not in repr(vars(store))
@@ -920,13 +922,15 @@ def test_one_of_a_url_can_be_pickled() -> None:
 
 
 @pytest.mark.parametrize("missing", ["redis", "redis.retry"])
-def test_a_missing_package_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_package_shows_the_install_command(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match=r"pip install 'monta-auth\[redis\]'"):
         RedisStore("redis://localhost")
 
 
-def test_under_trio_a_client_of_asyncio_is_explained(stores: Stores) -> None:
+def test_the_error_for_an_asyncio_client_under_trio_says_what_to_do(stores: Stores) -> None:
     import trio
 
     store = of_async_client(stores, 6379)
@@ -937,7 +941,7 @@ def test_under_trio_a_client_of_asyncio_is_explained(stores: Stores) -> None:
 # --- errors
 
 
-def test_a_server_that_is_down_is_named(server: RedisServer, stores: Stores) -> None:
+def test_the_error_for_a_server_that_is_down_names_it(server: RedisServer, stores: Stores) -> None:
     with Proxy(server.port) as proxy:
         port = proxy.port
     for store in (RedisStore(f"redis://localhost:{port}/2"), of_async_client(stores, port, db=2)):
@@ -952,7 +956,7 @@ def test_a_server_that_is_down_is_named(server: RedisServer, stores: Stores) -> 
 
 @contextmanager
 def user(server: RedisServer, rules: str, keys: str = "monta-auth*") -> Generator[str, None, None]:
-    """A user with these rights; the URL that names it."""
+    """Make a user with these rights. Yield the URL with its name."""
     with server.client() as client:
         client.acl_setuser(
             "monta",
@@ -967,7 +971,7 @@ def user(server: RedisServer, rules: str, keys: str = "monta-auth*") -> Generato
 
 
 def seen(error: BaseException | None) -> str:
-    """Everything that the frames show of an error, and of what it came from."""
+    """Return everything that the frames of an error and of its causes show."""
     texts: list[str] = []
     while error is not None:
         texts.append(str(error))
@@ -979,7 +983,7 @@ def seen(error: BaseException | None) -> str:
 
 
 @each_engine
-def test_a_wrong_password_is_named_and_not_shown(
+def test_the_error_for_a_wrong_password_does_not_show_it(
     engine: str, engines: Callable[[str], RedisServer], stores: Stores
 ) -> None:
     with user(engines(engine), ACL) as url:
@@ -993,14 +997,18 @@ def test_a_wrong_password_is_named_and_not_shown(
 
 
 @each_engine
-def test_missing_permissions_are_named(engine: str, engines: Callable[[str], RedisServer]) -> None:
+def test_the_error_for_missing_permissions_says_so(
+    engine: str, engines: Callable[[str], RedisServer]
+) -> None:
     refused = pytest.raises(TokenStoreError, match=r"NoPermissionError.* SECURITY\.md lists")
     with user(engines(engine), ACL, keys="other*") as url, refused:
         RedisStore(url).check()
 
 
 @each_engine
-def test_a_full_server_is_named(engine: str, engines: Callable[[str], RedisServer]) -> None:
+def test_the_error_for_a_full_server_says_so(
+    engine: str, engines: Callable[[str], RedisServer]
+) -> None:
     server = engines(engine)
     store: Any = RedisStore(server.url)
     with server.client() as client:
@@ -1019,7 +1027,9 @@ def test_a_full_server_is_named(engine: str, engines: Callable[[str], RedisServe
 
 
 @each_engine
-def test_a_replica_is_named(engine: str, engines: Callable[[str], RedisServer]) -> None:
+def test_the_error_for_a_replica_says_to_use_the_primary(
+    engine: str, engines: Callable[[str], RedisServer]
+) -> None:
     engines(engine)
     with RedisServer("--replicaof", "127.0.0.1", "1", program=program_of(engine)) as replica:
         store: Any = RedisStore(replica.url)
@@ -1063,7 +1073,7 @@ def test_a_replica_is_named(engine: str, engines: Callable[[str], RedisServer]) 
         ),
     ],
 )
-def test_a_server_that_runs_but_does_not_serve_gets_fitting_advice(
+def test_the_error_for_a_server_that_does_not_serve_gives_advice(
     answer: bytes, error: str, advice: str
 ) -> None:
     def say(connection: socket.socket) -> None:
@@ -1078,11 +1088,11 @@ def test_a_server_that_runs_but_does_not_serve_gets_fitting_advice(
     assert str(caught.value) == f"try_lock failed: {error} at 127.0.0.1:{port}/0. {advice}"
 
 
-def test_a_key_of_another_kind_is_named(store: Any, client: redis.Redis) -> None:
+def test_the_error_for_a_key_of_another_type_says_so(store: Any, client: redis.Redis) -> None:
     client.hset(RECORD, "a", "b")
     with pytest.raises(TokenStoreError, match=r"^load failed: ResponseError \(WRONGTYPE\) at 127"):
         store.load(NAME)
-    # Nothing to advise.
+    # There is no advice for this error.
     client.set(LEASE, "rubbish")
     assert _redis_store._advised(error := TokenStoreError("check failed")) is error
 
@@ -1091,7 +1101,7 @@ def test_a_key_of_another_kind_is_named(store: Any, client: redis.Redis) -> None
 
 
 @each_engine
-def test_the_permissions_that_security_md_names_suffice(
+def test_the_permissions_in_security_md_are_enough(
     engine: str, engines: Callable[[str], RedisServer], stores: Stores
 ) -> None:
     with user(engines(engine), ACL) as url:
@@ -1102,7 +1112,7 @@ def test_the_permissions_that_security_md_names_suffice(
             redis.Redis.from_url(url).get("of-another-program")
 
 
-def test_they_suffice_for_a_cluster_with_those_for_its_slots(
+def test_the_permissions_in_security_md_are_enough_for_a_cluster(
     cluster: Cluster, stores: Stores
 ) -> None:
     settings: Any = {"username": "monta", "password": "password-1"}

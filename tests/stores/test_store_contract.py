@@ -1,4 +1,4 @@
-"""The suite for stores: a right one passes, and each fault fails the test that names it."""
+"""The suite for stores: a correct store passes, and each fault fails the test that names it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Lease:
 
 
 class Place:
-    """A right store, in parts that can be made wrong."""
+    """A correct store in small parts, so that a subclass can make one part wrong."""
 
     lease_class = Lease
 
@@ -111,7 +111,7 @@ class AsyncPlace(Place):
         await _check.acheck(self)
 
 
-# --- a run of the suite, without the time that pytest takes
+# --- runs of the suite, without the time that pytest takes
 
 
 class Contract(StoreContract):
@@ -128,7 +128,7 @@ TESTS = {
 
 
 def failures(kind: Callable[[Now], Any], only: str = "") -> dict[str, str]:
-    """Run each test of the suite with a new store; return the texts of those that failed."""
+    """Run each test of the suite with a new store. Return the texts of the failed tests."""
     failed: dict[str, str] = {}
     for name, test in TESTS.items():
         if only not in name:
@@ -147,7 +147,7 @@ def failures(kind: Callable[[Now], Any], only: str = "") -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", [Place, AsyncPlace])
-def test_a_right_store_passes(kind: type[Place]) -> None:
+def test_a_correct_store_passes(kind: type[Place]) -> None:
     assert failures(kind) == {}
 
 
@@ -158,11 +158,11 @@ def test_a_store_without_a_check_passes() -> None:
     assert failures(WithoutCheck) == {}
 
 
-# --- what is wrong with a store, and the tests that must fail for it
+# --- faulty stores, and the tests that must fail for them
 
 
 class Forgets(Place):
-    """A lease that nobody respects."""
+    """A lease has no effect."""
 
     def try_lock(self, name: Name, seconds: float) -> Lease | None:
         self.leases.pop(name, None)
@@ -225,7 +225,7 @@ class WritesWhenItIsLost(Place):
 
 
 class WritesUntilAnotherTakesIt(Place):
-    """It looks whether the lease is there, and not at the clock."""
+    """It checks that the lease is there, but not whether it has expired."""
 
     def save(self, name: Name, record: bytes | None, lease: Lease) -> None:
         if self.leases.get(name) is lease:
@@ -241,7 +241,7 @@ class DeletesWhenItIsLost(Place):
 
 
 class ReleasesThatOfAnother(Place):
-    """DEL without a look at whose lock it is."""
+    """It deletes the lock without checking whose lock it is."""
 
     class lease_class(Lease):  # noqa: N801
         def release(self) -> None:
@@ -249,7 +249,7 @@ class ReleasesThatOfAnother(Place):
 
 
 class ReleasesALostOne(Place):
-    """Its holder could not save any more, and nobody doubts what it left."""
+    """The holder could no longer save, and later leases have no doubt."""
 
     class lease_class(Lease):  # noqa: N801
         def release(self) -> None:
@@ -258,7 +258,7 @@ class ReleasesALostOne(Place):
 
 
 class SettlesWithALateSave(Place):
-    """As ``UPDATE ... SET saved`` does, for a token without its time."""
+    """Like ``UPDATE ... SET saved`` for a token, without checking its time."""
 
     def save(self, name: Name, record: bytes | None, lease: Lease) -> None:
         super().save(name, record, lease)
@@ -266,7 +266,7 @@ class SettlesWithALateSave(Place):
 
 
 class CutsNamesOff(Place):
-    """As a column does that is too short."""
+    """A column that is too short."""
 
     def try_lock(self, name: Name, seconds: float) -> Lease | None:
         return super().try_lock(name[:8], seconds)
@@ -280,7 +280,7 @@ class ExtendsALostOne(Place):
 
 
 class ExtendsAnExpiredOne(Place):
-    """Nobody has taken it since, so it takes it back."""
+    """No other caller has taken it since, so it takes the lease back."""
 
     class lease_class(Lease):  # noqa: N801
         def extend(self, seconds: float) -> bool:
@@ -322,7 +322,7 @@ class SettlesForGood(Place):
 
 
 class GivesTrue(Place):
-    """As `cache.add` does it."""
+    """`cache.add` does this."""
 
     def try_lock(self, name: Name, seconds: float) -> Any:
         return super().try_lock(name, seconds) is not None
@@ -351,7 +351,7 @@ class HasNoRelease(Place):
 
 
 class GivesCoroutines(Place):
-    """Plain functions that return something to await: they would run in the wrong place."""
+    """Plain functions that return awaitables, which would run in the wrong place."""
 
     def load(self, name: Name) -> Any:
         async def load() -> bytes | None:
@@ -371,7 +371,7 @@ class Waits(Place):
 
 
 class WaitsForEver(Place):
-    """As a lock that is acquired without a time limit."""
+    """A lock that is acquired without a time limit."""
 
     def __init__(self, now: Now) -> None:
         super().__init__(now)
@@ -398,7 +398,7 @@ class WritesLater(Place):
 
 
 class SavesOnce(Place):
-    """Its save gives the lease back."""
+    """Its save releases the lease."""
 
     def save(self, name: Name, record: bytes | None, lease: Lease) -> None:
         super().save(name, record, lease)
@@ -406,7 +406,7 @@ class SavesOnce(Place):
 
 
 class OneThread(Place):
-    """As a connection of sqlite3."""
+    """A connection of sqlite3 does this."""
 
     def __init__(self, now: Now) -> None:
         super().__init__(now)
@@ -419,7 +419,7 @@ class OneThread(Place):
 
 
 class OneThreadPerLease(Place):
-    """As an RLock, or a lock file with a thread of its own."""
+    """An RLock, or a lock file that belongs to one thread, does this."""
 
     class lease_class(Lease):  # noqa: N801
         def __init__(self, *args: Any) -> None:
@@ -463,7 +463,7 @@ class FailsItsCheck(Place):
         raise RuntimeError("no such table")
 
 
-#: Which tests fail. Dots: others do as well, since nothing works.
+#: Which tests fail. Dots mean that others fail as well, since nothing works.
 FAULTS: dict[type[Place], str] = {
     Forgets: "only_one_holds_the_lease ...",
     LosesASave: "what_was_saved_is_loaded ...",
@@ -524,19 +524,19 @@ def test_a_fault_fails_the_test_that_names_it(kind: type[Place]) -> None:
 
 
 @pytest.mark.parametrize("kind", [Waits, AsyncWaits, WaitsForEver])
-def test_one_that_waits_fails_the_test_that_names_it(kind: type[Place]) -> None:
+def test_a_store_that_waits_fails_the_test_that_names_it(kind: type[Place]) -> None:
     [text] = failures(kind, "test_nobody_waits_for_a_lease").values()
     assert "None at once" in text
 
 
-def test_one_that_hangs_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_hangs_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Contract, "at_once", 0.01)
     [text] = failures(WaitsForEver, "test_only_one_holds_the_lease").values()
     assert "must return within 0.1 s" in text
 
 
 def test_five_lines_are_enough(pytester: pytest.Pytester) -> None:
-    """In real time, with a store that is made anew for each process."""
+    """With real time, and a store that is made again for each process."""
     pytester.makepyfile(
         """
         import pytest
@@ -560,7 +560,7 @@ def test_five_lines_are_enough(pytester: pytest.Pytester) -> None:
 # --- check
 
 
-def test_a_check_says_what_is_wrong(now: Now) -> None:
+def test_the_error_of_a_check_says_what_is_wrong(now: Now) -> None:
     with pytest.raises(TokenStoreError, match=r"saved is not there .*<.*LosesASave"):
         _check.check(LosesASave(now))
     with pytest.raises(TokenStoreError, match="deleted is still there"):

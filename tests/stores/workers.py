@@ -1,9 +1,9 @@
-"""A process of a fleet: makes requests with some threads when its parent says so.
+"""A process of a fleet, which makes requests with some threads when its parent says so.
 
 Its first argument is JSON: ``store`` ("file", "redis", "sentinel" or "none"), ``place`` (a
 directory or a URL), ``threads``, ``base_url``. Each line on standard input is a command, perhaps
-with an argument; each answer is a line of JSON. It runs as a script, so that it imports what is
-installed.
+with an argument. Each answer is a line of JSON. It runs as a script, so that it imports the
+installed package.
 """
 
 import json
@@ -43,7 +43,7 @@ STORES: dict[str, Any] = {
 
 
 class Records(logging.Handler):
-    """Keeps what was warned about."""
+    """Keeps the warnings."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -54,7 +54,7 @@ class Records(logging.Handler):
 
 
 class Mortal:
-    """A store whose process is killed at a certain step of a renewal."""
+    """A store that kills its process at a certain step of a renewal."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -89,7 +89,7 @@ class MortalLease:
     def extend(self, seconds: float) -> bool:
         self.store.extends += 1
         if self.store.extends == 2:
-            self.store.step("refreshed")  # The pair is here, and not saved yet.
+            self.store.step("refreshed")  # here the pair has arrived but is not saved yet
         is_ours = bool(self.inner.extend(seconds))
         self.store.step("extended")
         return is_ours
@@ -141,7 +141,7 @@ def main() -> None:
         return seal.open(inner.load(seal.name)) is not None
 
     def advance(seconds: str) -> None:
-        """Let the clock of the source go on; tokens and leases of others do not age by that."""
+        """Move the clock of the source forward. Tokens and leases of other processes do not age."""
         shift[0] += float(seconds)
 
     def die(step: str) -> None:
@@ -149,7 +149,7 @@ def main() -> None:
         store.last_step = step
 
     def fill_disk(limit: str) -> None:
-        """Let no file grow beyond so many bytes; -1 for no limit."""
+        """Let no file grow beyond this many bytes; -1 for no limit."""
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
 
     kept: list[Any] = []
