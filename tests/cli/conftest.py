@@ -1,6 +1,6 @@
-"""A Monta, a keyring in memory, and commands that are run as users run them.
+"""A local Monta, a keyring in memory, and commands that run as users run them.
 
-Whatever a command prints is searched for every secret and token that the emulator knows.
+Everything that a command prints is searched for all secrets and tokens that the emulator knows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .harness import Done
 
 
 class MemoryKeyring(keyring.backend.KeyringBackend):
-    """A keyring that forgets everything with the test."""
+    """A keyring that lasts as long as its test."""
 
     priority: float = 1  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -50,7 +50,7 @@ def memory_keyring() -> Iterator[MemoryKeyring]:
 
 @pytest.fixture(autouse=True)
 def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Tokens are stored here, and child processes find no keyring."""
+    """Store tokens in a temporary directory, and let child processes find no keyring."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -59,7 +59,7 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between its attempts, a renewal does not wait."""
+    """Let a renewal make its next attempt without a pause."""
     monkeypatch.setattr("monta_auth._core.drivers.time.sleep", lambda seconds: None)
 
 
@@ -71,7 +71,7 @@ def monta() -> Iterator[Emulator]:
 
 @pytest.fixture
 def credentials(monta: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment names the emulator and its credentials."""
+    """Set the environment variables to the emulator and its credentials."""
     monkeypatch.setenv("MONTA_BASE_URL", monta.base_url)
     monkeypatch.setenv("MONTA_CLIENT_ID", monta.client_id)
     monkeypatch.setenv("MONTA_CLIENT_SECRET", monta.client_secret)
@@ -81,7 +81,7 @@ def credentials(monta: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(
     monta: Emulator, tokens: list[str], capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Done]:
-    """Run a command in this process; with ``shows_token`` it may print one."""
+    """Return a function that runs a command here. With ``shows_token``, it may print a token."""
 
     def run(*arguments: str, shows_token: bool = False) -> Done:
         with pytest.raises(SystemExit) as ended:
@@ -97,7 +97,7 @@ def run(
 
 @pytest.fixture
 def start(monta: Emulator, tokens: list[str]) -> Callable[..., Done]:
-    """Run a command in a process of its own, without a terminal."""
+    """Return a function that runs a command in a separate process, without a terminal."""
 
     def start(*arguments: str, shows_token: bool = False, **environment: str) -> Done:
         ended = subprocess.run(

@@ -1,4 +1,4 @@
-"""What the tests of the command line share."""
+"""What the tests of the command line have in common."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Done(NamedTuple):
     err: str = ""
 
 
-#: The command as it is wherever the package is installed.
+#: The command, wherever the package is installed.
 MONTA_AUTH = (sys.executable, "-m", "monta_auth")
 
 
@@ -31,11 +31,11 @@ def at_a_terminal(
     types: tuple[tuple[str, str], ...] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Done:
-    """Run a command at a terminal of its own; its error output comes with the other.
+    """Run a command at a separate terminal. Its error output is part of its output.
 
     Args:
-        types: what the user answers to which prompt. Its last space is part of it: getpass
-            throws away what was typed before.
+        types: what the user answers to which prompt. The prompt's last space is part of it, since
+            getpass discards everything that was typed earlier.
     """
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -46,7 +46,7 @@ def at_a_terminal(
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        # Without a controlling terminal, so that getpass takes this one and not the developer's.
+        # Without a controlling terminal, so that getpass uses this one and not the developer's.
         start_new_session=True,
     ) as process:
         os.close(slave)
@@ -56,7 +56,7 @@ def at_a_terminal(
                 shown += part
                 if waiting and shown.endswith(waiting[0][0].encode()):
                     os.write(master, waiting.pop(0)[1].encode() + b"\n")
-        except OSError:  # on Linux the end of a terminal is an error
+        except OSError:  # on Linux, the end of a terminal is an error
             pass
         finally:
             os.close(master)
@@ -64,5 +64,5 @@ def at_a_terminal(
 
 
 def plain(text: str) -> str:
-    """The text without its colors."""
+    """Return the text without its colors."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)

@@ -1,4 +1,4 @@
-"""me, token and status: what a script and what a person get of them."""
+"""me, token and status: what scripts and people get from them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_token_prints_a_usable_token_and_nothing_else(
     assert [call.path for call in monta.calls] == ["/auth/token"]
 
 
-def test_a_loop_of_processes_costs_one_token_call(monta: Emulator, start: Run) -> None:
+def test_many_runs_of_token_cost_one_token_call(monta: Emulator, start: Run) -> None:
     printed = {start("token", shows_token=True) for _ in range(3)}
     assert len(printed) == 1
     assert monta.count("/auth/token") == monta.count() == 1
@@ -48,7 +48,7 @@ def test_a_program_of_the_user_shares_the_token(monta: Emulator, run: Run) -> No
     assert monta.count() == 1
 
 
-def test_me_tells_who_the_api_takes_us_for(monta: Emulator, run: Run, state_home: Path) -> None:
+def test_me_shows_whose_credentials_are_used(monta: Emulator, run: Run, state_home: Path) -> None:
     done = run("me")
     assert done == (
         0,
@@ -67,7 +67,7 @@ def test_me_tells_who_the_api_takes_us_for(monta: Emulator, run: Run, state_home
     )
 
 
-def test_me_says_which_token_it_used_and_how_long_that_lives(
+def test_me_shows_which_token_it_used_and_when_it_expires(
     monta: Emulator, run: Run, state_home: Path
 ) -> None:
     place = state_home / "monta-auth"
@@ -86,7 +86,9 @@ def test_me_says_which_token_it_used_and_how_long_that_lives(
     assert "the token store failed: " in done.err
 
 
-def test_me_says_so_to_scripts(monta: Emulator, run: Run, state_home: Path) -> None:
+def test_me_shows_the_token_and_its_expiry_in_json(
+    monta: Emulator, run: Run, state_home: Path
+) -> None:
     tokens = [json.loads(run("me", "--json").out)["token"] for _ in range(2)]
     assert [token["origin"] for token in tokens] == ["fetched", "stored"]
     assert {token["store"] for token in tokens} == {str(state_home / "monta-auth")}
@@ -95,7 +97,7 @@ def test_me_says_so_to_scripts(monta: Emulator, run: Run, state_home: Path) -> N
         assert timedelta(minutes=59) < left <= timedelta(minutes=60)
 
 
-def test_me_tells_what_the_partner_api_tells(monta: Emulator, run: Run) -> None:
+def test_me_shows_the_fields_of_the_partner_api(monta: Emulator, run: Run) -> None:
     monta.partner = True
     lines = run("me").out.splitlines()
     assert "rate limit  1000 calls in 600 s" in lines
@@ -103,7 +105,7 @@ def test_me_tells_what_the_partner_api_tells(monta: Emulator, run: Run) -> None:
     assert "operator    1" in lines
 
 
-def test_me_names_what_is_missing(monta: Emulator, run: Run) -> None:
+def test_me_names_missing_fields(monta: Emulator, run: Run) -> None:
     body = '{"name": "A", "scopes": [], "teamIds": [7, 8]}'
     monta.inject(Fault(body=body), path="/auth/me")
     lines = run("me").out.splitlines()
@@ -111,8 +113,8 @@ def test_me_names_what_is_missing(monta: Emulator, run: Run) -> None:
     assert "teams       7, 8" in lines
 
 
-def test_me_obeys_no_name_that_the_api_sends(monta: Emulator, run: Run) -> None:
-    """A terminal would."""
+def test_me_prints_no_control_characters_of_the_api(monta: Emulator, run: Run) -> None:
+    """A terminal would execute control characters in it."""
     monta.inject(Fault(body='{"name": "a\\u001b[2Jb\\nc"}'), path="/auth/me")
     assert run("me").out.splitlines()[0] == "name        a [2Jb c"
 
@@ -140,7 +142,7 @@ def test_status_makes_no_call(monta: Emulator, run: Run, state_home: Path) -> No
     assert monta.calls == ()
 
 
-def test_status_tells_the_expiry_in_words(monta: Emulator, run: Run) -> None:
+def test_status_describes_the_expiry_in_words(monta: Emulator, run: Run) -> None:
     run("token", shows_token=True)
     lines = run("status").out.splitlines()[-2:]
     assert lines == ["access token   expires in 60 minutes", "refresh token  expires in 30 days"]
@@ -182,7 +184,7 @@ LONG_AGO = datetime.fromtimestamp(0, UTC)
         ),
     ],
 )
-def test_status_has_words_for_every_state(
+def test_status_describes_every_state_of_the_tokens(
     monta: Emulator, run: Run, pair: TokenSet, access: str, refresh: str
 ) -> None:
     _store(monta, pair)
@@ -221,7 +223,7 @@ def test_refused_credentials_are_status_3(
     assert done.err.endswith(
         "compare them with Monta's portal, and check that the base URL is for the same API\n"
     )
-    assert len(done.err.splitlines()) == 1  # and not the library's warning
+    assert len(done.err.splitlines()) == 1  # without the library's warning
 
 
 def test_the_rate_limit_is_status_4(monta: Emulator, run: Run) -> None:
@@ -234,12 +236,14 @@ def test_the_rate_limit_is_status_4(monta: Emulator, run: Run) -> None:
     assert "try again" not in done.err
 
 
-def test_a_rate_limit_without_a_hint(monta: Emulator, run: Run) -> None:
+def test_a_rate_limit_without_retry_after_is_explained(monta: Emulator, run: Run) -> None:
     monta.inject(Fault(status=429), path="/auth/me")
     assert run("me").err.endswith("try again in a minute\n")
 
 
-def test_an_outage_with_a_hint_says_the_seconds_once(monta: Emulator, run: Run) -> None:
+def test_the_error_for_an_outage_with_retry_after_names_the_seconds_once(
+    monta: Emulator, run: Run
+) -> None:
     fault = Fault(status=503, headers={"Retry-After": "30"})
     monta.inject(fault, path="/auth/me")
     done = run("me")
@@ -261,7 +265,7 @@ def test_no_connection_is_status_5(monta: Emulator, run: Run, no_sleep: None) ->
     )
 
 
-def test_a_base_url_that_is_none_is_status_2(run: Run) -> None:
+def test_an_invalid_base_url_is_status_2(run: Run) -> None:
     done = run("token", "--base-url", "http://example.com/api/v1")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("monta-auth: base_url must be https")
@@ -282,7 +286,7 @@ def test_other_answers_are_status_1(monta: Emulator, run: Run, status: int, advi
     assert done.err.endswith(f"{advice}\n")
 
 
-def test_a_store_that_others_can_write_to_is_not_used_with_a_warning(
+def test_a_store_that_others_can_write_to_is_not_used_and_causes_a_warning(
     run: Run, state_home: Path
 ) -> None:
     (state_home / "monta-auth").mkdir(parents=True)
@@ -295,7 +299,9 @@ def test_a_store_that_others_can_write_to_is_not_used_with_a_warning(
     assert list((state_home / "monta-auth").iterdir()) == []
 
 
-def test_rubbish_in_the_store_is_a_warning(monta: Emulator, run: Run, state_home: Path) -> None:
+def test_an_invalid_record_in_the_store_causes_a_warning(
+    monta: Emulator, run: Run, state_home: Path
+) -> None:
     run("token", shows_token=True)
     (record,) = (state_home / "monta-auth").glob("*.record")
     record.write_text("rubbish")
@@ -315,7 +321,7 @@ def test_rubbish_in_the_store_is_a_warning(monta: Emulator, run: Run, state_home
         ("MONTA_CLIENT_SECRET", "MONTA_CLIENT_ID"),
     ],
 )
-def test_half_of_the_credentials_is_none(
+def test_incomplete_credentials_are_an_error(
     run: Run, monkeypatch: pytest.MonkeyPatch, there: str, missing: str
 ) -> None:
     monkeypatch.delenv(missing)
@@ -327,7 +333,7 @@ def test_half_of_the_credentials_is_none(
 
 
 def test_an_unknown_error_is_not_hidden(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug has to be seen as one."""
+    """A bug must be visible as a bug."""
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError
@@ -337,7 +343,9 @@ def test_an_unknown_error_is_not_hidden(run: Run, monkeypatch: pytest.MonkeyPatc
         run("status")
 
 
-def test_a_missing_library_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_library_names_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "filelock", None)
     done = run("status")
     assert done.code == 1

@@ -1,4 +1,4 @@
-"""The demo: its ticks are earned, its crosses count, and nothing secret is on the screen."""
+"""The demo: it really checks each step, failures set the exit status, and no secret shows."""
 
 import io
 import os
@@ -14,7 +14,7 @@ from monta_auth.emulator import Emulator
 
 
 class Terminal(io.TextIOWrapper):
-    """A stdout that keeps what is written, as a terminal or not."""
+    """A stdout that keeps what was written; it is a terminal or not."""
 
     def __init__(self, encoding: str, *, is_terminal: bool) -> None:
         self._bytes = io.BytesIO()
@@ -30,10 +30,10 @@ class Terminal(io.TextIOWrapper):
         return self._bytes.getvalue().decode(self.encoding)
 
 
-def test_all_goes_well_and_no_secret_shows(
+def test_the_demo_succeeds_and_shows_no_secret(
     tokens: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the poorest of terminals as well, one that knows ASCII only."""
+    """Also on the simplest terminals, which only know ASCII."""
     screen = Terminal("ascii", is_terminal=False)
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setenv("NO_PROXY", "example.com")
@@ -51,10 +51,10 @@ def test_all_goes_well_and_no_secret_shows(
     assert os.environ["NO_PROXY"] == "example.com"
 
 
-def test_a_quota_that_is_too_small_is_a_cross(
+def test_a_quota_that_is_too_small_fails_the_demo(
     capsys: pytest.CaptureFixture[str], tokens: list[str]
 ) -> None:
-    """Errors inside a step are told, not raised; the steps after it still run."""
+    """Errors in a step are shown, not raised. The steps after it still run."""
     assert demo.main(Emulator(quota=1)) == 1
     text = capsys.readouterr().out
     assert "✗ sent POST /auth/token 200 · GET /charge-points 429\n    got  429\n" in text
@@ -64,8 +64,8 @@ def test_a_quota_that_is_too_small_is_a_cross(
     assert not [secret for secret in tokens if secret in text]
 
 
-def test_a_renewal_that_does_not_happen_is_a_cross(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without its windows a policy renews nothing early: the calls are counted, not believed."""
+def test_a_missing_renewal_fails_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without windows, a policy renews nothing early. The demo counts the calls."""
     never_early = RefreshPolicy(advisory=0, mandatory=0)
     assert demo.main(policy=never_early) == 1
     text = capsys.readouterr().out
@@ -89,7 +89,7 @@ def test_color_is_for_terminals_that_want_it(
     colored: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Logs and pipes get plain text; https://no-color.org is respected."""
+    """Logs and pipes get plain text, and https://no-color.org is respected."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environment.items():
@@ -117,7 +117,7 @@ def test_color_is_for_terminals_that_want_it(
         pytest.param(["demo", "--fast"], id="option of demo"),
     ],
 )
-def test_what_is_no_command_gets_the_usage(
+def test_an_unknown_command_shows_the_usage(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit status 2 and standard error, as shells expect."""
@@ -137,7 +137,7 @@ def test_what_is_no_command_gets_the_usage(
         pytest.param("emulator", "starlette", "emulator", id="emulator"),
     ],
 )
-def test_a_missing_extra_gets_the_command_that_installs_it(
+def test_the_error_for_a_missing_extra_shows_the_install_command(
     command: str, module: str, extras: str, tmp_path: Path
 ) -> None:
     """A sentence, not a traceback."""
@@ -156,8 +156,8 @@ def test_a_missing_extra_gets_the_command_that_installs_it(
     assert done.stderr.endswith(f"pip install 'monta-auth[{extras}]'\n")
 
 
-def test_a_reader_that_leaves_gets_no_traceback(tmp_path: Path) -> None:
-    """As with ``python -m monta_auth demo | head``."""
+def test_a_closed_pipe_causes_no_traceback(tmp_path: Path) -> None:
+    """For example with ``python -m monta_auth demo | head``."""
     with subprocess.Popen(
         [sys.executable, "-m", "monta_auth", "demo"],
         cwd=tmp_path,
@@ -173,7 +173,7 @@ def test_a_reader_that_leaves_gets_no_traceback(tmp_path: Path) -> None:
 
 
 def test_the_emulator_gets_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:
-    """All that stands behind the command is the command's."""
+    """All arguments after the command belong to the command."""
     with pytest.raises(SystemExit) as ended:
         __main__.main(["emulator", "--help"])
     assert ended.value.code == 0

@@ -1,4 +1,4 @@
-"""doctor: each thing that can be wrong is found, told in a line, and has its advice."""
+"""doctor: it finds each possible fault, describes it in one line, and gives advice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def examine(run: Run) -> Callable[..., dict[str, tuple[str, str, str]]]:
-    """Run doctor; return state, text and advice of each check."""
+    """Run doctor. Return state, text and advice of each check."""
 
     def examine(*arguments: str) -> dict[str, tuple[str, str, str]]:
         done = run("doctor", "--json", *arguments)
@@ -46,7 +46,9 @@ def states(found: dict[str, tuple[str, str, str]], state: str) -> list[str]:
     return [name for name, (it, *_) in found.items() if it == state]
 
 
-def test_nothing_is_wrong(monta: Emulator, run: Run, state_home: Path) -> None:
+def test_doctor_finds_nothing_if_nothing_is_wrong(
+    monta: Emulator, run: Run, state_home: Path
+) -> None:
     done = run("doctor")
     assert (done.code, done.err) == (0, "")
     first, *lines = done.out.splitlines()
@@ -66,14 +68,14 @@ def test_nothing_is_wrong(monta: Emulator, run: Run, state_home: Path) -> None:
     assert [call.path for call in monta.calls] == ["/auth/me", "/auth/token", "/auth/me"]
 
 
-def test_the_partner_api_tells_its_limit(monta: Emulator, examine: Examine) -> None:
+def test_the_rate_limit_of_the_partner_api_is_shown(monta: Emulator, examine: Examine) -> None:
     monta.partner = True
     assert examine()["rate limit"] == ("ok", "1000 calls in 600 s", "")
     monta.quota = 50
     assert examine()["rate limit"] == ("ok", "50 calls in 60 s, 48 of them left", "")
 
 
-def test_a_limit_that_is_nearly_met_is_a_warning(monta: Emulator, examine: Examine) -> None:
+def test_a_nearly_reached_rate_limit_is_a_warning(monta: Emulator, examine: Examine) -> None:
     monta.partner, monta.quota = True, 2
     assert examine()["rate limit"] == (
         "warning",
@@ -82,13 +84,13 @@ def test_a_limit_that_is_nearly_met_is_a_warning(monta: Emulator, examine: Exami
     )
 
 
-def test_a_stored_token_is_seen(run: Run, examine: Examine) -> None:
+def test_a_stored_token_is_found(run: Run, examine: Examine) -> None:
     run("token", shows_token=True)
     assert examine()["store"][1].endswith("/monta-auth holds a token")
 
 
 def test_no_credentials(monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network is looked at all the same."""
+    """The network is still checked."""
     monkeypatch.delenv("MONTA_CLIENT_ID")
     monkeypatch.delenv("MONTA_CLIENT_SECRET")
     found = examine()
@@ -103,7 +105,7 @@ def test_no_credentials(monta: Emulator, examine: Examine, monkeypatch: pytest.M
     assert monta.count() == 1
 
 
-def test_a_profile_brings_its_base_url(
+def test_the_base_url_of_a_profile_is_used(
     monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = json.dumps({"client_id": "a", "client_secret": "b", "base_url": monta.base_url})
@@ -210,7 +212,7 @@ def test_a_server_that_is_silent(
         ),
     ],
 )
-def test_something_else_than_the_api(
+def test_a_server_that_is_not_the_api(
     monta: Emulator, examine: Examine, fault: Fault, text: str, advice: str
 ) -> None:
     monta.inject(fault, path="/auth/me")
@@ -225,7 +227,7 @@ def test_a_base_url_without_its_path(monta: Emulator, examine: Examine) -> None:
     )
 
 
-def test_a_base_url_that_cannot_be(monta: Emulator, examine: Examine) -> None:
+def test_an_impossible_base_url(monta: Emulator, examine: Examine) -> None:
     found = examine("--base-url", "public-api.monta.com")
     assert states(found, "failed") == ["base URL"]
     assert found["base URL"][1].startswith("base_url must start with https://")
@@ -326,7 +328,7 @@ def test_a_certificate_of_a_proxy_that_is_not_accepted(
     text: str,
     advice: str,
 ) -> None:
-    """The proxy is there, and the API's certificate was never seen."""
+    """The proxy was reached, but not the API, so its certificate is unknown."""
     with tls_server(tmp_path, problem) as (base_url, ca):
         monkeypatch.setenv("HTTPS_PROXY", base_url.removesuffix("/api/v1"))
         monkeypatch.setenv("MONTA_BASE_URL", PUBLIC_API)
@@ -341,7 +343,7 @@ def test_a_certificate_of_a_proxy_that_is_not_accepted(
     )
 
 
-def test_a_certificate_is_a_sentence_for_the_other_commands(
+def test_other_commands_explain_a_bad_certificate_in_one_sentence(
     run: Run, tmp_path: Path, no_sleep: None
 ) -> None:
     with tls_server(tmp_path) as (base_url, _):
@@ -360,16 +362,14 @@ def test_a_certificate_is_a_sentence_for_the_other_commands(
 def test_a_certificate_that_is_trusted(
     examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the variable that the advice names; the server behind it says nothing, though."""
+    """The advice names this variable. The server itself does not answer, though."""
     with tls_server(tmp_path) as (base_url, ca):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca)
         found = examine("--base-url", base_url)
     assert found["connection"][1].startswith("the connection to the API failed (")
 
 
-def test_a_file_of_cas_that_is_not_there(
-    examine: Examine, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_ca_file(examine: Examine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nope.pem")
     monkeypatch.setenv("MONTA_BASE_URL", "https://localhost:9/api/v1")
     text = "there is no file of CAs at /nope.pem"
@@ -385,10 +385,10 @@ def test_a_file_of_cas_that_is_not_there(
         (-300.0, "the clock of this machine is 5 minutes ahead of that of the API"),
     ],
 )
-def test_a_clock_that_is_wrong_is_a_warning(
+def test_a_wrong_clock_is_a_warning(
     monta: Emulator, examine: Examine, offset: float, text: str
 ) -> None:
-    """Tokens cope with it, so that nothing else goes wrong."""
+    """Tokens work anyway, so there is no other finding."""
     monta.clock_offset = offset
     found = examine()
     assert found["clock"] == (
@@ -404,10 +404,10 @@ def test_a_server_without_a_clock(monta: Emulator, examine: Examine) -> None:
     assert examine()["clock"] == ("ok", "the API sends no date", "")
 
 
-def test_a_proxy_that_leads_nowhere(
+def test_an_unreachable_proxy(
     monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its password is not told."""
+    """Its password is not shown."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     monkeypatch.setenv("HTTP_PROXY", f"http://user:proxy-password@127.0.0.1:{port}")
@@ -423,7 +423,7 @@ def test_a_proxy_that_leads_nowhere(
     assert examine()["proxy"][0] == "ok"
 
 
-def test_a_proxy_that_would_carry_plain_http_off_this_machine(
+def test_a_proxy_that_would_get_plain_http_for_this_machine(
     monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -498,7 +498,7 @@ def test_a_token_call_that_fails_gets_advice_once(
     assert "try again" not in text
 
 
-def test_a_proxy_is_a_sentence_for_the_other_commands(
+def test_other_commands_explain_a_bad_proxy_in_one_sentence(
     run: Run, monkeypatch: pytest.MonkeyPatch, no_sleep: None
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -521,10 +521,10 @@ def test_a_proxy_is_a_sentence_for_the_other_commands(
     ],
     ids=["unknown", "without words"],
 )
-def test_a_name_that_is_not_known(
+def test_an_unknown_host_name(
     examine: Examine, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str
 ) -> None:
-    """The one thing that is not real here: no test may ask a name server."""
+    """Only this is simulated, since no test may use a name server."""
 
     def unknown(*_: object, **__: object) -> None:
         raise error
@@ -538,7 +538,7 @@ def test_a_name_that_is_not_known(
 
 
 def test_a_store_that_others_can_write_to(examine: Examine, state_home: Path) -> None:
-    """The credentials are examined all the same."""
+    """The credentials are still checked."""
     (state_home / "monta-auth").mkdir(parents=True)
     (state_home / "monta-auth").chmod(0o777)
     found = examine()
@@ -571,7 +571,9 @@ def test_a_library_that_is_too_old(examine: Examine, monkeypatch: pytest.MonkeyP
     assert advice == "pip install --upgrade 'requests>=2.32.2'"
 
 
-def test_a_folder_has_no_bounds(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_uninstalled_package_has_no_version_limits(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def requires(name: str) -> list[str]:
         raise metadata.PackageNotFoundError
 
@@ -579,7 +581,9 @@ def test_a_folder_has_no_bounds(examine: Examine, monkeypatch: pytest.MonkeyPatc
     assert examine()["versions"][0] == "ok"
 
 
-def test_a_check_that_breaks_is_a_cross(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_raises_is_a_failure(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(name: str) -> str:
         raise ZeroDivisionError
 
@@ -593,21 +597,21 @@ def test_a_check_that_breaks_is_a_cross(examine: Examine, monkeypatch: pytest.Mo
     assert states(found, "skipped") == []
 
 
-def test_a_life_that_is_unknown(monta: Emulator, examine: Examine) -> None:
-    """Monta could leave the dates out: five minutes are assumed then."""
+def test_an_unknown_expiry(monta: Emulator, examine: Examine) -> None:
+    """If Monta leaves out the dates, five minutes are assumed."""
     monta.inject(Fault(body='{"accessToken": "made-up"}'), path="/auth/token")
     found = examine()
     assert found["credentials"][1] == "accepted; an access token is valid for 5 minutes"
 
 
 def test_every_line_fits_a_terminal(monta: Emulator, state_home: Path) -> None:
-    """In color, unless NO_COLOR or a dumb terminal asks for none."""
+    """In color, unless NO_COLOR or a dumb terminal prevents it."""
     monta.inject(Fault(status=401), path="/auth/token")
     colored = at_a_terminal(*MONTA_AUTH, "doctor")
     assert colored.code == 1
     assert "\x1b[31m✗ \x1b[0m credentials    127.0.0.1:" in colored.out
     lines = plain(colored.out).splitlines()
-    # A path is not broken, so that it can be copied.
+    # Paths are not broken, so that they can be copied.
     assert max(len(line) for line in lines if str(state_home) not in line) <= 80
     at = next(n for n, line in enumerate(lines) if line.startswith("✗"))
     assert lines[at + 1].startswith(" " * 18 + "this secret: they are wrong")
@@ -615,25 +619,25 @@ def test_every_line_fits_a_terminal(monta: Emulator, state_home: Path) -> None:
         assert "\x1b" not in at_a_terminal(*MONTA_AUTH, "doctor", environment=environment).out
 
 
-def test_a_wide_terminal_is_not_filled(state_home: Path) -> None:
+def test_text_does_not_fill_a_wide_terminal(state_home: Path) -> None:
     lines = plain(at_a_terminal(*MONTA_AUTH, "doctor", columns=200).out).splitlines()
     assert max(len(line) for line in lines if str(state_home) not in line) <= 100
 
 
 def test_a_pipe_gets_whole_lines_without_color(start: Run) -> None:
-    """One line for each check, for grep."""
+    """With one line per check, for grep."""
     done = start("doctor")
     assert done.code == 0
     assert len(done.out.splitlines()) == len(doctor.CHECKS)
     assert "\x1b" not in done.out
 
 
-def test_a_poor_terminal_gets_ascii(start: Run) -> None:
+def test_a_simple_terminal_gets_ascii(start: Run) -> None:
     done = start("doctor", PYTHONIOENCODING="ascii")
     assert {line[:3] for line in done.out.splitlines()} == {"ok "}
 
 
-def test_options_of_live_need_live(run: Run) -> None:
+def test_options_of_live_require_live(run: Run) -> None:
     for option in ("--wait", "--spend-quota"):
         done = run("doctor", option)
         assert done.code == 2

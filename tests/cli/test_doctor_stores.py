@@ -1,4 +1,4 @@
-"""doctor and the places of tokens: why a disk or a Redis cannot be used."""
+"""doctor and the places where tokens are stored: why a disk or a Redis cannot be used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Found = tuple[str, str, str]
 
 @pytest.fixture
 def found(run: Run) -> Callable[..., Found]:
-    """Run doctor; return state, text and advice of one check."""
+    """Run doctor. Return state, text and advice of one check."""
 
     def found(name: str, *arguments: str) -> Found:
         done = run("doctor", "--json", *arguments)
@@ -73,7 +73,7 @@ def test_a_limit_on_files_is_found(found: Callable[..., Found], state_home: Path
         (errno.ENXIO, "", ""),
     ],
 )
-def test_a_disk_that_takes_nothing_is_found(
+def test_a_disk_that_cannot_be_written_is_found(
     found: Callable[..., Found],
     state_home: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -81,7 +81,7 @@ def test_a_disk_that_takes_nothing_is_found(
     reason: str,
     advice: str,
 ) -> None:
-    """The disk itself is not to be had everywhere; the next test has one where it may."""
+    """The full disk is simulated. The next test uses a real one, where that is possible."""
     real = os.mkdir
 
     def refuses(path: Any, *args: Any, **more: Any) -> None:
@@ -95,7 +95,7 @@ def test_a_disk_that_takes_nothing_is_found(
     assert found("store") == ("failed", f"{text}{reason}", advice)
 
 
-def test_a_disk_that_is_really_full_or_read_only_is_found(
+def test_a_really_full_or_read_only_disk_is_found(
     found: Callable[..., Found], state_home: Path
 ) -> None:
     state_home.mkdir()
@@ -114,7 +114,7 @@ def test_a_disk_that_is_really_full_or_read_only_is_found(
 
 @pytest.fixture
 def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for a user that the system does not know, in a container."""
+    """A container has such users, whom the system does not know."""
 
     def unknown(uid: int) -> None:
         raise KeyError(uid)
@@ -125,7 +125,9 @@ def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_home")
-def test_without_a_home_the_variables_are_named(found: Callable[..., Found], run: Run) -> None:
+def test_without_a_home_directory_the_variables_are_named(
+    found: Callable[..., Found], run: Run
+) -> None:
     text = "FileStore finds no home directory"
     assert found("store") == ("failed", text, "set HOME or XDG_STATE_HOME")
     for command in ("me", "token", "status"):
@@ -133,10 +135,10 @@ def test_without_a_home_the_variables_are_named(found: Callable[..., Found], run
 
 
 @pytest.mark.usefixtures("no_home")
-def test_without_a_home_a_keyring_is_not_said_to_be_locked(
+def test_without_a_home_directory_the_keyring_is_not_called_locked(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """keyring looks for its settings there when it is used first."""
+    """When keyring is first used, it looks there for its settings."""
     monkeypatch.setattr("keyring.core._keyring_backend", None)
     monkeypatch.delenv("PYTHON_KEYRING_BACKEND")
     for command in ("login", "logout"):
@@ -150,7 +152,7 @@ def test_without_a_home_a_keyring_is_not_said_to_be_locked(
         )
 
 
-def test_a_warning_of_the_library_advises_for_a_shell(run: Run, state_home: Path) -> None:
+def test_the_advice_in_a_warning_of_the_library_is_for_a_shell(run: Run, state_home: Path) -> None:
     (state_home / "monta-auth").mkdir(parents=True)
     (state_home / "monta-auth").chmod(0o777)
     done = run("token", shows_token=True)
@@ -171,7 +173,8 @@ def running() -> Iterator[RedisServer]:
 def redis(running: RedisServer) -> Iterator[RedisServer]:
     with running.client() as client:
         # This connection stays open when a test sets a password. A new one would need to know
-        # whether it did: an older redis-py cannot send a password to a server that has none.
+        # whether the test did that: an older redis-py cannot send a password to a server that has
+        # none.
         client.ping()
         yield running
         reset: Any = client
@@ -180,8 +183,8 @@ def redis(running: RedisServer) -> Iterator[RedisServer]:
         reset.config_set("requirepass", "")
 
 
-def test_a_redis_that_works(found: Callable[..., Found], redis: RedisServer) -> None:
-    """It is looked at beside the store, and nothing is left in it."""
+def test_a_working_redis_is_ok(found: Callable[..., Found], redis: RedisServer) -> None:
+    """It is checked in addition to the store, and nothing is left in it."""
     place = f"127.0.0.1:{redis.port}/0"
     expected = ("ok", f"{place} keeps records and grants leases", "")
     assert found("Redis", "--redis", redis.url) == expected
@@ -189,12 +192,12 @@ def test_a_redis_that_works(found: Callable[..., Found], redis: RedisServer) -> 
         assert client.dbsize() == 0
 
 
-def test_a_redis_is_a_line_after_the_store(run: Run, redis: RedisServer) -> None:
+def test_a_redis_is_reported_after_the_store(run: Run, redis: RedisServer) -> None:
     lines = run("doctor", "--redis", redis.url).out.splitlines()
     assert [line[3:15].strip() for line in lines[3:6]] == ["store", "Redis", "proxy"]
 
 
-def test_its_password_need_not_be_an_argument(
+def test_the_url_of_a_redis_may_come_from_standard_input(
     found: Callable[..., Found], redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with redis.client() as client:
@@ -204,7 +207,7 @@ def test_its_password_need_not_be_an_argument(
     assert found("Redis", "--redis", "-")[0] == "ok"
 
 
-def test_no_url_of_a_redis_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_standard_input_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The variable in a pipe may not be set."""
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     done = run("doctor", "--redis", "-")
@@ -212,7 +215,7 @@ def test_no_url_of_a_redis_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     assert done.err == "monta-auth: --redis has no URL: is the variable with the URL set?\n"
 
 
-def test_a_redis_is_looked_at_without_credentials(
+def test_a_redis_is_checked_even_without_credentials(
     run: Run, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MONTA_CLIENT_ID")
@@ -286,11 +289,11 @@ def test_a_redis_without_tls_is_found(found: Callable[..., Found], redis: RedisS
     state, text, advice = found("Redis", "--redis", url)
     assert state == "failed"
     assert "the server speak" in advice
-    # Some servers hang up, older ones wait for more.
+    # Some servers hang up, and older ones wait for more data.
     assert "WRONG_VERSION_NUMBER" in text or "Timeout" in text
 
 
-def test_plain_text_over_the_network_is_refused_without_a_connection(
+def test_plaintext_over_the_network_is_refused_before_connecting(
     found: Callable[..., Found],
 ) -> None:
     url = "redis://:redis-password@redis.example:6379/0"
@@ -330,28 +333,28 @@ def test_the_advice_on_a_url_is_for_a_shell(
     assert found("Redis", "--redis", url) == ("failed", text, advice)
 
 
-def test_plain_text_is_checked_where_it_is_allowed(
+def test_a_redis_is_checked_if_plaintext_is_allowed(
     found: Callable[..., Found], redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As to a Redis in the network of its containers."""
+    """For example for a Redis in a container network."""
     monkeypatch.setattr(_redis_servers, "_is_loopback", lambda host: False)
     assert found("Redis", "--redis", redis.url)[2].startswith("Use rediss://, or --allow-plaintext")
     assert found("Redis", "--allow-plaintext", "--redis", redis.url)[0] == "ok"
 
 
-def test_plain_text_is_allowed_to_a_redis_only(run: Run) -> None:
+def test_plaintext_is_only_allowed_for_a_redis(run: Run) -> None:
     done = run("doctor", "--allow-plaintext")
     assert done.code == 2
     assert "--allow-plaintext needs --redis" in done.err
 
 
-def test_what_is_no_url_of_redis_is_not_quoted(found: Callable[..., Found]) -> None:
+def test_an_invalid_redis_url_is_not_quoted(found: Callable[..., Found]) -> None:
     state, text, advice = found("Redis", "--redis", "https://:redis-password@example.com")
     assert (state, advice) == ("failed", "")
     assert text.startswith("RedisStore cannot read its URL (ValueError): expected one like rediss:")
 
 
-def test_a_missing_redis_py_is_named(
+def test_the_error_for_a_missing_redis_py_names_it(
     found: Callable[..., Found], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
@@ -362,7 +365,7 @@ def test_a_missing_redis_py_is_named(
     )
 
 
-def test_the_url_does_not_show_in_a_report_of_an_error() -> None:
+def test_the_url_is_not_shown_in_an_error_report() -> None:
     from monta_auth._core.secret import hidden
 
     assert "redis-password" not in repr(

@@ -1,4 +1,4 @@
-"""docs/guides/command-line.rst: its commands run in a shell, and print what the page shows."""
+"""docs/guides/command-line.rst: its commands run in a shell and print what the page shows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .harness import MONTA_AUTH, at_a_terminal, plain
 
 TEXT = (DOCS / "guides" / "command-line.rst").read_text(encoding="utf-8")
 BLOCKS = [each.code.strip() for each in blocks("guides/command-line.rst", "console")]
-#: A block is one or more commands, each with what it prints.
+#: A block is one or more commands, each with its output.
 EXAMPLES = {
     block.splitlines()[0][2:]: re.split(r"^\$ ", block, flags=re.MULTILINE)[1:] for block in BLOCKS
 }
@@ -31,7 +31,7 @@ EMULATOR = next(command for command in EXAMPLES if command.startswith("monta-aut
 
 NIL = "00000000-0000-0000-0000-000000000000"
 
-#: A keyring for several processes: all of it in one file.
+#: A keyring for several processes, which keeps everything in one file.
 KEYRING = """
 import json, os, pathlib, keyring.backend
 class Keyring(keyring.backend.KeyringBackend):
@@ -50,7 +50,10 @@ class Keyring(keyring.backend.KeyringBackend):
 def shell(
     monta: Emulator, credentials: None, state_home: Path, tmp_path: Path
 ) -> Callable[[str], str]:
-    """Run a line at a terminal, where ``monta-auth`` is on the path; return what it prints."""
+    """Return a function that runs a line with ``monta-auth`` at a terminal.
+
+    It returns the output.
+    """
     command = tmp_path / "monta-auth"
     command.write_text(f'#!/bin/sh\nexec {shlex.join(MONTA_AUTH)} "$@"\n')
     command.chmod(0o755)
@@ -72,7 +75,7 @@ def shell(
 
 
 def as_shown(text: str, monta: Emulator, state_home: Path) -> str:
-    """What varies, as the page has it."""
+    """Return the output with the page's values for what varies."""
     text = text.replace(monta.base_url, "http://127.0.0.1:8000/api/v1")
     text = text.replace(str(state_home), "/home/you/.local/state")
     text = text.replace("keyring_in_a_file.Keyring", "keyring.backends.SecretService.Keyring")
@@ -87,7 +90,7 @@ def as_shown(text: str, monta: Emulator, state_home: Path) -> str:
 
 
 def unwrapped(text: str) -> list[str]:
-    """Its lines, with what is indented on the line before: paths are longer here."""
+    """Return its lines, joined with indented lines after them, since paths are longer here."""
     return re.sub(r"\s*\n +", " ", text).splitlines()
 
 
@@ -101,7 +104,7 @@ def test_the_page_shows_every_command() -> None:
 def test_the_commands_print_what_the_page_shows(
     shell: Callable[[str], str], monta: Emulator, state_home: Path
 ) -> None:
-    """In the order of the page; the doctor comes to an empty store."""
+    """In the order of the page. doctor finds an empty store."""
     for name, commands in EXAMPLES.items():
         for command in commands:
             line, _, shown = command.partition("\n")
@@ -127,7 +130,7 @@ def test_the_emulator_prints_what_the_page_shows(tmp_path: Path, state_home: Pat
             headers = {"Authorization": f"Bearer {pair['accessToken']}"}
             requests.get(f"{base_url}/auth/me", headers=headers, timeout=20)
             printed += [process.stdout.readline() for _ in range(2)]
-        finally:  # or leaving the block would wait for it without end
+        finally:  # otherwise leaving the block would wait forever
             process.send_signal(signal.SIGINT)
     assert process.returncode == 0
     there = Emulator(port=int(base_url.split(":")[2].split("/")[0]))
@@ -139,7 +142,7 @@ def _table(header: str) -> list[str]:
     return re.findall(r"^   \* - (.+)$", rows, re.MULTILINE)
 
 
-def test_the_tables_are_the_codes() -> None:
+def test_the_tables_match_the_code() -> None:
     names = [check.name for check in doctor.CHECKS]
     names.insert(names.index("store") + 1, doctor.REDIS.name)
     assert _table("check") == names

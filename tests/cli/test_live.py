@@ -1,4 +1,4 @@
-"""doctor --live: against a Monta that does it this way, and one that does it the other."""
+"""doctor --live, with a Monta for each possible answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .harness import Done
 pytestmark = pytest.mark.usefixtures("credentials")
 Run = Callable[..., Done]
 
-#: What doctor calls before the experiments.
+#: The calls of doctor before the experiments.
 BEFORE = ["/auth/me", "/auth/token", "/auth/me"]
 CALLS = ["/auth/token", "/auth/token", "/auth/me", "/auth/refresh", "/auth/me", "/auth/refresh"]
 
@@ -40,7 +40,7 @@ Settle = Callable[..., dict[str, str]]
 
 
 class FakeTime:
-    """Nobody sleeps here: the clock of doctor is put forward."""
+    """A clock that moves forward instead of sleeping."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -67,7 +67,7 @@ def paths(monta: Emulator) -> list[str]:
 
 
 def change(monkeypatch: pytest.MonkeyPatch, method: str, after: Callable[..., None]) -> None:
-    """Let a Monta do something more after it has made a pair."""
+    """Let a Monta do one more thing after it has made a pair."""
     original: Callable[..., Any] = getattr(State, method)
 
     def changed(state: State, *arguments: Any) -> Any:
@@ -89,7 +89,7 @@ def keep_refresh_tokens(state: State, access: Any, refresh: dict[str, Any]) -> N
     state._refresh.update(refresh)
 
 
-def test_as_the_emulator_has_it(monta: Emulator, run: Run) -> None:
+def test_the_emulator_answers_every_question(monta: Emulator, run: Run) -> None:
     done = run("doctor", "--live")
     assert done.code == 0
     assert done.err == (
@@ -112,7 +112,7 @@ def test_as_the_emulator_has_it(monta: Emulator, run: Run) -> None:
     assert paths(monta) == [*BEFORE, *CALLS, "/auth/me"]
 
 
-def test_the_stored_pair_is_left_alone(monta: Emulator, run: Run, settle: Settle) -> None:
+def test_the_stored_pair_is_not_used(monta: Emulator, run: Run, settle: Settle) -> None:
     before = run("token", shows_token=True)
     settle()
     assert run("token", shows_token=True) == before
@@ -125,7 +125,7 @@ def test_a_refresh_token_that_works_twice(
     change(monkeypatch, "_renew", keep_refresh_tokens)
     answers = settle()
     assert answers[live.ONCE] == "no, it worked twice"
-    # Of one that is made up.
+    # the error for a made-up token
     assert answers[live.REFUSAL] == "HTTP 401, errorCode INVALID_ACCESS_TOKEN"
     assert answers[live.REUSE] == "not settled"
     assert paths(monta) == [*BEFORE, *CALLS, "/auth/refresh"]
@@ -143,7 +143,7 @@ def test_a_rotation_that_ends_the_old_access_token(
 def test_a_mint_that_ends_older_tokens(
     monta: Emulator, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The experiments go on with the newer pair."""
+    """The experiments continue with the newer pair."""
 
     def end_all(state: State, access: dict[str, Any], refresh: dict[str, Any]) -> None:
         end_older_access_tokens(state, access, refresh)
@@ -166,7 +166,7 @@ def test_whether_auth_calls_count(
     counts: bool,
     partner: bool,
 ) -> None:
-    """The Partner API tells in its headers; for the Public API its limit has to be met."""
+    """The Partner API shows it in its headers. For the Public API, the limit must be reached."""
     original = State.authenticate
 
     def free(state: State, *arguments: Any) -> Any:
@@ -187,23 +187,25 @@ def test_whether_auth_calls_count(
         assert answers[live.HEADERS].startswith("ratelimit-policy, ratelimit-quota, ")
         assert live.LIMIT not in answers
     else:
-        # Without the anonymous call and the refused refresh, eight counted, or four of them.
+        # Without the anonymous call and the refused refresh, eight or four calls counted.
         assert monta.count() == made + (10 - (8 if counts else 4)) + 1
         assert answers[live.LIMIT] == "HTTP 429; how long to wait is in: the body"
 
 
-def test_other_programs_make_the_limit_useless_as_a_witness(
+def test_if_other_programs_use_the_limit_it_settles_nothing(
     monta: Emulator, run: Run, settle: Settle
 ) -> None:
     monta.quota = 10
-    run("me")  # two calls
+    run("me")  # this makes two calls
     answers = settle("--spend-quota")
     assert answers[live.COUNTED] == (
         "not settled: other programs seem to use these credentials, too"
     )
 
 
-def test_other_programs_make_headers_useless_as_a_witness(monta: Emulator, settle: Settle) -> None:
+def test_if_other_programs_make_calls_the_headers_settle_nothing(
+    monta: Emulator, settle: Settle
+) -> None:
     monta.partner, monta.quota = True, 1000
     headers = {"RateLimit-Remaining": "500"}
     monta.inject(Fault(), path="/consumers/me")
@@ -211,7 +213,7 @@ def test_other_programs_make_headers_useless_as_a_witness(monta: Emulator, settl
     assert settle()[live.COUNTED] == "not settled; --spend-quota finds out"
 
 
-def test_a_limit_that_is_not_met(monta: Emulator, settle: Settle) -> None:
+def test_a_limit_that_is_not_reached(monta: Emulator, settle: Settle) -> None:
     answers = settle("--spend-quota")
     assert answers[live.COUNTED] == "not settled"
     assert monta.count() == len(BEFORE) + live.CALLS + live.SPENDING
@@ -236,7 +238,7 @@ def test_it_stops_at_the_rate_limit(monta: Emulator, settle: Settle, quota: int)
     assert monta.count() == 1 + quota + 1
 
 
-def test_it_waits_where_it_is_told_to(monta: Emulator, run: Run, clock: FakeTime) -> None:
+def test_it_waits_as_long_as_the_server_says(monta: Emulator, run: Run, clock: FakeTime) -> None:
     monta.time = clock.time
     monta.quota = 4
     done = run("doctor", "--live", "--wait")
@@ -246,7 +248,7 @@ def test_it_waits_where_it_is_told_to(monta: Emulator, run: Run, clock: FakeTime
     assert "stopped" not in done.out
 
 
-def test_it_waits_for_an_api_call_as_well(monta: Emulator, settle: Settle, clock: FakeTime) -> None:
+def test_it_also_waits_for_an_api_call(monta: Emulator, settle: Settle, clock: FakeTime) -> None:
     monta.inject(Fault(), times=2, path="/auth/me")
     monta.inject(Fault(status=429, headers={"Retry-After": "7"}), path="/auth/me")
     answers = settle("--wait")
@@ -279,7 +281,7 @@ def test_it_waits_for_an_api_call_as_well(monta: Emulator, settle: Settle, clock
         ),
     ],
 )
-def test_the_checks_before_wait_as_well(
+def test_the_checks_before_the_experiments_also_wait(
     monta: Emulator,
     run: Run,
     clock: FakeTime,
@@ -295,7 +297,7 @@ def test_the_checks_before_wait_as_well(
     assert "refresh token works once        yes\n" in done.out
 
 
-def test_a_check_that_meets_the_limit_after_its_token_waits_too(
+def test_a_check_also_waits_if_it_reaches_the_limit_after_its_token(
     monta: Emulator, run: Run, clock: FakeTime
 ) -> None:
     monta.time = clock.time
@@ -308,7 +310,7 @@ def test_a_check_that_meets_the_limit_after_its_token_waits_too(
 
 @pytest.mark.parametrize("seconds", [86400, 400], ids=["a day", "twice"])
 @pytest.mark.usefixtures("clock")
-def test_the_checks_do_not_wait_for_ever(monta: Emulator, run: Run, seconds: int) -> None:
+def test_the_checks_do_not_wait_forever(monta: Emulator, run: Run, seconds: int) -> None:
     headers = {"Retry-After": str(seconds)}
     monta.inject(Fault(status=429, headers=headers), times=9, path="/auth/token")
     done = run("doctor", "--live", "--wait")
@@ -319,10 +321,10 @@ def test_the_checks_do_not_wait_for_ever(monta: Emulator, run: Run, seconds: int
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.usefixtures("no_sleep")
-def test_a_server_that_names_no_time_is_not_called_without_end(
+def test_the_checks_stop_if_the_server_names_no_time(
     monta: Emulator, run: Run, clock: FakeTime, status: int
 ) -> None:
-    """The checks, which never get a token."""
+    """The checks never get a token."""
     monta.inject(Fault(status=status, headers={"Retry-After": "0"}), times=999)
     done = run("doctor", "--live", "--wait")
     assert done.code == 1
@@ -331,7 +333,7 @@ def test_a_server_that_names_no_time_is_not_called_without_end(
 
 
 @pytest.mark.parametrize("path", ["/auth/refresh", "/auth/me"])
-def test_the_experiments_end_as_well(
+def test_the_experiments_stop_if_the_server_names_no_time(
     monta: Emulator, settle: Settle, clock: FakeTime, path: str
 ) -> None:
     if path == "/auth/me":
@@ -369,7 +371,7 @@ def test_the_checks_and_the_experiments_share_the_longest_wait(
     ],
     ids=["none", "a day"],
 )
-def test_it_does_not_wait_for_ever(
+def test_it_does_not_wait_forever(
     monta: Emulator, settle: Settle, headers: dict[str, str] | None, stopped: str
 ) -> None:
     monta.inject(Fault(status=429, headers=headers), path="/auth/refresh")
@@ -394,7 +396,7 @@ def test_it_does_not_wait_for_ever(
         ),
     ],
 )
-def test_it_stops_where_nothing_can_be_learnt(
+def test_it_stops_if_nothing_can_be_learned(
     monta: Emulator, settle: Settle, fault: Fault, path: str, stopped: str
 ) -> None:
     monta.inject(fault, path=path)
@@ -410,13 +412,13 @@ def test_it_stops_without_a_token(monta: Emulator, settle: Settle) -> None:
     assert settle()["stopped"] == "no token was fetched: HTTP 503, errorCode UNKNOWN"
 
 
-def test_it_stops_at_what_is_no_pair(monta: Emulator, settle: Settle) -> None:
+def test_it_stops_at_a_response_without_a_token_pair(monta: Emulator, settle: Settle) -> None:
     monta.inject(Fault(), path="/auth/token")
     monta.inject(Fault(body="{}"), path="/auth/token")
     assert settle()["stopped"].startswith("the token endpoint of 127.0.0.1:")
 
 
-def test_the_report_has_no_client_id_though_the_api_quotes_it(
+def test_the_report_has_no_client_id_although_the_api_quotes_it(
     monta: Emulator, settle: Settle
 ) -> None:
     quotes = json.dumps({"errorCode": monta.client_id, "message": f"no, {monta.client_id}"})
@@ -436,7 +438,7 @@ def test_it_stops_without_a_refresh_token(monta: Emulator, settle: Settle) -> No
     assert answers[live.MINT] == "is refused (HTTP 401)"
 
 
-def test_an_answer_that_says_nothing_settles_nothing(monta: Emulator, settle: Settle) -> None:
+def test_an_unclear_answer_settles_nothing(monta: Emulator, settle: Settle) -> None:
     monta.inject(Fault(), times=2, path="/auth/me")
     monta.inject(Fault(status=500), times=9, path="/auth/me")
     answers = settle()
@@ -453,7 +455,9 @@ def test_without_credentials_there_is_no_experiment(
     assert monta.count() == 2
 
 
-def test_a_bug_is_not_taken_for_an_answer(settle: Settle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_not_reported_as_an_answer(
+    settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object) -> str:
         raise ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""login, logout and profiles: credentials into the keyring, out of it, and which ones count."""
+"""login, logout and profiles: which credentials the keyring gets and loses, and which are used."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ KEY = ("monta-auth", "default")
 
 @pytest.fixture
 def pipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Put this text on standard input, which is no terminal."""
+    """Make this text the standard input, which is then no terminal."""
     return lambda text: monkeypatch.setattr(sys, "stdin", io.StringIO(text))
 
 
 @pytest.fixture
 def logged_in(monta: Emulator, memory_keyring: MemoryKeyring) -> str:
-    """The default profile is the emulator's."""
+    """Make the emulator's credentials the default profile."""
     memory_keyring.kept[KEY] = json.dumps(
         {
             "client_id": monta.client_id,
@@ -70,16 +70,16 @@ def test_the_login_is_used_without_an_environment(
 
 
 @pytest.mark.usefixtures("logged_in", "credentials")
-def test_the_environment_goes_before_the_login(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_login(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONTA_CLIENT_ID", "another")
     assert json.loads(run("status", "--json").out)["client_id"] == "another"
 
 
 @pytest.mark.usefixtures("logged_in")
-def test_a_profile_goes_before_the_environment(
+def test_a_profile_overrides_the_environment(
     monta: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With its base URL: the environment's may be that of other credentials."""
+    """With its base URL: the environment's may belong to other credentials."""
     monkeypatch.setenv("MONTA_CLIENT_ID", "another")
     monkeypatch.setenv("MONTA_CLIENT_SECRET", "secret")
     monkeypatch.setenv("MONTA_BASE_URL", "https://example.com/api/v1")
@@ -88,12 +88,12 @@ def test_a_profile_goes_before_the_environment(
 
 
 @pytest.mark.usefixtures("logged_in")
-def test_an_option_goes_before_the_base_url_of_a_profile(run: Run) -> None:
+def test_an_option_overrides_the_base_url_of_a_profile(run: Run) -> None:
     done = run("status", "--json", "--base-url", "https://example.com/api/v1")
     assert json.loads(done.out)["base_url"] == "https://example.com/api/v1"
 
 
-def test_profiles_have_tokens_of_their_own(
+def test_each_profile_has_its_own_token(
     monta: Emulator, run: Run, pipe: Callable[[str], None], tokens: list[str]
 ) -> None:
     monta.credentials["other-client"] = "other-secret"
@@ -118,7 +118,7 @@ def test_refused_credentials_are_not_kept(
     assert memory_keyring.kept == {}
 
 
-def test_a_stored_token_proves_no_secret(
+def test_login_checks_the_secret_despite_a_stored_token(
     monta: Emulator, run: Run, pipe: Callable[[str], None], logged_in: str
 ) -> None:
     run("token", shows_token=True)
@@ -152,7 +152,7 @@ def test_white_space_around_a_secret_is_status_2(run: Run, pipe: Callable[[str],
 
 @pytest.fixture
 def forgetful(tmp_path: Path) -> dict[str, str]:
-    """The environment of a process whose keyring takes everything and keeps nothing."""
+    """The environment of a process with a keyring that accepts everything and keeps nothing."""
     (tmp_path / "forgetful.py").write_text(
         "import keyring.backend\n"
         "class Keyring(keyring.backend.KeyringBackend):\n"
@@ -169,7 +169,7 @@ def forgetful(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_typed_secret_is_not_shown(monta: Emulator, forgetful: dict[str, str]) -> None:
-    """At a real terminal; its backend keeps nothing, which is found out."""
+    """At a real terminal. Its backend keeps nothing, which login notices."""
     done = at_a_terminal(
         *MONTA_AUTH,
         "login",
@@ -221,18 +221,18 @@ def test_logout_deletes_credentials_and_token(
 
 
 @pytest.mark.usefixtures("logged_in")
-def test_logout_is_not_done_while_the_token_is_there(
+def test_logout_fails_while_the_token_cannot_be_deleted(
     monta: Emulator,
     run: Run,
     memory_keyring: MemoryKeyring,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As when another process renews it at that moment."""
+    """Another process may be renewing it at that moment."""
     run("token", shows_token=True)
     seal = Seal(monta.base_url, monta.client_id, monta.client_secret)
     lease = FileStore().try_lock(seal.name, 8.0)
     assert lease is not None
-    monkeypatch.setattr(policy, "STORE_POLL", 60.0)  # longer than it tries
+    monkeypatch.setattr(policy, "STORE_POLL", 60.0)  # longer than logout tries
     done = run("logout")
     assert (done.code, done.out) == (1, "")
     assert done.err == (
@@ -244,10 +244,10 @@ def test_logout_is_not_done_while_the_token_is_there(
     assert run("logout").code == 0
 
 
-def test_logout_leaves_the_environment_alone(
+def test_logout_does_not_change_the_environment(
     run: Run, credentials: None, memory_keyring: MemoryKeyring
 ) -> None:
-    """It names a profile, also where credentials of the environment would be used."""
+    """It names a profile, even if credentials of the environment would be used."""
     done = run("logout")
     assert done.code == 3
     assert done.err == (
@@ -256,7 +256,7 @@ def test_logout_leaves_the_environment_alone(
     )
 
 
-def test_nothing_at_all_says_both_ways(run: Run) -> None:
+def test_without_credentials_the_error_names_both_ways(run: Run) -> None:
     assert run("token") == (
         3,
         "",
@@ -268,7 +268,7 @@ def test_nothing_at_all_says_both_ways(run: Run) -> None:
 
 
 @pytest.mark.parametrize("text", ["rubbish", "[]", '{"client_id": "a"}', "null"])
-def test_a_broken_entry_says_to_log_in_again(
+def test_the_error_for_a_broken_entry_says_to_log_in_again(
     run: Run, memory_keyring: MemoryKeyring, text: str
 ) -> None:
     memory_keyring.kept[KEY] = text
@@ -284,13 +284,13 @@ class Plaintext(MemoryKeyring):
 
 
 class Alternative(MemoryKeyring):
-    """As some of that package, whose priority keyring itself takes for a recommendation."""
+    """Some keyrings of that package have a priority that keyring takes for a recommendation."""
 
     __module__ = "keyrings.alt.some"
 
 
 class ReadOnly(MemoryKeyring):
-    """As those that fetch the tokens of package indexes."""
+    """Keyrings that fetch the tokens of package indexes are like this."""
 
     priority = 9
 
@@ -326,7 +326,7 @@ def test_a_keyring_in_plain_text_is_refused_before_a_secret_is_asked_for(
     assert KEY in backend.kept
 
 
-def test_of_several_keyrings_the_first_is_used_that_is_allowed_and_writable(
+def test_the_first_allowed_and_writable_keyring_is_used(
     run: Run, pipe: Callable[[str], None]
 ) -> None:
     class Chain(ChainerBackend):
@@ -347,10 +347,10 @@ def test_of_several_keyrings_the_first_is_used_that_is_allowed_and_writable(
     assert "does not store the credentials" in run(*LOGIN).err
 
 
-def test_a_keyring_that_does_not_work_here_says_so(
+def test_the_error_for_a_keyring_that_does_not_work_says_so(
     run: Run, pipe: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As that of the desktop, when it was chosen for a server."""
+    """For example the desktop's keyring, when it is chosen on a server."""
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
     keyring.set_keyring(SecretService.Keyring())  # type: ignore[no-untyped-call]
     pipe("secret")
@@ -379,7 +379,7 @@ TURNED_OFF = (
 def test_without_a_keyring_nothing_is_asked_for(
     monta: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch, backend: Any, ended: object
 ) -> None:
-    """Neither the client id and the secret, at a terminal, nor the API."""
+    """No terminal is asked for the client id and secret, and the API gets no call."""
     keyring.set_keyring(backend())
     stdin = io.StringIO("my-client\nmy-top-secret\n")
     stdin.isatty = lambda: True  # type: ignore[method-assign]
@@ -389,7 +389,7 @@ def test_without_a_keyring_nothing_is_asked_for(
     assert (stdin.tell(), monta.calls) == (0, ())
 
 
-def test_a_profile_that_is_named_without_a_keyring_says_so(run: Run) -> None:
+def test_the_error_for_a_profile_without_a_keyring_says_so(run: Run) -> None:
     keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
     assert run("token", "--profile", "work") == (3, "", NO_KEYRING)
 
@@ -412,7 +412,7 @@ def test_a_locked_keyring_is_found_before_a_secret_is_asked_for(
     )
 
 
-def test_a_system_without_a_keyring_says_what_to_do(run: Run) -> None:
+def test_the_error_for_a_missing_keyring_says_what_to_do(run: Run) -> None:
     keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
     assert run("token") == (
         3,
@@ -430,7 +430,7 @@ def test_the_environment_needs_no_keyring(run: Run) -> None:
     assert run("token", shows_token=True).code == 0
 
 
-def test_a_locked_keyring_says_so(
+def test_the_error_for_a_locked_keyring_says_so(
     run: Run, memory_keyring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def locked(*_: object) -> str:
@@ -448,7 +448,7 @@ def test_a_locked_keyring_says_so(
 
 
 def test_there_is_no_option_for_a_secret(run: Run) -> None:
-    """It would show in the list of processes, and in the history of the shell."""
+    """It would be visible in the list of processes and in the history of the shell."""
     done = run("login", "--client-secret", "hidden")
     assert done.code == 2
     assert "hidden" not in done.err

@@ -1,4 +1,4 @@
-"""The doors: the entry point, ``python -m monta_auth``, and what they need."""
+"""Both ways to start it: the entry point and ``python -m monta_auth``, and what they need."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .harness import Done
 Run = Callable[..., Done]
 
 
-def test_both_doors_have_the_same_commands() -> None:
+def test_both_ways_to_start_it_have_the_same_commands() -> None:
     assert sorted(__main__.COMMANDS) == sorted(cli.commands)
 
 
@@ -45,7 +45,7 @@ def test_the_package_loads_nothing_of_the_command_line(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("credentials")
 def test_token_loads_no_more_than_it_needs(monta: Emulator, tmp_path: Path) -> None:
-    """A loop of a shell starts it again and again; a keyring alone takes as long as the rest."""
+    """A shell loop starts it many times, and loading keyring would double its time."""
     code = """
 import atexit, sys
 atexit.register(lambda: print(*sys.modules))
@@ -68,7 +68,7 @@ main(["token"])
 
 
 @pytest.mark.parametrize("command", ["me", "token"])
-def test_without_click_there_is_a_sentence(command: str, tmp_path: Path) -> None:
+def test_without_click_the_error_is_one_sentence(command: str, tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['click'] = None\n"
         "from monta_auth.__main__ import main\n"
@@ -83,8 +83,8 @@ def test_without_click_there_is_a_sentence(command: str, tmp_path: Path) -> None
     )
 
 
-def test_the_emulator_needs_nothing_else_of_the_extra(tmp_path: Path) -> None:
-    """Click it has by uvicorn."""
+def test_the_emulator_needs_nothing_else_from_the_cli_extra(tmp_path: Path) -> None:
+    """uvicorn already needs click."""
     code = (
         "import sys; sys.modules.update(keyring=None, filelock=None, requests=None)\n"
         "from monta_auth.__main__ import main\n"
@@ -111,7 +111,7 @@ def test_help_names_the_exit_statuses(run: Run) -> None:
 
 @pytest.mark.parametrize("command", sorted({*cli.commands} - {"emulator"}))
 def test_help_fits_a_terminal(command: str, run: Run) -> None:
-    """The emulator's own is argparse's."""
+    """The emulator's help is argparse's."""
     assert max(map(len, run(command, "--help").out.splitlines())) <= 80
 
 
@@ -119,7 +119,7 @@ def test_help_fits_a_terminal(command: str, run: Run) -> None:
 def test_h_is_help_everywhere(
     command: tuple[str, ...], run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By both doors; what the emulator has is argparse's."""
+    """With both ways to start it. The emulator's help is argparse's."""
     done = run(*command, "-h")
     assert (done.code, done.err) == (0, "")
     assert done.out == run(*command, "--help").out
@@ -139,7 +139,7 @@ def test_an_unknown_command_is_status_2(run: Run) -> None:
 
 
 def test_the_emulator_gets_its_own_options(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It serves until Ctrl-C, and its credentials are printed to be used."""
+    """It serves until Ctrl-C, and prints its credentials for use."""
     monkeypatch.setattr("monta_auth._cli.serve.time.sleep", _interrupted)
     done = run("emulator", "--client-id", "me", "--port", "0", shows_token=True)
     assert done.code == 0
@@ -150,7 +150,7 @@ def _interrupted(seconds: float) -> None:
     raise KeyboardInterrupt
 
 
-def test_the_demo_is_the_demo(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_command_runs_the_demo(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plain, "demo", lambda: 7)
     assert run("demo").code == 7
 
@@ -166,8 +166,8 @@ def test_arguments_come_from_the_command_line(
 
 
 @pytest.mark.usefixtures("credentials")
-def test_a_reader_that_leaves_gets_no_traceback(tmp_path: Path) -> None:
-    """As with ``monta-auth doctor | head -1``."""
+def test_a_closed_pipe_causes_no_traceback(tmp_path: Path) -> None:
+    """For example with ``monta-auth doctor | head -1``."""
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "monta_auth", "doctor"],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""Words for lengths of time."""
+"""Text for lengths of time."""
 
 from __future__ import annotations
 
