@@ -1,4 +1,4 @@
-"""An emulator under a clock to turn by hand."""
+"""An emulator with a clock that a test advances."""
 
 from collections.abc import Iterator
 
@@ -26,6 +26,6 @@ def api(monta: Emulator) -> Iterator[Api]:
 
 @pytest.fixture
 def partner(monta: Emulator, api: Api) -> Api:
-    """The same, of the other dialect."""
+    """The same for the Partner API."""
     monta.partner = True
     return api

@@ -1,4 +1,4 @@
-"""Calls that most tests make, through requests."""
+"""Calls that most tests make, with requests."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def get(monta: Emulator, path: str, token: str) -> requests.Response:
 
 
 def envelope(reply: requests.Response) -> tuple[int, str, str]:
-    """Status, its name, and the error code; the body must have the five keys and no white space."""
+    """Return status, its name and the error code. The body must have the five keys, no spaces."""
     body = reply.json()
     assert list(body) == ["status", "message", "readableMessage", "errorCode", "context"]
     assert b'": ' not in reply.content
@@ -41,7 +41,7 @@ def envelope(reply: requests.Response) -> tuple[int, str, str]:
 
 
 class Api:
-    """A client with a token, for calls that look at the data."""
+    """A client with a token, for calls that read data."""
 
     def __init__(self, monta: Emulator) -> None:
         self.monta = monta
@@ -52,13 +52,13 @@ class Api:
         return self.session.request(method, self.monta.base_url + path, timeout=5, **more)
 
     def get(self, path: str, **query: object) -> Any:
-        """The body of a reply that has to be a 200."""
+        """Return the body of a response, which must be a 200."""
         reply = self.call("GET", path, params=query)
         assert reply.status_code == 200, reply.text
         return reply.json()
 
     def rows(self, path: str, **query: object) -> list[dict[str, Any]]:
-        """All rows of a list."""
+        """Return all rows of a list."""
         body = self.get(path, perPage=100, **query)
         assert body["meta"]["totalItemCount"] == len(body["data"])
         rows: list[dict[str, Any]] = body["data"]

@@ -1,4 +1,4 @@
-"""What is behind the token: data, quota, routes of the user's, and the record of calls."""
+"""What a token gives access to: data, quota, the user's own routes, and the record of calls."""
 
 import logging
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ def test_lists_come_in_pages_counted_from_zero(monta: Emulator, path: str, total
     assert len({row["id"] for row in rows}) == len(rows) == total
 
 
-def test_a_page_has_the_size_that_is_asked_for_and_filters_apply(monta: Emulator) -> None:
+def test_a_page_has_the_requested_size_and_filters_apply(monta: Emulator) -> None:
     token = pair(monta)["accessToken"]
     assert get(monta, "/charges?perPage=100", token).json()["meta"]["totalPageCount"] == 1
     rows = get(monta, "/charges?chargePointId=108&state=completed", token).json()["data"]
@@ -44,12 +44,12 @@ def test_a_page_has_the_size_that_is_asked_for_and_filters_apply(monta: Emulator
 
 
 @pytest.mark.parametrize("query", ["page=-1", "page=x", "perPage=0", "perPage=101"])
-def test_a_page_that_cannot_be_is_a_400(monta: Emulator, query: str) -> None:
+def test_an_impossible_page_is_a_400(monta: Emulator, query: str) -> None:
     token = pair(monta)["accessToken"]
     assert envelope(get(monta, f"/charges?{query}", token)) == (400, "BAD_REQUEST", "BAD_REQUEST")
 
 
-def test_single_records_and_unknown_ones(monta: Emulator) -> None:
+def test_single_records_can_be_read_and_unknown_ones_are_404(monta: Emulator) -> None:
     token = pair(monta)["accessToken"]
     assert get(monta, "/charge-points/101", token).json()["id"] == 101
     assert get(monta, "/charges/5001", token).json()["id"] == 5001
@@ -75,10 +75,10 @@ def test_a_charge_can_be_started_and_is_listed(monta: Emulator) -> None:
         assert client.delete("/charges").status_code == 405
 
 
-def test_what_is_not_below_the_base_path_is_a_404_and_counts_as_no_auth_call(
+def test_a_path_outside_the_base_path_is_a_404_and_no_auth_call(
     monta: Emulator,
 ) -> None:
-    """A base URL without /api/v1 is a common mistake."""
+    """It is a common mistake to leave /api/v1 out of the base URL."""
     root = monta.base_url.removesuffix("/api/v1")
     reply = requests.post(root + "/auth/token", json=token_body(monta), timeout=5)
     assert envelope(reply) == (404, "NOT_FOUND", "RESOURCE_NOT_FOUND")
@@ -86,7 +86,7 @@ def test_what_is_not_below_the_base_path_is_a_404_and_counts_as_no_auth_call(
     assert [call.path for call in monta.calls] == ["../../auth/token"]
 
 
-def test_over_quota_is_a_429_that_says_when_to_come_back(monta: Emulator, now: Now) -> None:
+def test_over_quota_is_a_429_that_says_how_long_to_wait(monta: Emulator, now: Now) -> None:
     monta.quota = 3
     first = pair(monta)
     now.advance(20.5)
@@ -110,7 +110,7 @@ def test_over_quota_is_a_429_that_says_when_to_come_back(monta: Emulator, now: N
     )
 
 
-def test_a_wrong_secret_counts_for_the_client_and_an_unknown_client_for_nobody(
+def test_a_wrong_secret_counts_for_the_client_and_an_unknown_client_counts_not(
     monta: Emulator,
 ) -> None:
     monta.quota = 1
@@ -124,7 +124,7 @@ def test_a_wrong_secret_counts_for_the_client_and_an_unknown_client_for_nobody(
     assert mint(monta).status_code == 429
 
 
-def test_the_partner_api_says_its_quota_in_headers(monta: Emulator) -> None:
+def test_the_partner_api_shows_its_quota_in_headers(monta: Emulator) -> None:
     monta.partner = True
     assert "RateLimit-Quota" not in mint(monta).headers
     monta.quota, monta.quota_window = 2, 600.0
@@ -167,7 +167,7 @@ async def _broken(_: Request) -> Response:
     raise LookupError("as planned")
 
 
-def test_extra_routes_are_behind_the_same_token(
+def test_extra_routes_require_the_same_token(
     monta: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     monta.routes = [
@@ -218,9 +218,7 @@ def test_every_call_is_recorded_without_secrets(monta: Emulator) -> None:
     assert get(monta, "/charges", body["accessToken"]).status_code == 200, "tokens stay"
 
 
-def test_nothing_secret_is_logged_or_shown(
-    monta: Emulator, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_secret_is_logged_or_shown(monta: Emulator, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(1)
     with Emulator(
         client_secret=monta.client_secret, client_id=monta.client_id, credentials={"x": "y-secret"}
@@ -253,7 +251,7 @@ def test_nothing_secret_is_logged_or_shown(
     ]
 
 
-def test_the_description_is_there_without_a_token(monta: Emulator) -> None:
-    """A generator of clients has none."""
+def test_the_description_needs_no_token(monta: Emulator) -> None:
+    """A generator of clients has no token."""
     document = requests.get(f"{monta.base_url}/openapi.json").json()
     assert "/charge-points" in document["paths"]

@@ -1,4 +1,4 @@
-"""The life of a charge, and that all numbers and dates of the records fit together."""
+"""The states of a charge. All numbers and dates of the records fit together."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -63,7 +63,7 @@ def test_its_energy_grows_until_the_car_is_full(api: Api, now: Now) -> None:
     assert api.get(path)["consumedKwh"] == kwh[-1]
 
 
-def test_a_busy_point_takes_no_second_charge_until_the_first_has_stopped(
+def test_a_busy_point_accepts_no_second_charge_until_the_first_has_stopped(
     api: Api, now: Now
 ) -> None:
     charge = api.start()
@@ -79,7 +79,7 @@ def test_a_busy_point_takes_no_second_charge_until_the_first_has_stopped(
     assert api.start()["id"] > charge["id"]
 
 
-def test_a_disconnected_point_takes_none(api: Api) -> None:
+def test_a_disconnected_point_accepts_no_charge(api: Api) -> None:
     [first, *_] = api.rows("/charge-points", state="disconnected")
     reply = api.call("POST", "/charges", json={"chargePointId": first["id"]})
     assert (reply.status_code, "disconnected" in reply.text) == (400, True)
@@ -110,7 +110,7 @@ def test_a_charge_that_ended_is_in_the_wallet(api: Api, now: Now) -> None:
     assert api.get("/wallets/personal")["balance"]["amount"] < before
 
 
-def test_the_partner_api_reserves_and_goes_on(partner: Api, now: Now) -> None:
+def test_the_partner_api_reserves_and_restarts_charges(partner: Api, now: Now) -> None:
     paid = {"payingTeamId": 42, "partnerExternalId": "mine-1"}
     charge = partner.start(101, reserveCharge=True, **paid)
     path = f"/charges/{charge['id']}"
@@ -133,7 +133,7 @@ def test_the_partner_api_reserves_and_goes_on(partner: Api, now: Now) -> None:
     assert sum(hour["value"] for hour in row["kwhPerHour"]) == pytest.approx(row["consumedKwh"])
 
 
-def test_only_the_last_charge_of_a_point_can_go_on(partner: Api, now: Now) -> None:
+def test_only_the_last_charge_of_a_point_can_be_restarted(partner: Api, now: Now) -> None:
     first = partner.start(101, payingTeamId=1)
     assert stop(partner, first) == 200
     now.advance(60)
@@ -144,7 +144,7 @@ def test_only_the_last_charge_of_a_point_can_go_on(partner: Api, now: Now) -> No
     assert (reply.status_code, str(first["id"]) in reply.text) == (400, True)
 
 
-def test_a_reservation_can_be_given_up(partner: Api, now: Now) -> None:
+def test_a_reservation_can_be_canceled(partner: Api, now: Now) -> None:
     charge = partner.start(101, payingTeamId=1, reserveCharge=True)
     assert stop(partner, charge) == 200
     now.advance(60)
@@ -152,8 +152,8 @@ def test_a_reservation_can_be_given_up(partner: Api, now: Now) -> None:
     assert (row["state"], row["cablePluggedInAt"], row["consumedKwh"]) == ("completed", None, 0.0)
 
 
-def test_the_past_ends_when_it_is_first_asked_for(monta: Emulator, now: Now) -> None:
-    """A test may set the clock of its fixture first."""
+def test_past_records_are_made_at_the_first_request(monta: Emulator, now: Now) -> None:
+    """A test may set its fixture's clock first."""
     now.advance(400 * 86400)
     newest = Api(monta).rows("/charges")[0]
     ago = datetime.fromtimestamp(now(), UTC) - at(newest, "createdAt")
@@ -243,7 +243,7 @@ def test_the_amounts_of_transactions_fit_together(partner: Api) -> None:
             assert row["toCurrency"] == charges[row["referenceId"]]["currency"]
 
 
-def test_a_clock_that_is_set_back_breaks_nothing(api: Api, now: Now) -> None:
+def test_setting_the_clock_back_breaks_nothing(api: Api, now: Now) -> None:
     api.start()
     now.advance(-90 * 86400)
     assert len(Api(api.monta).rows("/charges")) == 61

@@ -1,4 +1,4 @@
-"""Replies, the OpenAPI document and the guide say the same, since one text says it."""
+"""Replies, the OpenAPI document and the guide agree, since one text generates them."""
 
 import json
 from typing import Any
@@ -25,19 +25,19 @@ PUBLIC = {
 
 
 def document(monta: Emulator) -> dict[str, Any]:
-    """It needs no token: a generator of clients has none."""
+    """It needs no token, since a generator of clients has none."""
     reply = requests.get(f"{monta.base_url}/openapi.json", timeout=5)
     assert reply.status_code == 200
     document: dict[str, Any] = reply.json()
     return document
 
 
-def test_the_fifteen_public_operations_are_there(monta: Emulator) -> None:
+def test_the_description_has_the_fifteen_public_operations(monta: Emulator) -> None:
     paths = document(monta)["paths"]
     assert {f"{m.upper()} {path}" for path, item in paths.items() for m in item} == PUBLIC
 
 
-def test_the_other_dialect_has_its_own_document(monta: Emulator) -> None:
+def test_the_partner_api_has_its_own_document(monta: Emulator) -> None:
     monta.partner = True
     paths = document(monta)["paths"]
     assert [*paths["/charges/{chargeId}/stop"]] == ["get"]
@@ -46,9 +46,7 @@ def test_the_other_dialect_has_its_own_document(monta: Emulator) -> None:
 
 
 @pytest.mark.parametrize("is_partner", [False, True], ids=["public", "partner"])
-def test_every_reference_leads_somewhere_and_names_are_unique(
-    monta: Emulator, is_partner: bool
-) -> None:
+def test_every_reference_exists_and_names_are_unique(monta: Emulator, is_partner: bool) -> None:
     monta.partner = is_partner
     whole = document(monta)
     text = json.dumps(whole)
@@ -65,7 +63,7 @@ def test_every_reference_leads_somewhere_and_names_are_unique(
 
 
 def is_of(value: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> bool:
-    """Whether a value has exactly this form: our schemas use no more of JSON Schema."""
+    """Return whether a value has exactly this form. Our schemas use no more of JSON Schema."""
     if "$ref" in schema:
         return is_of(value, schemas[schema["$ref"].rpartition("/")[2]], schemas)
     if "anyOf" in schema:
@@ -121,8 +119,8 @@ def test_a_reply_has_exactly_the_described_fields(
     assert is_of(reply.json(), media["schema"], schemas)
 
 
-def test_records_know_every_field_that_may_be_null_for_a_reason(partner: Api) -> None:
-    """What is null in every row is not known to the emulator: these only."""
+def test_only_known_fields_are_null_in_every_record(partner: Api) -> None:
+    """Only these fields may be null in every record: the emulator does not know them."""
     never = {
         *("note", "failedAt", "timeoutAt", "kwhLimit", "priceLimit", "socLimit", "failureReason"),
         "externalId",
@@ -144,7 +142,7 @@ def test_each_model_is_used(monta: Emulator) -> None:
 
 
 def table() -> list[str]:
-    """The rows of the table in the guide."""
+    """Return the rows of the table in the guide."""
     lines = []
     for known in OPERATIONS:
         dialects = {None: "both", True: "partner", False: "public"}[known.partner]
@@ -154,6 +152,6 @@ def table() -> list[str]:
     return lines
 
 
-def test_the_guide_shows_what_is_served() -> None:
+def test_the_guide_lists_what_the_emulator_serves() -> None:
     text = (DOCS / "guides" / "testing.rst").read_text(encoding="utf-8")
     assert "\n".join(table()) + "\n" in text, "put this there:\n" + "\n".join(table())

@@ -1,4 +1,4 @@
-"""Faults: what the client sees, what the server did, and that no log speaks of it."""
+"""Faults: what the client sees, what the server did, and that no log mentions them."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ def test_a_status_comes_with_an_envelope_and_the_call_has_no_effect(monta: Emula
 
 @pytest.mark.parametrize(("status", "name"), [(200, "OK"), (599, "HTTP_599")])
 def test_any_status_has_an_envelope(monta: Emulator, status: int, name: str) -> None:
-    """Monta was seen to send an envelope with 200."""
+    """Monta was observed to send an envelope with 200."""
     monta.inject(Fault(status))
     assert envelope(mint(monta))[:2] == (status, name)
 
@@ -33,7 +33,7 @@ def test_a_status_without_content_has_none(monta: Emulator) -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", "<html>"], ids=["bytes", "text"])
-def test_a_body_is_sent_as_it_is(monta: Emulator, body: bytes | str) -> None:
+def test_a_body_is_sent_unchanged(monta: Emulator, body: bytes | str) -> None:
     monta.inject(
         Fault(
             body=body, headers={"Content-Type": "text/html", "Date": "soon", "Content-Length": "1"}
@@ -44,7 +44,7 @@ def test_a_body_is_sent_as_it_is(monta: Emulator, body: bytes | str) -> None:
     assert (reply.headers["Content-Type"], reply.headers["Date"]) == ("text/html", "soon")
 
 
-def test_headers_alone_change_the_normal_reply(monta: Emulator) -> None:
+def test_a_fault_with_only_headers_changes_the_normal_reply(monta: Emulator) -> None:
     monta.inject(Fault(headers={"Retry-After": "7"}))
     reply = mint(monta)
     assert (reply.status_code, reply.headers["Retry-After"]) == (200, "7")
@@ -56,7 +56,7 @@ def test_headers_alone_change_the_normal_reply(monta: Emulator) -> None:
 def test_a_closed_connection_with_and_without_effect(
     monta: Emulator, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The unknown outcome: the client cannot tell whether its refresh token is used up."""
+    """The client cannot know whether its refresh token is spent."""
     caplog.set_level(logging.INFO)
     token = pair(monta)["refreshToken"]
     monta.inject(fault, path="/auth/refresh")
@@ -76,7 +76,7 @@ def test_httpx_sees_a_closed_connection_too(monta: Emulator) -> None:
         client.get(monta.base_url + "/charges")
 
 
-def test_a_truncated_reply_was_carried_out(
+def test_a_call_with_a_truncated_reply_is_carried_out(
     monta: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -91,14 +91,16 @@ def test_a_truncated_reply_was_carried_out(
     assert {record.levelno for record in caplog.records} == {logging.INFO}
 
 
-def test_a_status_after_the_effect_uses_the_refresh_token_up(monta: Emulator) -> None:
+def test_an_error_after_the_effect_spends_the_refresh_token(monta: Emulator) -> None:
     token = pair(monta)["refreshToken"]
     monta.inject(Fault(502, after=True))
     assert renew(monta, token).status_code == 502
     assert renew(monta, token).status_code == 401
 
 
-def test_a_delay_alone_gives_the_normal_reply_late_and_latency_adds_to_it(monta: Emulator) -> None:
+def test_a_fault_with_only_a_delay_delays_the_normal_reply_in_addition_to_latency(
+    monta: Emulator,
+) -> None:
     monta.latency = 0.01
     monta.inject(Fault(delay=0.02))
     began = time.perf_counter()
@@ -106,7 +108,7 @@ def test_a_delay_alone_gives_the_normal_reply_late_and_latency_adds_to_it(monta:
     assert time.perf_counter() - began >= 0.03
 
 
-def test_a_client_that_gives_up_waiting_has_used_its_refresh_token(monta: Emulator) -> None:
+def test_a_client_that_stops_waiting_has_spent_its_refresh_token(monta: Emulator) -> None:
     token = pair(monta)["refreshToken"]
     monta.inject(Fault(delay=30.0))
     with pytest.raises(requests.Timeout):
@@ -114,7 +116,7 @@ def test_a_client_that_gives_up_waiting_has_used_its_refresh_token(monta: Emulat
     assert renew(monta, token).status_code == 401
 
 
-def test_faults_queue_up_by_path(monta: Emulator) -> None:
+def test_faults_are_queued_for_each_path(monta: Emulator) -> None:
     body = pair(monta)
     monta.inject(Fault(500), path="/charges")
     monta.inject(Fault(503))
@@ -146,12 +148,12 @@ def test_a_fault_needs_no_token(monta: Emulator) -> None:
         {"delay": float("nan")},
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused(arguments: dict[str, int]) -> None:
+def test_an_impossible_fault_is_refused(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"close|status|delay"):
         Fault(**arguments)  # type: ignore[arg-type]
 
 
-def test_inject_refuses_what_could_never_match(monta: Emulator) -> None:
+def test_inject_refuses_a_path_that_could_never_match(monta: Emulator) -> None:
     with pytest.raises(ValueError, match="times"):
         monta.inject(Fault(500), times=0)
     with pytest.raises(ValueError, match="slash"):

@@ -1,4 +1,4 @@
-"""What nobody knows of Monta for certain can be had either way."""
+"""Settings for what is not certain about Monta: each can be emulated either way."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..clock import Now
 from .helpers import Api, get, mint, pair, renew, token_body
 
 
-def test_reissue_gives_the_same_access_token_while_it_lives(monta: Emulator, now: Now) -> None:
+def test_reissue_returns_the_same_access_token_while_it_is_valid(monta: Emulator, now: Now) -> None:
     monta.reissue, monta.credentials = True, {"b": "secret-b"}
     other = {"clientId": "b", "clientSecret": "secret-b"}
     first = pair(monta)
@@ -40,7 +40,7 @@ def test_a_refresh_token_may_be_used_twice(monta: Emulator) -> None:
     assert len(tokens) == 3
 
 
-def test_a_rotation_may_end_the_old_access_token(monta: Emulator) -> None:
+def test_a_refresh_may_revoke_the_old_access_token(monta: Emulator) -> None:
     monta.rotation_revokes = True
     first, beside = pair(monta), pair(monta)
     second = renew(monta, first["refreshToken"]).json()
@@ -51,7 +51,7 @@ def test_a_rotation_may_end_the_old_access_token(monta: Emulator) -> None:
 
 
 @pytest.mark.parametrize("partner", [False, True], ids=["public", "partner"])
-def test_a_429_carries_retry_after_or_not(monta: Emulator, now: Now, partner: bool) -> None:
+def test_a_429_has_retry_after_or_not(monta: Emulator, now: Now, partner: bool) -> None:
     monta.quota, monta.partner = 1, partner
     assert mint(monta).status_code == 200
     now.advance(20.5)
@@ -61,7 +61,7 @@ def test_a_429_carries_retry_after_or_not(monta: Emulator, now: Now, partner: bo
     assert (reply.status_code, reply.headers["Retry-After"]) == (429, "40")
 
 
-#: Monta's description, word for word.
+#: From Monta's description, unchanged.
 WORDS: dict[int, dict[str, Any]] = {
     400: {"message": "Invalid request", "errorCode": "BAD_REQUEST"},
     401: {
@@ -80,7 +80,7 @@ WORDS: dict[int, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("status", WORDS)
-def test_errors_leave_out_the_keys_that_are_null_or_have_them(monta: Emulator, status: int) -> None:
+def test_errors_have_null_keys_or_leave_them_out(monta: Emulator, status: int) -> None:
     monta.inject(Fault(status), times=2, path="/charges")
     body = get(monta, "/charges", "x").json()
     assert {key: body.pop(key) for key in WORDS[status]} == WORDS[status]
@@ -91,7 +91,7 @@ def test_errors_leave_out_the_keys_that_are_null_or_have_them(monta: Emulator, s
     assert body == WORDS[status]
 
 
-def test_wrong_credentials_have_the_documented_words(monta: Emulator) -> None:
+def test_the_error_for_wrong_credentials_has_the_documented_text(monta: Emulator) -> None:
     monta.null_keys = False
     url, body = monta.base_url + "/auth/token", token_body(monta) | {"clientSecret": "x"}
     words = {
@@ -104,7 +104,7 @@ def test_wrong_credentials_have_the_documented_words(monta: Emulator) -> None:
     assert mint(monta).json() == words
 
 
-def test_only_errors_lose_their_nulls(api: Api) -> None:
+def test_only_errors_leave_out_null_keys(api: Api) -> None:
     api.monta.null_keys = False
     assert api.get("/auth/me")["clientSecret"] is None
     assert "context" in api.call("GET", "/charges/1").json()

@@ -33,7 +33,7 @@ def test_a_charge_that_was_just_started_comes_first(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_states_filter_one_or_several_with_commas(api: Api, path: str) -> None:
+def test_a_list_can_be_filtered_by_one_or_several_states(api: Api, path: str) -> None:
     rows = api.rows(path)
     states = sorted({row["state"] for row in rows})
     assert len(states) > 1
@@ -41,12 +41,12 @@ def test_states_filter_one_or_several_with_commas(api: Api, path: str) -> None:
         assert api.rows(path, state=state) == [row for row in rows if row["state"] == state]
     assert api.rows(path, state=",".join(states)) == rows
     several = [("state", state) for state in states] + [("perPage", "100")]
-    assert api.call("GET", path, params=several).json()["data"] == rows  # as generated SDKs ask
+    assert api.call("GET", path, params=several).json()["data"] == rows  # as generated SDKs do
     assert api.rows("/charges", state="reserved") == []
 
 
 @pytest.mark.parametrize("path", ["/charges", "/wallet-transactions"])
-def test_dates_filter_by_creation_both_ends_included(api: Api, path: str) -> None:
+def test_a_list_can_be_filtered_by_creation_date_inclusively(api: Api, path: str) -> None:
     rows = api.rows(path)
     oldest, newest = rows[20]["createdAt"], rows[5]["createdAt"]
     assert api.rows(path, fromDate=oldest, toDate=newest) == rows[5:21]
@@ -56,7 +56,9 @@ def test_dates_filter_by_creation_both_ends_included(api: Api, path: str) -> Non
     assert api.rows(path, toDate="1970-01-01T00:00:00Z") == []
 
 
-def test_charges_take_any_date_with_a_zone_and_transactions_whole_seconds_in_utc(api: Api) -> None:
+def test_charges_accept_any_date_with_a_zone_and_transactions_only_whole_seconds_in_utc(
+    api: Api,
+) -> None:
     rows = api.rows("/charges")
     moment = datetime.fromisoformat(rows[3]["createdAt"])
     for text in (
@@ -67,7 +69,7 @@ def test_charges_take_any_date_with_a_zone_and_transactions_whole_seconds_in_utc
         assert api.call("GET", "/wallet-transactions", params={"fromDate": text}).status_code == 400
 
 
-def test_ids_filter(partner: Api) -> None:
+def test_a_list_can_be_filtered_by_ids(partner: Api) -> None:
     points, charges = partner.rows("/charge-points"), partner.rows("/charges")
     for name in ("siteId", "teamId"):
         value = points[0][name]
@@ -91,7 +93,7 @@ def test_ids_filter(partner: Api) -> None:
         *("state=charging,", "state=charging%20completed", "state=CHARGING"),
         *("fromDate=yesterday", "fromDate=2025-01-01", "fromDate=2025-01-01T00:00:00", "toDate="),
         *("toDate=2025-13-01T00:00:00Z", "toDate=2025-01-01T24:61:00Z", "toDate=1736200000"),
-        "fromDate=2025-01-01T00:00:00+02:00",  # where nobody escaped the plus sign
+        "fromDate=2025-01-01T00:00:00+02:00",  # the plus sign is not escaped
     ],
 )
 def test_a_wrong_value_is_a_400_that_names_the_parameter(api: Api, query: str) -> None:
@@ -109,7 +111,7 @@ def test_a_wrong_period_of_the_consumption_is_a_400(api: Api, size: str) -> None
 
 
 def afir(monta: Emulator, query: str) -> Any:
-    """Without a token."""
+    """Call the list of AFIR without a token."""
     return requests.get(f"{monta.base_url}/afir/charge-points?{query}", timeout=5)
 
 
@@ -148,11 +150,11 @@ def _points(monta: Emulator) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "query", ["", "country=DE", "country=dk", "country=DK&page=0", "country=DK&perPage=1001"]
 )
-def test_wrong_values_for_afir_are_400s(monta: Emulator, query: str) -> None:
+def test_wrong_values_for_afir_are_a_400(monta: Emulator, query: str) -> None:
     assert envelope(afir(monta, query))[::2] == (400, "BAD_REQUEST")
 
 
-def test_a_wrong_token_closes_no_open_list_but_a_quota_does(monta: Emulator) -> None:
+def test_a_wrong_token_does_not_close_an_open_list_but_a_quota_does(monta: Emulator) -> None:
     monta.quota = 2
     path, token = "/afir/charge-points?country=DK", pair(monta)["accessToken"]
     assert get(monta, path, "wrong").status_code == 200
@@ -160,7 +162,7 @@ def test_a_wrong_token_closes_no_open_list_but_a_quota_does(monta: Emulator) -> 
 
 
 def test_the_state_of_an_evse_needs_a_token(api: Api, monta: Emulator) -> None:
-    """Without one the real API answers a 400 of what is behind it, no 401."""
+    """Without one, the real API answers with a 400 of its backend, not a 401."""
     path = "/afir/charge-points/DK*MON*E100001/status"
     url = monta.base_url + path
     bare = requests.get(url, timeout=5)

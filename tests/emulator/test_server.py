@@ -1,4 +1,4 @@
-"""The server's life, the application without a server, and the command."""
+"""Start and stop of the server, the application without a server, and the command."""
 
 import asyncio
 import errno
@@ -50,8 +50,8 @@ def test_ipv6_loopback_is_bracketed() -> None:
         *(("0.0.0.0", 421), ("192.168.0.1", 421), ("", 421)),
     ],
 )
-def test_only_loopback_names_are_taken_for_the_host(host: str, status: int) -> None:
-    """A page in a browser could give a name of its own this machine's address."""
+def test_only_loopback_names_are_accepted_as_the_host(host: str, status: int) -> None:
+    """A page in a browser could make its own host name resolve to this machine."""
     with Emulator() as monta:
         url = monta.base_url + "/charges"
         reply = requests.get(url, headers={"Host": host}, timeout=5)
@@ -65,8 +65,8 @@ def test_credentials_are_random_unless_given() -> None:
     assert (two.client_id, two.client_secret) == ("id", "secret")
 
 
-def test_the_server_comes_back_at_the_same_url_with_its_tokens() -> None:
-    """An outage: refused connections, then everything as before."""
+def test_a_restarted_server_has_the_same_url_and_tokens() -> None:
+    """During an outage connections are refused. Afterwards everything is as before."""
     monta = Emulator()
     assert monta.base_url == "http://127.0.0.1/api/v1"
     monta.start()
@@ -92,7 +92,7 @@ def test_a_taken_port_is_an_oserror() -> None:
         Emulator(port=monta.port).start()
 
 
-def test_stopping_is_quick_and_quiet_whatever_is_open(
+def test_stopping_is_quick_and_quiet_with_open_connections(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -120,7 +120,7 @@ def test_stopping_is_quick_and_quiet_whatever_is_open(
             thread.join()
             return took
 
-    # Whatever else the machine has to do, it lets one of three be quick.
+    # on a busy machine, one fast stop of three is enough
     tries = [seconds_to_stop() for _ in range(3)]
     assert min(tries) < 0.2
     assert len(failures) == 3
@@ -128,8 +128,8 @@ def test_stopping_is_quick_and_quiet_whatever_is_open(
     assert not [thread for thread in threading.enumerate() if thread.name == "monta-emulator"]
 
 
-def test_stopping_leaves_no_connection_open_that_came_just_before() -> None:
-    """asyncio would drop it open, and say so in the middle of somebody's next test."""
+def test_stopping_closes_a_connection_that_just_arrived() -> None:
+    """asyncio would drop it without closing, and warn in the middle of another test."""
     for _ in range(20):
         with Emulator() as site:
             line = socket.create_connection(("127.0.0.1", site.port))
@@ -139,7 +139,7 @@ def test_stopping_leaves_no_connection_open_that_came_just_before() -> None:
 
 
 def test_calls_on_a_kept_connection_do_not_wait_for_acknowledgements() -> None:
-    """Headers and body are two writes: without TCP_NODELAY each call takes 40 ms."""
+    """Headers and body are two writes. Without TCP_NODELAY, each call takes 40 ms."""
     took: list[float] = []
     with Emulator() as monta, requests.Session() as session:
         for _ in range(20):
@@ -187,14 +187,14 @@ async def _call_by_hand(monta: Emulator, scope: Scope, *messages: str) -> list[s
     return sent
 
 
-def test_the_app_has_a_lifespan_for_servers_that_insist() -> None:
+def test_the_app_supports_the_lifespan_protocol() -> None:
     sent = asyncio.run(
         _call_by_hand(Emulator(), {"type": "lifespan"}, "lifespan.startup", "lifespan.shutdown")
     )
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
-def test_a_client_that_leaves_while_it_sends_does_no_harm() -> None:
+def test_a_client_that_disconnects_while_sending_does_no_harm() -> None:
     monta = Emulator()
     scope: Scope = {"type": "http", "method": "POST", "path": "/api/v1/auth/token", "headers": []}
     asyncio.run(_call_by_hand(monta, scope, "http.disconnect"))
@@ -202,14 +202,16 @@ def test_a_client_that_leaves_while_it_sends_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize("name", ["starlette", "uvicorn"])
-def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_the_error_for_a_missing_extra_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r"pip install 'monta-auth\[emulator\]'"):
         importlib.reload(emulator)
 
 
 class Visitor:
-    """Stands for the time that the command waits: makes one call, presses Ctrl-C a minute later."""
+    """Replaces the command's wait: makes one call, and presses Ctrl-C after a minute."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys
@@ -251,7 +253,7 @@ def test_the_command_never_prints_a_secret_that_it_was_given(
     assert "export MONTA_CLIENT_ID=" in visitor.shown
 
 
-def test_the_command_fails_plainly_on_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_explains_a_port_that_is_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     with Emulator() as monta:
         assert serve.main(["--port", str(monta.port)]) == 1
     assert "cannot listen" in (error := capsys.readouterr().err)
@@ -261,7 +263,7 @@ def test_the_command_fails_plainly_on_a_taken_port(capsys: pytest.CaptureFixture
     )
 
 
-def test_a_port_that_only_root_may_use_is_named(
+def test_the_command_explains_a_port_that_only_root_may_use(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object, **__: object) -> None:
@@ -276,7 +278,7 @@ def test_a_port_that_only_root_may_use_is_named(
 
 
 @pytest.mark.parametrize("port", ["65536", "-1", "http", "\u00b2", ""])
-def test_what_is_no_port_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_port_is_a_usage_error(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         serve.main([f"--port={port}"])
     assert ended.value.code == 2
@@ -287,7 +289,7 @@ def test_what_is_no_port_is_wrong_usage(port: str, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("option", ["--latency=-1", "--quota=-1", "--access-lifetime=nan"])
-def test_a_value_that_cannot_be_is_a_usage_error(
+def test_an_impossible_value_is_a_usage_error(
     option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

@@ -1,4 +1,4 @@
-"""What the attributes of an emulator may be."""
+"""Which values the attributes of an emulator may have."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ WRONG: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
-def test_a_value_that_cannot_be_is_a_clear_error(wrong: dict[str, Any]) -> None:
+def test_an_impossible_value_is_a_clear_error(wrong: dict[str, Any]) -> None:
     [(name, value)] = wrong.items()
     with pytest.raises(ValueError, match=f"^{name} must be "):
         Emulator(**wrong)
@@ -24,20 +24,20 @@ def test_a_value_that_cannot_be_is_a_clear_error(wrong: dict[str, Any]) -> None:
         setattr(monta, name, value)
 
 
-def test_what_can_be_is_taken() -> None:
+def test_possible_values_are_accepted() -> None:
     monta = Emulator(clock_offset=-5, latency=0, refresh_lifetime=7, quota=0)
     assert (monta.clock_offset, monta.latency, monta.refresh_lifetime) == (-5, 0, 7)
     monta.quota = monta.refresh_lifetime = None
 
 
-def test_a_setting_with_a_slip_of_the_pen_is_an_error() -> None:
+def test_a_misspelled_setting_is_an_error() -> None:
     monta: Any = Emulator()
     with pytest.raises(AttributeError, match="qouta"):
         monta.qouta = 5
 
 
 def test_credentials_of_none_are_random() -> None:
-    """As `os.environ.get` gives them."""
+    """`os.environ.get` may return None."""
     monta: Any = Emulator
     assert monta(client_id=None, client_secret="").client_id
     assert monta(client_id=None).client_id != monta(client_id=None).client_id

@@ -1,4 +1,4 @@
-"""Tokens: their form, their life, their end; credentials and dialects."""
+"""Tokens: their form, their life and their expiry; credentials, and both APIs."""
 
 import threading
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from .helpers import envelope, get, mint, pair, renew, token_body
 
 
 def test_a_public_pair_has_the_six_fields_of_production(monta: Emulator) -> None:
-    """Content-Length of three production logs leaves room for these six fields only."""
+    """The Content-Length in three production logs only leaves room for these six fields."""
     reply = mint(monta)
 
     body = reply.json()
@@ -37,7 +37,7 @@ def test_a_public_pair_has_the_six_fields_of_production(monta: Emulator) -> None
     assert b'": ' not in reply.content
 
 
-def test_a_partner_pair_names_no_application_and_lives_a_day(monta: Emulator) -> None:
+def test_a_partner_pair_names_no_application_and_is_valid_for_a_day(monta: Emulator) -> None:
     monta.partner = True
     body = pair(monta)
 
@@ -46,7 +46,7 @@ def test_a_partner_pair_names_no_application_and_lives_a_day(monta: Emulator) ->
     assert body["refreshTokenExpirationDate"].startswith("2025-08-07T09:20:37")
 
 
-def test_an_access_token_dies_at_its_date(monta: Emulator, now: Now) -> None:
+def test_an_access_token_expires_at_its_date(monta: Emulator, now: Now) -> None:
     token = pair(monta)["accessToken"]
     now.now = START + 3599.9
     assert get(monta, "/auth/me", token).status_code == 200
@@ -55,7 +55,9 @@ def test_an_access_token_dies_at_its_date(monta: Emulator, now: Now) -> None:
     assert refused == (401, "UNAUTHORIZED", "INVALID_ACCESS_TOKEN")
 
 
-def test_a_refresh_token_works_once_and_its_expiry_slides(monta: Emulator, now: Now) -> None:
+def test_a_refresh_token_works_once_and_the_next_one_expires_later(
+    monta: Emulator, now: Now
+) -> None:
     first = pair(monta)
     now.advance(1000)
     reply = renew(monta, first["refreshToken"])
@@ -85,7 +87,7 @@ def test_zero_lifetimes_are_not_defaults(monta: Emulator) -> None:
 
 
 def test_two_threads_with_one_refresh_token_get_one_pair(monta: Emulator) -> None:
-    """The race that made users of a real client lose their session."""
+    """This race made users of a real client lose their session."""
     for _ in range(10):
         token = pair(monta)["refreshToken"]
         barrier = threading.Barrier(2)
@@ -147,14 +149,14 @@ def test_a_get_of_an_auth_endpoint_is_a_405(monta: Emulator, path: str) -> None:
 
 
 @pytest.mark.parametrize("header", [None, "Basic abc", "Bearer", "Bearer unknown"])
-def test_anything_but_a_live_bearer_is_a_401(monta: Emulator, header: str | None) -> None:
+def test_anything_but_a_valid_access_token_is_a_401(monta: Emulator, header: str | None) -> None:
     monta.partner = True
     headers = {} if header is None else {"Authorization": header}
     reply = requests.get(monta.base_url + "/charge-points", headers=headers, timeout=5)
     assert envelope(reply) == (401, "UNAUTHORIZED", "INVALID_ACCESS_TOKEN")
 
 
-def test_revoking_one_kind_of_token_leaves_the_other(monta: Emulator) -> None:
+def test_revoking_one_kind_of_token_keeps_the_other(monta: Emulator) -> None:
     first, second = pair(monta), pair(monta)
     monta.revoke_access_tokens()
     assert get(monta, "/auth/me", first["accessToken"]).status_code == 401
@@ -166,7 +168,7 @@ def test_revoking_one_kind_of_token_leaves_the_other(monta: Emulator) -> None:
     assert get(monta, "/auth/me", live).status_code == 200
 
 
-def test_several_credentials_have_tokens_of_their_own(now: Now) -> None:
+def test_each_client_has_its_own_tokens(now: Now) -> None:
     with Emulator(
         client_id="a", client_secret="secret-a", credentials={"b": "secret-b"}, time=now
     ) as monta:
@@ -202,7 +204,7 @@ def test_the_date_header_can_be_left_out(monta: Emulator) -> None:
     assert "Date" not in mint(monta).headers
 
 
-def test_who_am_i_in_both_dialects(monta: Emulator) -> None:
+def test_both_apis_say_whose_token_it_is(monta: Emulator) -> None:
     token = pair(monta)["accessToken"]
     me = get(monta, "/auth/me", token).json()
     assert me["clientId"] == monta.client_id

@@ -1,4 +1,4 @@
-"""What is not emulated says so, and names itself: never a plausible wrong answer."""
+"""What is not emulated says so and names itself. A wrong answer must never look plausible."""
 
 import pytest
 import requests
@@ -47,7 +47,7 @@ def test_an_unknown_query_parameter_is_a_501_everywhere(
         refused(reply, query.replace("page=x&", "").partition("=")[0], f"GET {path}")
 
 
-def test_a_call_of_the_other_dialect_says_which_has_it(api: Api) -> None:
+def test_the_error_for_a_call_of_the_other_api_names_that_api(api: Api) -> None:
     refused(api.call("GET", "/charges/5001/restart"), "Emulator(partner=True)")
     assert envelope(api.call("GET", "/consumers/me"))[::2] == (404, "RESOURCE_NOT_FOUND")
     api.monta.partner = True
@@ -62,9 +62,7 @@ def test_a_call_of_the_other_dialect_says_which_has_it(api: Api) -> None:
         *(("PATCH", "/charge-points/101"), ("PATCH", "/wallet-transactions/9001")),
     ],
 )
-def test_a_method_that_the_api_has_and_the_emulator_has_not_is_a_501(
-    api: Api, method: str, path: str
-) -> None:
+def test_a_method_that_only_the_real_api_has_is_a_501(api: Api, method: str, path: str) -> None:
     refused(api.call(method, path), f"{method} {path}")
 
 
@@ -75,7 +73,7 @@ def test_a_method_that_the_api_has_and_the_emulator_has_not_is_a_501(
         *(("POST", "/auth/me", "GET"), ("OPTIONS", "/wallets/personal", "GET")),
     ],
 )
-def test_a_method_that_the_api_has_not_is_a_405(
+def test_a_method_that_the_api_does_not_have_is_a_405(
     api: Api, method: str, path: str, allow: str
 ) -> None:
     reply = api.call(method, path)
@@ -88,7 +86,7 @@ def test_head_is_a_get_without_a_body(api: Api) -> None:
     assert (reply.status_code, reply.content) == (200, b"")
 
 
-def test_without_a_token_even_what_is_not_here_is_a_401(monta: Emulator) -> None:
+def test_without_a_token_even_an_unknown_path_is_a_401(monta: Emulator) -> None:
     for path in ("/nowhere", "/charges?nonsense=1"):
         assert requests.get(monta.base_url + path, timeout=5).status_code == 401
 
@@ -132,7 +130,7 @@ def test_a_charge_is_stopped_with_an_empty_body_or_none(api: Api) -> None:
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "x"])
 def test_a_body_of_another_type_is_a_400(api: Api, kind: str) -> None:
-    """Many a library sends a form unless told otherwise; what Monta answers to it is unknown."""
+    """Many libraries send a form by default, and what Monta answers to it is unknown."""
     headers = {"Content-Type": kind}
     reply = api.call("POST", "/charges", data='{"chargePointId": 101}', headers=headers)
     assert envelope(reply)[::2] == (400, "BAD_REQUEST")
@@ -149,8 +147,8 @@ def test_json_may_name_its_charset(api: Api, kind: str | None) -> None:
     assert reply.status_code == 200
 
 
-def test_the_auth_endpoints_let_a_query_and_more_fields_through(monta: Emulator) -> None:
-    """A gateway may want a key in the query; clients that are in use send a grantType."""
+def test_the_auth_endpoints_accept_a_query_and_more_fields(monta: Emulator) -> None:
+    """A gateway may need a key in the query, and some existing clients send a grantType."""
     body = {**token_body(monta), "grantType": "client_credentials"}
     url = monta.base_url + "/auth/token?tenant=1"
     assert requests.post(url, json=body, timeout=5).status_code == 200
@@ -160,7 +158,7 @@ async def _anything(request: Request) -> Response:
     return JSONResponse({"query": dict(request.query_params)})
 
 
-def test_a_route_of_the_users_takes_any_query(api: Api) -> None:
+def test_a_route_of_the_user_accepts_any_query(api: Api) -> None:
     api.monta.routes = [Route("/sites/{id}", _anything), Route("/charges", _anything)]
     assert api.get("/sites/1", nonsense="2") == {"query": {"nonsense": "2"}}
     assert api.get("/charges", nonsense="2") == {"query": {"nonsense": "2"}}
