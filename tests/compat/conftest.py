@@ -1,7 +1,7 @@
-"""Each module here tries one combination with the real package, and is one row of a table.
+"""Each module here tries one combination with the real package and is one row of a table.
 
-``--table=write`` writes the table from the modules whose tests all passed, ``--table=check`` fails
-unless the one in docs/ says the same (but for the versions).
+``--table=write`` writes the table from the modules whose tests all passed. ``--table=check``
+fails unless the table in docs/ is the same, except for the versions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .table import TABLE, Combination, table, without_versions
 
 
 class Tried:
-    """Compares the table with what ran, in the process that the workers report to."""
+    """Compares the table with what ran, in the process that collects the workers' reports."""
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
@@ -95,7 +95,7 @@ def session() -> Iterator[requests.Session]:
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses of `MontaAuth` before another try, which no test waits for."""
+    """The pauses of `MontaAuth` before another try. No test waits for them."""
     pauses: list[float] = []
 
     async def asleep(seconds: float) -> None:

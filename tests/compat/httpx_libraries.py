@@ -1,4 +1,4 @@
-"""httpx and httpx2, each with its adapter, and a visit that needs all three kinds of token call."""
+"""httpx and httpx2 with their adapters, and a visit that needs all three kinds of token call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGES = [PAGE] * 4
 
 
 class Library:
-    """One of the two libraries, with the adapter for it."""
+    """One of the two libraries with its adapter."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -28,7 +28,7 @@ class Library:
 
 
 def visit(site: Emulator, client: Any, auth: Any) -> list[Any]:
-    """Three pages: with a new token, with a renewed one, with one that replaces a refused one."""
+    """Get three pages: with a new token, a renewed one, and a retry after a 401."""
     first = client.get(PAGE)
     auth.invalidate()
     second = client.get(PAGE)
@@ -37,7 +37,7 @@ def visit(site: Emulator, client: Any, auth: Any) -> list[Any]:
 
 
 async def avisit(site: Emulator, client: Any, auth: Any) -> list[Any]:
-    """As `visit`, by an async client."""
+    """Do what `visit` does, with an async client."""
     first = await client.get(PAGE)
     auth.invalidate()
     second = await client.get(PAGE)

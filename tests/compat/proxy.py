@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 class Proxy(ThreadingHTTPServer):
-    """A forward proxy that notes the paths of what it forwards."""
+    """A forward proxy that records the paths of the requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Forward)
@@ -21,11 +21,11 @@ class Proxy(ThreadingHTTPServer):
 
 
 class _Forward(BaseHTTPRequestHandler):
-    """HTTP/1.0: each request has a connection of its own, on both sides."""
+    """HTTP/1.0: each request has its own connection on both sides."""
 
     def _forward(self) -> None:
         assert isinstance(self.server, Proxy)
-        target = urlsplit(self.path)  # a proxy is sent the whole URL
+        target = urlsplit(self.path)  # a proxy receives the whole URL
         assert target.scheme == "http"
         self.server.forwarded.append(target.path.removeprefix("/api/v1"))
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -1,4 +1,4 @@
-"""requests with its adapter, a visit that needs all three kinds of token call, and leaks of it."""
+"""requests with its adapter, a visit that needs all three kinds of token call, and a leak check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def auth_of(site: Emulator, **settings: Any) -> MontaAuth:
 
 
 def visit(site: Emulator, session: requests.Session, auth: MontaAuth) -> None:
-    """Three pages: with a new token, with a renewed one, with one that replaces a refused one."""
+    """Get three pages: with a new token, a renewed one, and a retry after a 401."""
     url = site.base_url + PAGE
     pages = [session.get(url, auth=auth)]
     auth.invalidate()
@@ -29,7 +29,7 @@ def visit(site: Emulator, session: requests.Session, auth: MontaAuth) -> None:
 
 
 class Secrets:
-    """What nobody may find: the client secret and the pairs that `note` (``on_token=``) is told."""
+    """What must stay hidden: the client secret, and the pairs that `note` (``on_token=``) gets."""
 
     def __init__(self, site: Emulator) -> None:
         self._words = {"client secret": site.client_secret}
@@ -41,6 +41,6 @@ class Secrets:
         self._words[f"refresh token {self.pairs}"] = str(pair.refresh_token)
 
     def found_in(self, text: str | bytes) -> list[str]:
-        """Return the names of those that are in it."""
+        """Return the names of the secrets in this text."""
         raw = text.encode() if isinstance(text, str) else text
         return [name for name, word in self._words.items() if word.encode() in raw]

@@ -1,4 +1,4 @@
-"""A combination, and the table that the documentation shows of them."""
+"""A combination, and the table of all combinations in the documentation."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _VERSION = re.compile(r"^(   \* - .*\n     - .*\n     - ).*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Combination:
-    """One row. A module of this folder tries it, and names it `COMBINATION`."""
+    """One row. A module of this folder tries it and names it `COMBINATION`."""
 
-    name: str  # what a reader looks for: a package, or a feature of the library
+    name: str  # what readers look for: a package, or a feature of the library
     with_: str  # "requests", "httpx", "httpx, httpx2"
     know: str  # reStructuredText, on one line
-    distribution: str | None = None  # whose version was tried, if it is not `name`
+    distribution: str | None = None  # the package with the tested version, if it is not `name`
 
     def row(self) -> str:
         version = importlib.metadata.version(self.distribution or self.name)
@@ -38,11 +38,11 @@ class Combination:
 
 
 def table(combinations: Iterable[Combination]) -> str:
-    """The rows in the order of their names."""
+    """Return the rows in the order of their names."""
     rows = sorted(combinations, key=lambda each: each.name.lstrip("`").lower())
     return _HEAD + "".join(each.row() for each in rows)
 
 
 def without_versions(text: str) -> str:
-    """What has to be the same on each machine: a newer release changes no row."""
+    """Return what must be equal on each machine: a newer release changes no row."""
     return _VERSION.sub(r"\1", text)

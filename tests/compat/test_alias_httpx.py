@@ -1,4 +1,4 @@
-"""`httpx2.alias_httpx()`: the whole process takes httpx2 for httpx, `httpx_monta` too."""
+"""`httpx2.alias_httpx()`: the whole process, including `httpx_monta`, uses httpx2 as httpx."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMBINATION = Combination(
 
 
 def _run(source: str) -> None:
-    """Run this in a Python of its own, where a warning is an error."""
+    """Run this in a separate Python in which warnings are errors."""
     command = [sys.executable, "-W", "error", "-c", source]
     done = subprocess.run(command, capture_output=True, text=True, timeout=25, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -71,7 +71,7 @@ def test_either_adapter_works(adapter: str) -> None:
     _run(VISIT.format(adapter=adapter))
 
 
-def test_both_adapters_share_a_token_and_raise_what_httpx2_has() -> None:
+def test_both_adapters_share_a_token_and_raise_errors_of_httpx2() -> None:
     _run("""
 import logging
 
@@ -97,7 +97,7 @@ with Emulator() as site, httpx2.Client(base_url=site.base_url) as client:
 """)
 
 
-def test_after_an_import_of_the_adapter_it_is_too_late() -> None:
+def test_the_alias_comes_too_late_after_an_import_of_the_adapter() -> None:
     _run("""
 import httpx2, httpx_monta
 try:

@@ -1,4 +1,4 @@
-"""ASGITransport and WSGITransport: the API, or the service that calls it, without a socket."""
+"""ASGITransport and WSGITransport: the API or a service that calls it, without a socket."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COMBINATION = Combination(
 
 @pytest.fixture
 def app() -> Emulator:
-    """A Monta that serves no socket: its `app` alone."""
+    """A Monta without a socket, only its `app`."""
     return Emulator()
 
 
@@ -50,10 +50,10 @@ def test_the_whole_api_may_be_an_app(library: Library, app: Emulator) -> None:
     assert calls(app) == VISIT
 
 
-def test_an_app_that_raises_at_a_token_call_leaves_nobody_waiting(
+def test_an_app_that_raises_in_a_token_call_leaves_no_request_waiting(
     library: Library, app: Emulator
 ) -> None:
-    """It is a failed token call. The refresh token may be spent: the next request mints."""
+    """This is a failed token call. The refresh token may be spent, so the next request mints."""
     auth = library.auth(app, PUBLIC_API)
 
     async def main() -> None:
@@ -66,7 +66,7 @@ def test_an_app_that_raises_at_a_token_call_leaves_nobody_waiting(
             app.inject(Fault(close=True), path="/auth/refresh")
             with pytest.raises(library.module.NetworkError, match="ConnectionResetError"):
                 await client.get(PAGE)
-            await asyncio.sleep(0.65)  # so long the failure is remembered, at most
+            await asyncio.sleep(0.65)  # as long as the failure is remembered at most
             assert (await client.get(PAGE)).status_code == 200
 
     asyncio.run(main())
@@ -80,10 +80,10 @@ def test_an_app_that_raises_at_a_token_call_leaves_nobody_waiting(
     ]
 
 
-def test_a_service_under_test_calls_monta_by_itself(
+def test_a_service_under_test_calls_monta_with_its_own_auth(
     library: Library, site: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The client of the test has no token to give; the auth of the service stays behind it."""
+    """The test's client has no token. The service has its own auth."""
     auth = library.auth(site)
     came: list[bool] = []
 
@@ -103,14 +103,14 @@ def test_a_service_under_test_calls_monta_by_itself(
             site.revoke_access_tokens()
             return [first.json(), (await client.get("/count")).json()]
 
-    with caplog.at_level(logging.CRITICAL, "monta_auth"):  # it warns of the foreign origin
+    with caplog.at_level(logging.CRITICAL, "monta_auth"):  # it warns about the foreign origin
         assert asyncio.run(main()) == [24, 24]
     assert came == [False, False]
     assert calls(site) == [VISIT[0], VISIT[1], *VISIT[4:]]
 
 
 class Wsgi:
-    """A WSGI application before a running Monta."""
+    """A WSGI application in front of a running Monta."""
 
     def __init__(self, site: Emulator) -> None:
         self._site = site
@@ -128,7 +128,7 @@ class Wsgi:
         return [reply.content]
 
 
-def test_it_may_be_a_wsgi_app(library: Library, site: Emulator) -> None:
+def test_the_api_may_be_a_wsgi_app(library: Library, site: Emulator) -> None:
     auth = library.auth(site, PUBLIC_API)
     transport = library.module.WSGITransport(app=Wsgi(site))
     with library.module.Client(transport=transport, auth=auth, base_url=PUBLIC_API) as client:

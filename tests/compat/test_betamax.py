@@ -1,4 +1,4 @@
-"""betamax: tapes of the traffic of a session, by the recipe of docs/guides/recorders.rst."""
+"""betamax: recordings of a session's traffic, as in docs/guides/recorders.rst."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ COMBINATION = Combination(
 
 @pytest.fixture(autouse=True)
 def _settings_of_one_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The recipe changes what betamax keeps for the whole process."""
+    """Undo the recipe's settings of betamax, which apply to the whole process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(betamax.cassette.Cassette, "hooks", defaultdict[str, Any](list))
     monkeypatch.setattr(betamax.configure.Configuration, "CASSETTE_LIBRARY_DIR", "")
 
 
 def _set_up() -> None:
-    """Run what stands in the example before it is put to use."""
+    """Run the example's code before the session."""
     recipe, found, _ = EXAMPLE.code.partition("\nwith requests.Session()")
     assert found
     exec(compile(recipe, "example", "exec"), {"__name__": "example"})  # noqa: S102 - our own
@@ -58,7 +58,9 @@ def _pages(site: Emulator, secrets: Secrets) -> list[int]:
             return [*statuses, session.get(url).status_code]
 
 
-def test_a_tape_holds_no_secret_and_plays_without_a_server(site: Emulator, tmp_path: Path) -> None:
+def test_a_recording_holds_no_secret_and_plays_without_a_server(
+    site: Emulator, tmp_path: Path
+) -> None:
     _set_up()
     secrets = Secrets(site)
     assert _pages(site, secrets) == [200, 200]
@@ -80,8 +82,8 @@ def test_a_tape_holds_no_secret_and_plays_without_a_server(site: Emulator, tmp_p
     assert played.pairs == 2
 
 
-def test_a_401_is_handed_over(site: Emulator) -> None:
-    """The answer is betamax's own copy, with a request that is nobody's."""
+def test_a_401_is_returned(site: Emulator) -> None:
+    """betamax returns a copy of the response, with a request that it made itself."""
     _set_up()
     with requests.Session() as session:
         session.auth = auth_of(site, session=session)

@@ -1,4 +1,4 @@
-"""dlt: its sources of REST APIs, which take a session and refuse an auth object."""
+"""dlt: its sources of REST APIs, which accept a session and refuse an auth object."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGE = "guides/where-to-put-auth.rst"
 
 @pytest.fixture
 def rest_api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Its module; what dlt keeps is kept in the folder of the test."""
+    """Its module. What dlt stores is in the folder of the test."""
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
     pytest.importorskip("dlt", reason="dlt is not installed")
@@ -35,7 +35,7 @@ def rest_api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses of dlt, which no test waits for."""
+    """The pauses of dlt. No test waits for them."""
     pauses: list[float] = []
     nap = pytest.importorskip("tenacity.nap", reason="tenacity comes with dlt")
     monkeypatch.setattr(nap, "time", SimpleNamespace(sleep=pauses.append))
@@ -72,7 +72,7 @@ def test_it_waits_for_more_than_a_minute_at_a_429(
 def test_it_repeats_the_token_calls_of_its_session(
     rest_api: Any, site: Emulator, waited: list[float], slept: list[float]
 ) -> None:
-    """Why the page leaves out `session=`."""
+    """That is why the page leaves out `session=`."""
     helpers: Any = importlib.import_module("dlt.sources.helpers.requests")
     counts: list[int] = []
     for by_it in (False, True):

@@ -1,4 +1,4 @@
-"""What other clients of Monta ask, call by call, from their source: none meets a 501."""
+"""The calls of other Monta clients, copied from their source code: none gets a 501."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def session(site: Emulator) -> Iterator[requests.Session]:
 
 
 def test_home_assistant_sets_up_and_polls(site: Emulator, session: requests.Session) -> None:
-    """Two coordinators: charge points with their last charges, and the wallet."""
+    """It has two coordinators: charge points with their last charges, and the wallet."""
     base = site.base_url
     for _ in range(2):
         page = session.get(f"{base}/charge-points?page=0&perPage=10").json()
@@ -37,7 +37,7 @@ def test_home_assistant_sets_up_and_polls(site: Emulator, session: requests.Sess
 
 
 def test_a_pipeline_loads_what_is_new(site: Emulator, session: requests.Session) -> None:
-    """Page by page, from where it got to the last time; nothing twice, nothing left out."""
+    """Page by page from where it stopped last time, without repeats or gaps."""
     site.access_lifetime = 1e7
     base, loaded = site.base_url, dict[int, Any]()
     since = datetime.now(UTC) - timedelta(days=90)
@@ -99,7 +99,7 @@ def test_a_crawler_of_afir_reads_the_open_list_and_then_each_state(site: Emulato
     assert len(evses) == len(set(evses)) == 18
 
     credentials = {"clientId": site.client_id, "clientSecret": site.client_secret}
-    # The form in which many a script sends it.
+    # Many scripts send the date in this form.
     kind = {"Content-Type": "application/json; charset=UTF-8"}
     body = json.dumps(credentials)
     pair = requests.post(f"{base}/auth/token", data=body, headers=kind, timeout=5).json()

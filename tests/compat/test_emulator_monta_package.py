@@ -1,4 +1,4 @@
-"""The PyPI package monta, all of its methods, against the emulator."""
+"""All methods of the PyPI package monta, with the emulator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from monta_auth.emulator import Emulator
 
 monta = pytest.importorskip("monta", reason="monta is not installed")
 
-# The package reads no reply that it raises an error for.
+# The package does not read the body of a response that it raises an error for.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 from monta.exceptions import MontaApiClientRateLimitError  # noqa: E402
@@ -89,7 +89,7 @@ def test_it_reads_the_wallet(site: Emulator) -> None:
     run(site, job)
 
 
-def test_its_tokens_are_renewed_and_its_quota_ends(site: Emulator) -> None:
+def test_its_tokens_are_renewed_and_its_quota_applies(site: Emulator) -> None:
     async def job(client: Any) -> None:
         await client.async_authenticate()
         for also_refresh in (False, True):

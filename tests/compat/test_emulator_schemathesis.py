@@ -1,4 +1,4 @@
-"""schemathesis asks the emulator whatever its OpenAPI document allows, and a bit more."""
+"""schemathesis sends the emulator what its OpenAPI document allows, and a bit more."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from monta_auth.emulator import Emulator
 
 pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 
-#: No undocumented status, no response that breaks its schema or is of another type.
+#: No undocumented status, and no response of another type or with another schema.
 CHECKS = "status_code_conformance,response_schema_conformance,content_type_conformance"
 
 

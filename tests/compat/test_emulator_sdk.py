@@ -1,5 +1,7 @@
-"""openapi-python-client makes an SDK of the emulator's document, without a warning; every call of
-it works."""
+"""openapi-python-client generates an SDK from the emulator's document without a warning.
+
+Every call of the SDK works.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,7 @@ def test_every_call_of_a_generated_client_works(
         "refresh_token": models.RefreshToken(pair.refresh_token),
         "start_charge": models.StartCharge(charge_point_id=102, **team),
     }
-    # What acts comes last: a charge is stopped before it goes on.
+    # Calls that change something come last: a charge is stopped before it is restarted.
     order = ["stop_charge", "restart_charge"]
     with closing(client.get_httpx_client()):
         for name in sorted(calls, key=lambda name: order.index(name) if name in order else -1):

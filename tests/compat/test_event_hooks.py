@@ -1,4 +1,4 @@
-"""Event hooks: they see each step of a request before the auth does, and the token calls too."""
+"""Event hooks: they see each step of a request before the auth does, and also the token calls."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ async def _raise_but_for_a_401_async(response: Any) -> None:
     _raise_but_for_a_401(response)
 
 
-def test_a_hook_that_raises_for_a_401_costs_that_request(library: Library, site: Emulator) -> None:
-    """The next one has a new token."""
+def test_if_a_hook_raises_for_a_401_only_that_request_fails(
+    library: Library, site: Emulator
+) -> None:
+    """The next request has a new token."""
     hooks = {"response": [_raise_for_status]}
     auth = library.auth(site)
     with library.module.Client(auth=auth, event_hooks=hooks, base_url=site.base_url) as client:
@@ -48,7 +50,7 @@ def test_a_hook_that_raises_for_a_401_costs_that_request(library: Library, site:
     assert calls(site) == [VISIT[0], VISIT[1], *VISIT[4:]]
 
 
-def test_a_hook_that_leaves_out_a_401_costs_nothing(library: Library, site: Emulator) -> None:
+def test_if_a_hook_ignores_a_401_no_request_fails(library: Library, site: Emulator) -> None:
     hooks = {"response": [_raise_but_for_a_401]}
     auth = library.auth(site)
     with library.module.Client(auth=auth, event_hooks=hooks, base_url=site.base_url) as client:
@@ -59,9 +61,7 @@ def test_a_hook_that_leaves_out_a_401_costs_nothing(library: Library, site: Emul
             client.get(PAGE)
 
 
-def test_an_async_hook_that_leaves_out_a_401_costs_nothing(
-    library: Library, site: Emulator
-) -> None:
+def test_if_an_async_hook_ignores_a_401_no_request_fails(library: Library, site: Emulator) -> None:
     hooks = {"response": [_raise_but_for_a_401_async]}
     auth = library.auth(site)
 
@@ -78,8 +78,8 @@ def test_an_async_hook_that_leaves_out_a_401_costs_nothing(
     assert calls(site) == [*VISIT, (PAGE, 500)]
 
 
-def test_a_401_that_stays_is_the_callers_to_raise(library: Library, site: Emulator) -> None:
-    """The second answer is handed over, by such a hook too."""
+def test_the_caller_raises_for_a_401_that_remains(library: Library, site: Emulator) -> None:
+    """The second 401 is returned; this hook raises for it."""
     hooks = {"response": [_raise_but_for_a_401]}
     auth = library.auth(site)
     with library.module.Client(auth=auth, event_hooks=hooks, base_url=site.base_url) as client:
@@ -91,7 +91,7 @@ def test_a_401_that_stays_is_the_callers_to_raise(library: Library, site: Emulat
 
 
 class Log:
-    """Hooks that note what a log would show: both ways, headers and bodies."""
+    """Hooks that record what a log would show: headers and bodies in both directions."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
@@ -128,7 +128,7 @@ def test_hooks_that_log_bodies_log_secrets(library: Library, site: Emulator) -> 
 def test_a_separate_client_keeps_token_calls_out_of_the_log(
     library: Library, site: Emulator
 ) -> None:
-    """What is left is the header of the request, and httpx hides that one itself."""
+    """Only the header of the request is left, and httpx itself hides that one."""
     log = Log()
     hooks = {"request": [log.request], "response": [log.response]}
     with library.module.Client() as caller:

@@ -1,4 +1,4 @@
-"""FastMCP: tools for a model, made from a description of the API."""
+"""FastMCP: tools for a model, generated from a description of the API."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMBINATION = Combination(
 )
 
 
-def test_a_tool_retries_a_401_and_none_fetches_tokens(
+def test_a_tool_retries_a_401_and_no_tool_fetches_tokens(
     site: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(site, site.base_url, monkeypatch)
@@ -49,7 +49,7 @@ def test_a_tool_retries_a_401_and_none_fetches_tokens(
 def test_without_that_route_map_the_token_endpoint_is_a_tool(
     site: Emulator,
 ) -> None:
-    """The pitfall of the page."""
+    """The page warns about this pitfall."""
     description = httpx2.get(f"{site.base_url}/openapi.json").json()
     server = fastmcp.FastMCP.from_openapi(description, httpx2.AsyncClient(base_url=site.base_url))
 

@@ -1,4 +1,4 @@
-"""gevent: in a process whose sockets, locks and threads are greenlets."""
+"""gevent: in a process with greenlets instead of blocking sockets, locks and threads."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ SCRIPT = """
 
 
 def test_greenlets_share_each_token_call(site: Emulator) -> None:
-    """Fifty at once find no token, and fifty that it was revoked."""
-    site.latency = 0.02  # so that they meet
+    """Fifty at once have no token; later, fifty at once have a revoked one."""
+    site.latency = 0.02  # long enough that they overlap
     environment = os.environ | {
         "MONTA_BASE_URL": site.base_url,
         "MONTA_CLIENT_ID": site.client_id,

@@ -1,4 +1,4 @@
-"""gql: GraphQL by each of its transports, the httpx one of which prefers httpx2."""
+"""gql: GraphQL with each of its transports. The httpx transport prefers httpx2."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def test_the_example_retries_a_401(graph: Emulator, capsys: pytest.CaptureFixtur
     _check(graph, transport)
 
 
-def test_the_transport_of_requests(graph: Emulator) -> None:
+def test_the_requests_transport_retries_a_401(graph: Emulator) -> None:
     auth = requests_monta.MontaAuth()
     _check(graph, _transport(graph, "requests", "RequestsHTTPTransport", auth=auth))
 
 
-def test_the_transport_of_aiohttp(graph: Emulator) -> None:
+def test_the_aiohttp_transport_retries_a_401(graph: Emulator) -> None:
     session = {"middlewares": (aiohttp_monta.MontaAuth(),)}
     transport = _transport(graph, "aiohttp", "AIOHTTPTransport", client_session_args=session)
 

@@ -1,4 +1,4 @@
-"""hishel: a cache under the client. The token calls pass it by; the token does not quite."""
+"""hishel: a cache below the client. It stores no token calls, but it does store access tokens."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LIBRARIES = [
 
 
 class Cached:
-    """A library, and clients of it that share a cache in a file."""
+    """A library, and its clients that share a cache in a file."""
 
     def __init__(self, name: str, module: str, folder: Path) -> None:
         self.library = Library(name)
@@ -56,7 +56,7 @@ class Cached:
 
     @property
     def stored(self) -> bytes:
-        """Everything that lies on the disk."""
+        """Return everything on the disk."""
         return b"".join(path.read_bytes() for path in self._folder.rglob("*.db*"))
 
 
@@ -80,7 +80,7 @@ ONCE_EACH = [
 
 
 def test_an_answer_is_cached_and_a_401_is_not(cached: Cached, site: Emulator) -> None:
-    """The page from the cache asks nobody, though its token is refused meanwhile."""
+    """The page from the cache needs no call, although its token was refused meanwhile."""
     auth = cached.library.auth(site)
     with cached.client(auth, site) as client:
         first = client.get("/charge-points")
@@ -124,10 +124,10 @@ async def _tariff(request: Request) -> JSONResponse:
         pytest.param(False, ["private", "public"], id="private"),
     ],
 )
-def test_by_the_rfc_a_shared_cache_keeps_only_what_is_public(
+def test_with_rfc_rules_a_shared_cache_stores_only_public_responses(
     cached: Cached, site: Emulator, shared: bool, asked: list[str]
 ) -> None:
-    """`rfc=True` caches next to nothing of an API with tokens; a private cache does."""
+    """`rfc=True` caches almost nothing of an API with tokens. A private cache does."""
     site.routes = [Route("/tariffs/{kind}", _tariff)]
     auth = cached.library.auth(site)
     with cached.client(auth, site, rfc=hishel.CacheOptions(shared=shared)) as client:
@@ -136,9 +136,7 @@ def test_by_the_rfc_a_shared_cache_keeps_only_what_is_public(
     assert calls(site) == [("/auth/token", 200)] + [(f"/tariffs/{kind}", 200) for kind in asked]
 
 
-def test_accounts_that_share_a_storage_need_keys_of_their_own(
-    cached: Cached, site: Emulator
-) -> None:
+def test_accounts_that_share_a_storage_need_their_own_keys(cached: Cached, site: Emulator) -> None:
     site.credentials["other-id"] = "other-secret"
     other = cached.library.adapter.MontaAuth("other-id", "other-secret", base_url=site.base_url)
     with cached.client(cached.library.auth(site), site) as client:

@@ -1,4 +1,4 @@
-"""HTTP/2, over TLS: the token calls are streams of the connection that carries the requests."""
+"""HTTP/2 with TLS: token calls are streams of the same connection as the requests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COMBINATION = Combination(
 
 
 class Http2:
-    """A Monta that speaks HTTP/2 and nothing else."""
+    """A Monta that only speaks HTTP/2."""
 
     def __init__(self, pem: Path) -> None:
         self.monta = Emulator()
@@ -61,7 +61,7 @@ class Http2:
 
     async def _main(self) -> None:
         self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
-        self._ready.set()  # the socket listens already
+        self._ready.set()  # the socket is already listening
         await serve(self._app, self._config, shutdown_trigger=self._done.wait, mode="asgi")
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
@@ -93,7 +93,7 @@ def tls(ca: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-def test_one_connection_carries_requests_and_token_calls(
+def test_requests_and_token_calls_use_one_connection(
     library: Library, server: Http2, tls: ssl.SSLContext
 ) -> None:
     auth = library.auth(server.monta, server.base_url)
@@ -106,7 +106,7 @@ def test_one_connection_carries_requests_and_token_calls(
     assert len(server.connections) == 1
 
 
-def test_one_connection_carries_them_for_an_async_client(
+def test_requests_and_token_calls_of_an_async_client_use_one_connection(
     library: Library, server: Http2, tls: ssl.SSLContext
 ) -> None:
     auth = library.auth(server.monta, server.base_url)
@@ -122,7 +122,7 @@ def test_one_connection_carries_them_for_an_async_client(
     assert len(server.connections) == 1
 
 
-def test_streams_that_are_refused_together_cost_one_renewal(
+def test_streams_with_a_refused_token_cost_one_renewal(
     library: Library, server: Http2, tls: ssl.SSLContext
 ) -> None:
     auth = library.auth(server.monta, server.base_url)

@@ -45,7 +45,7 @@ EACH_BY_ITS_OWN = [
 def test_pages_are_repeated_by_the_transport_and_token_calls_by_the_auth(
     site: Emulator, slept: list[float]
 ) -> None:
-    """The methods that it repeats by default do not have POST."""
+    """By default, it does not repeat POST."""
     auth = _auth(site)
     with httpx.Client(auth=auth, transport=RetryTransport(), base_url=site.base_url) as client:
         site.inject(Fault(status=503), path="/charge-points")
@@ -57,7 +57,9 @@ def test_pages_are_repeated_by_the_transport_and_token_calls_by_the_auth(
     assert len(slept) == 1
 
 
-def test_so_they_are_by_async_clients(site: Emulator, slept: list[float]) -> None:
+def test_async_pages_are_repeated_by_the_transport_and_token_calls_by_the_auth(
+    site: Emulator, slept: list[float]
+) -> None:
     async def main() -> None:
         transport = RetryTransport()
         async with httpx.AsyncClient(
@@ -74,7 +76,7 @@ def test_so_they_are_by_async_clients(site: Emulator, slept: list[float]) -> Non
     assert len(slept) == 1
 
 
-def test_a_401_in_its_list_wastes_tries_before_the_token_is_renewed(site: Emulator) -> None:
+def test_with_401_in_its_list_it_wastes_tries_before_the_renewal(site: Emulator) -> None:
     transport = RetryTransport(retry=Retry(total=2, status_forcelist=[401]))
     with httpx.Client(auth=_auth(site), transport=transport, base_url=site.base_url) as client:
         client.get("/charge-points")
@@ -92,7 +94,7 @@ def test_a_401_in_its_list_wastes_tries_before_the_token_is_renewed(site: Emulat
 EVERYTHING = Retry(total=2, allowed_methods=["GET", "POST"])
 
 
-def test_a_repeated_token_call_is_refused_on_this_side(site: Emulator) -> None:
+def test_a_repeated_token_call_is_refused_before_it_is_sent(site: Emulator) -> None:
     """A refresh token works once. The second try gets no body, and the request fails."""
     transport = RetryTransport(retry=EVERYTHING)
     with httpx.Client(auth=_auth(site), transport=transport, base_url=site.base_url) as client:
@@ -101,13 +103,13 @@ def test_a_repeated_token_call_is_refused_on_this_side(site: Emulator) -> None:
         site.inject(Fault(close=True, after=True), path="/auth/refresh")
         with pytest.raises(httpx_monta.TokenEndpointError):
             client.get("/charge-points")
-        # The server has seen the end of that connection when it accepts another one.
+        # When the server accepts another connection, it has seen the end of that one.
         assert httpx.get(site.base_url + "/charges").status_code == 401
     assert site.count("/auth/token") == 1
     assert all(call.status != 200 for call in site.calls if call.path == "/auth/refresh")
 
 
-def test_a_plain_client_for_the_token_calls_lets_posts_be_repeated(
+def test_with_a_separate_client_for_token_calls_posts_may_be_repeated(
     site: Emulator, slept: list[float]
 ) -> None:
     transport = RetryTransport(retry=EVERYTHING)
@@ -122,7 +124,7 @@ def test_a_plain_client_for_the_token_calls_lets_posts_be_repeated(
         charge = {"chargePointId": 101}
         assert client.post("/charges", json=charge).status_code == 200
         site.revoke_access_tokens()
-        charge = {"chargePointId": 102}  # the other one is busy
+        charge = {"chargePointId": 102}  # the first charge point is busy
         assert client.post("/charges", json=charge).status_code == 200
     assert calls(site) == [
         ("/auth/token", 503),

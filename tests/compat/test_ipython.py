@@ -1,4 +1,4 @@
-"""A notebook: what IPython shows of an auth object, by `?`, by Tab and by its name alone."""
+"""A notebook: what IPython shows of an auth object with `?`, with Tab and as a value."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shell() -> Any:
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.__name__)
-def test_a_question_mark_shows_arguments_and_words_and_no_secret(shell: Any, adapter: Any) -> None:
+def test_a_question_mark_shows_arguments_and_docs_but_no_secret(shell: Any, adapter: Any) -> None:
     auth = adapter.MontaAuth("client-id", SECRET)
     shell.user_ns.update(auth=auth, MontaAuth=adapter.MontaAuth)
     of_class = shell.object_inspect_text("MontaAuth")
@@ -53,7 +53,7 @@ def test_a_question_mark_shows_arguments_and_words_and_no_secret(shell: Any, ada
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.__name__)
-def test_tab_offers_the_verbs(shell: Any, adapter: Any) -> None:
+def test_tab_offers_the_methods(shell: Any, adapter: Any) -> None:
     names = {"auth": adapter.MontaAuth("client-id", SECRET)}
     tab = completer.IPCompleter(shell=shell, namespace=names, use_jedi=False)
     with completer.provisionalcompleter():

@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span for each step, none with a secret in it."""
+"""OpenTelemetry: each step has a span, and no span has a secret."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SANITIZE = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
 
 
 class Spans:
-    """Where the spans of the clients that it watches end up."""
+    """Collects the spans of the clients that it watches."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
@@ -53,7 +53,7 @@ class Spans:
 
     @property
     def steps(self) -> list[tuple[str, Any]]:
-        """Path and status of each, as the server counts them."""
+        """Return path and status of each span, as the server counts them."""
         found: list[tuple[str, Any]] = []
         for span in self._exporter.get_finished_spans():
             assert span.attributes is not None
@@ -63,7 +63,7 @@ class Spans:
 
     @property
     def text(self) -> str:
-        """All that would be exported: attributes, events, status, resource."""
+        """Return all that would be exported: attributes, events, status, resource."""
         return "".join(span.to_json() for span in self._exporter.get_finished_spans())
 
 
@@ -73,7 +73,7 @@ def spans() -> Spans:
 
 
 class Secrets:
-    """Every token of a Monta, as its auth gets them, and the secret."""
+    """The secret of a Monta, and every token that its auth gets."""
 
     def __init__(self, site: Emulator) -> None:
         self.refresh = [site.client_secret]
@@ -136,7 +136,7 @@ def test_each_step_of_an_async_client_is_a_span_without_a_token(
 def test_headers_that_are_captured_unsanitized_show_the_access_tokens(
     library: Library, site: Emulator, spans: Spans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And nothing else: no header has the secret or a refresh token."""
+    """But nothing else: no header has the secret or a refresh token."""
     monkeypatch.setenv(CAPTURE, ".*")
     secrets = Secrets(site)
     auth = library.auth(site, on_token=secrets.add)

@@ -37,7 +37,7 @@ _CAPTURE = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_"
 
 
 class Spans:
-    """The instrumentation, and what an exporter would send."""
+    """The instrumentation, with what an exporter would send."""
 
     def __init__(self) -> None:
         self._exporter = memory.InMemorySpanExporter()
@@ -54,7 +54,7 @@ class Spans:
 
     @property
     def ended(self) -> list[tuple[str, str, int | None]]:
-        """Method, path and status of each span."""
+        """Return method, path and status of each span."""
         return [
             (
                 span.name,
@@ -66,13 +66,13 @@ class Spans:
 
     @property
     def sent(self) -> str:
-        """Names, attributes, events with stack traces, links, resources."""
+        """Return names, attributes, events with stack traces, links and resources."""
         return "".join(span.to_json() for span in self._exporter.get_finished_spans())
 
 
 @pytest.fixture
 def capture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the instrumentation copy each header that there is."""
+    """Let the instrumentation copy every header."""
     monkeypatch.setenv(_CAPTURE + "CLIENT_REQUEST", ".*")
     monkeypatch.setenv(_CAPTURE + "CLIENT_RESPONSE", ".*")
 
@@ -92,7 +92,7 @@ def test_token_calls_have_spans_and_spans_have_no_secret(site: Emulator, spans: 
         ("GET", PAGE, 200),
         ("POST", "/auth/refresh", 200),
         ("GET", PAGE, 200),
-        # The 401, the renewal and the second sending are within this one.
+        # This span contains the 401, the renewal and the retry.
         ("GET", PAGE, 200),
     ]
     assert len(calls(site)) == 7
@@ -100,8 +100,8 @@ def test_token_calls_have_spans_and_spans_have_no_secret(site: Emulator, spans: 
     assert secrets.found_in(spans.sent) == []
 
 
-def test_nor_has_the_span_of_a_token_call_that_failed(site: Emulator, spans: Spans) -> None:
-    """Its event holds a stack trace."""
+def test_the_span_of_a_failed_token_call_has_no_secret(site: Emulator, spans: Spans) -> None:
+    """Its event has a stack trace."""
     secrets = Secrets(site)
     with requests.Session() as session:
         session.auth = auth_of(site, on_token=secrets.note)
@@ -121,8 +121,8 @@ def test_nor_has_the_span_of_a_token_call_that_failed(site: Emulator, spans: Spa
     ("sanitized", "found"),
     [
         pytest.param("authorization", [], id="sanitized"),
-        # Not our doing, and the reason for the row in the table. (The third token is sent by the
-        # hook, within the span of the request that was refused.)
+        # We do not cause this; it is the reason for the row in the table. (The hook sends the third
+        # token in the span of the refused request.)
         pytest.param("", ["access token 1", "access token 2"], id="not"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`proxy=`, the environment's proxy, and `mounts=`: which way the token calls go."""
+"""`proxy=`, the environment's proxy and `mounts=`: how the token calls leave."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_token_calls_go_through_the_proxy_of_the_async_client(
 
 
 @pytest.mark.parametrize("behind", ["pages", "token calls"])
-def test_with_client_the_token_calls_go_the_way_of_that_client(
+def test_with_client_the_token_calls_use_that_clients_proxy(
     library: Library, site: Emulator, proxy: Proxy, behind: str
 ) -> None:
     ways = {"pages": (None, proxy.url), "token calls": (proxy.url, None)}
@@ -65,10 +65,10 @@ def test_with_client_the_token_calls_go_the_way_of_that_client(
     assert calls(site) == VISIT
 
 
-def test_token_calls_take_the_mount_that_fits_them(
+def test_token_calls_use_the_mount_for_their_origin(
     library: Library, site: Emulator, proxy: Proxy
 ) -> None:
-    """A mount goes by the origin, and both kinds of call have the same."""
+    """A mount is chosen by the origin, which is equal for both kinds of call."""
     http = library.module.HTTPTransport
 
     def nowhere(request: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Proxies and adapters of a session: token calls go where the session goes, with ``session=``."""
+"""Proxies and adapters of a session: with ``session=``, token calls use them, too."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_all_calls_go_through_the_proxy_of_the_session(
     assert proxy.forwarded == [path for path, _ in VISIT]
 
 
-def test_without_session_token_calls_do_not_know_the_proxy_of_the_session(
+def test_without_session_token_calls_do_not_use_the_sessions_proxy(
     site: Emulator, proxy: Proxy, session: requests.Session
 ) -> None:
     session.proxies = {"http": proxy.url}
@@ -44,7 +44,7 @@ def test_without_session_token_calls_do_not_know_the_proxy_of_the_session(
 
 
 class Noting(HTTPAdapter):
-    """An adapter of the user's, such as one with a client certificate."""
+    """A user's adapter, such as one with a client certificate."""
 
     def __init__(self) -> None:
         super().__init__()

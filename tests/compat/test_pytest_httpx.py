@@ -1,4 +1,4 @@
-"""pytest-httpx: one answer for each request, the token calls included."""
+"""pytest-httpx: one response for each request, including the token calls."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def _check(httpx_mock: HTTPXMock) -> None:
     assert json.loads(requests[2].content) == {"refreshToken": "monta-refresh-1"}
 
 
-def test_a_401_is_repaired(httpx_mock: HTTPXMock) -> None:
+def test_a_401_is_retried(httpx_mock: HTTPXMock) -> None:
     _add_a_401_and_its_repair(httpx_mock)
     with httpx.Client(auth=httpx_monta.MontaAuth("client-id", "client-secret")) as client:
         assert client.get(URL).json() == {"data": []}
     _check(httpx_mock)
 
 
-def test_a_401_is_repaired_for_an_async_client(httpx_mock: HTTPXMock) -> None:
+def test_an_async_client_retries_a_401(httpx_mock: HTTPXMock) -> None:
     _add_a_401_and_its_repair(httpx_mock)
     auth = httpx_monta.MontaAuth("client-id", "client-secret")
 
@@ -83,7 +83,7 @@ def test_a_401_is_repaired_for_an_async_client(httpx_mock: HTTPXMock) -> None:
 
 
 @pytest.mark.httpx_mock(should_mock=lambda request: "/auth/" not in request.url.path)
-def test_the_emulator_hands_out_the_tokens(httpx_mock: HTTPXMock, site: Emulator) -> None:
+def test_the_emulator_may_issue_the_tokens(httpx_mock: HTTPXMock, site: Emulator) -> None:
     auth = Library("httpx").auth(site)
     for status in (200, 200, 401, 200):
         httpx_mock.add_response(url=f"{site.base_url}/charge-points", status_code=status)
@@ -100,7 +100,7 @@ def test_the_emulator_hands_out_the_tokens(httpx_mock: HTTPXMock, site: Emulator
 
 
 @pytest.mark.httpx_mock(assert_all_requests_were_expected=False)
-def test_a_token_call_without_an_answer_is_named(httpx_mock: HTTPXMock) -> None:
+def test_the_error_names_a_token_call_without_a_response(httpx_mock: HTTPXMock) -> None:
     auth = httpx_monta.MontaAuth("client-id", "client-secret")
     with (
         httpx.Client(auth=auth) as client,

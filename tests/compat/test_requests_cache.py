@@ -1,4 +1,4 @@
-"""requests-cache: a session with a cache. It stores pages, and neither tokens nor token calls."""
+"""requests-cache: a session with a cache, which stores pages but no tokens or token calls."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cached(folder: Path, **settings: Any) -> Any:
 
 
 def stored(folder: Path) -> bytes:
-    """Everything that lies on the disk."""
+    """Return everything on the disk."""
     return b"".join(path.read_bytes() for path in folder.iterdir())
 
 
@@ -75,7 +75,7 @@ def test_pages_are_stored_and_nothing_secret(
 
 
 def test_a_renewal_does_not_empty_the_cache(site: Emulator, tmp_path: Path) -> None:
-    """The token is no part of the key, but is fetched all the same: the auth comes first."""
+    """The token is not part of the key, but it is fetched anyway: the auth runs first."""
     with cached(tmp_path) as session:
         session.auth = auth_of(site)
         assert not session.get(site.base_url + PAGE).from_cache
@@ -84,7 +84,7 @@ def test_a_renewal_does_not_empty_the_cache(site: Emulator, tmp_path: Path) -> N
     assert calls(site) == [("/auth/token", 200), (PAGE, 200), ("/auth/refresh", 200)]
 
 
-def test_a_401_is_handed_over_and_not_stored(site: Emulator, tmp_path: Path) -> None:
+def test_a_401_is_returned_and_not_stored(site: Emulator, tmp_path: Path) -> None:
     with cached(tmp_path) as session:
         session.auth = auth_of(site)
         site.inject(Fault(status=401), times=2, path=PAGE)

@@ -1,4 +1,4 @@
-"""requests-futures: a session whose requests run in a pool of threads."""
+"""requests-futures: a session with requests in a thread pool."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMBINATION = Combination(
 
 @pytest.mark.parametrize("of_session", [False, True], ids=["fresh session", "session="])
 def test_a_crowd_of_futures_shares_each_token_call(site: Emulator, of_session: bool) -> None:
-    site.latency = 0.02  # so that those of one pool meet
+    site.latency = 0.02  # long enough that those of one pool overlap
     with sessions.FuturesSession(max_workers=8) as session:
         session.auth = auth_of(site, **({"session": session} if of_session else {}))
         for round_ in (1, 2):
@@ -35,5 +35,5 @@ def test_a_crowd_of_futures_shares_each_token_call(site: Emulator, of_session: b
             assert {future.result().status_code for future in futures} == {200}
             assert calls(site).count((PAGE, 200)) == 24 * round_
     assert (site.count("/auth/token"), site.count("/auth/refresh")) == (1, 1)
-    # At most those that were in the pool when the token died.
+    # At most those that were in the pool when the token was revoked.
     assert 1 <= calls(site).count((PAGE, 401)) <= 8

@@ -1,4 +1,4 @@
-"""requests-mock: mocked answers for requests, beside real token calls or mocked ones."""
+"""requests-mock: mocked responses for requests, with real or mocked token calls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAGES = [{"json": {"data": []}}, {"status_code": 401}, {"json": {"data": []}}]
 
 
 def _mock(mock: Any) -> tuple[Any, Any, Any]:
-    """Mock the three: its matchers for the mint, the refresh and the page."""
+    """Mock all three. Return its matchers for the mint, the refresh and the page."""
     mint = mock.register_uri("POST", PUBLIC_API + "/auth/token", json=_pair(1))
     refresh = mock.register_uri("POST", PUBLIC_API + "/auth/refresh", json=_pair(2))
     return mint, refresh, mock.register_uri("GET", PUBLIC_API + PAGE, PAGES)
@@ -44,7 +44,7 @@ def _check(session: requests.Session, matchers: tuple[Any, Any, Any]) -> None:
     for _ in range(2):
         assert session.get(PUBLIC_API + PAGE).json() == {"data": []}
     sent = [request.headers["Authorization"] for request in page.request_history]
-    # The refused one is given the new token, in case that a redirect is built from it.
+    # The refused request gets the new token, in case a redirect is built from it.
     assert sent == ["Bearer access-1", "Bearer access-2", "Bearer access-2"]
     assert (mint.call_count, refresh.call_count) == (1, 1)
     assert mint.last_request.json()["clientId"] == "client-id"
@@ -69,7 +69,7 @@ def test_an_adapter_answers_token_calls_through_its_session() -> None:
         _check(session, matchers)
 
 
-def test_mocked_pages_go_with_real_token_calls(site: Emulator) -> None:
+def test_mocked_pages_work_with_real_token_calls(site: Emulator) -> None:
     with requests_mock.Mocker(real_http=True) as mock, requests.Session() as session:
         mock.get(site.base_url + PAGE, PAGES)
         session.auth = auth_of(site)

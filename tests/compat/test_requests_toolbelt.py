@@ -43,7 +43,7 @@ async def _upload(request: Request) -> JSONResponse:
 
 @pytest.fixture
 def site(site: Emulator) -> Emulator:
-    """A Monta that takes files."""
+    """A Monta that accepts files."""
     site.routes = [Route("/upload", _upload, methods=["POST"])]
     return site
 
@@ -53,7 +53,7 @@ def _encoder() -> Any:
 
 
 @pytest.mark.parametrize("of_session", [False, True], ids=["fresh session", "session="])
-def test_paths_below_a_base_url(site: Emulator, of_session: bool) -> None:
+def test_paths_below_a_base_url_get_the_token(site: Emulator, of_session: bool) -> None:
     with BaseUrlSession(site.base_url + "/") as session:
         session.auth = auth_of(site, **({"session": session} if of_session else {}))
         assert session.get("charge-points").status_code == 200
@@ -70,7 +70,7 @@ def test_paths_below_a_base_url(site: Emulator, of_session: bool) -> None:
 def test_an_encoded_stream_is_sent_whole_or_not_at_all(
     site: Emulator, wrap: Callable[[Any], Any]
 ) -> None:
-    """A 401 has eaten the stream. What is left of it is nothing to send."""
+    """After a 401, part of the stream has been read. The rest must not be sent."""
     with BaseUrlSession(site.base_url + "/") as session:
         session.auth = auth_of(site)
         session.get("charge-points")
@@ -105,8 +105,8 @@ def test_an_encoded_string_is_sent_again(site: Emulator) -> None:
     ]
 
 
-def test_its_dump_is_the_traffic(site: Emulator) -> None:
-    """Why it stands in the table: somebody may log it."""
+def test_its_dump_shows_the_whole_traffic(site: Emulator) -> None:
+    """This is why it is in the table: somebody may log it."""
     with BaseUrlSession(site.base_url + "/") as session:
         session.auth = auth_of(site)
         dump = dump_all(session.get("charge-points"))

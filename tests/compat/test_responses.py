@@ -1,4 +1,4 @@
-"""responses: mocked answers for requests, beside real token calls or mocked ones."""
+"""responses: mocked responses for requests, with real or mocked token calls."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _mock_pages(mock: Any, base_url: str) -> None:
 
 
 def _visit(base_url: str, auth: MontaAuth) -> None:
-    """As `visit`; the third page is refused by the mock."""
+    """Do what `visit` does. The mock refuses the third page."""
     with requests.Session() as session:
         session.auth = auth
         assert session.get(base_url + PAGE).status_code == 200
@@ -48,12 +48,12 @@ def test_the_fixture_answers_each_token_call(monta_responses: Any) -> None:
     assert sent == [
         *(None, "Bearer monta-access-1"),
         *(None, "Bearer monta-access-2"),
-        # The refused one is given the new token, in case that a redirect is built from it.
+        # The refused request gets the new token, in case a redirect is built from it.
         *("Bearer monta-access-3", None, "Bearer monta-access-3"),
     ]
 
 
-def test_mocked_pages_go_with_real_token_calls(site: Emulator) -> None:
+def test_mocked_pages_work_with_real_token_calls(site: Emulator) -> None:
     with responses.RequestsMock() as mock:
         mock.add_passthru(site.base_url + "/auth/")
         _mock_pages(mock, site.base_url)

@@ -1,4 +1,4 @@
-"""respx: routes in place of the network, beside the tokens of a real server or of the fixture."""
+"""respx: routes instead of the network, with the tokens of a real server or of the fixture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMBINATION = Combination(
 
 
 REPLIES = [200, 200, 401, 200]
-#: The numbers of the tokens that came with them.
+#: The numbers of the tokens that the requests had.
 TOKENS = [f"Bearer monta-access-{n}" for n in (1, 2, 2, 3)]
 
 
@@ -74,8 +74,8 @@ def test_the_fixture_answers_each_token_call_of_async_clients(
     assert len(monta_respx.calls) == len(TOKENS) + len(TOKEN_CALLS)
 
 
-def test_the_emulator_behind_it_hands_out_the_tokens(site: Emulator) -> None:
-    """Pages by routes, tokens by a real server: `pass_through`."""
+def test_the_emulator_behind_it_issues_the_tokens(site: Emulator) -> None:
+    """Routes answer pages, and a real server token calls: `pass_through`."""
     auth = Library("httpx").auth(site)
     with respx.mock(base_url=site.base_url) as router:
         router.post(path__regex="/auth/").pass_through()
@@ -89,7 +89,7 @@ def test_the_emulator_behind_it_hands_out_the_tokens(site: Emulator) -> None:
     assert first == refused != second
 
 
-def test_the_body_of_a_token_call_is_there_to_match_and_to_look_at() -> None:
+def test_the_body_of_a_token_call_can_be_matched_and_read() -> None:
     pair = {
         "accessToken": "monta-access",
         "refreshToken": "monta-refresh",

@@ -1,4 +1,4 @@
-"""Sentry: events with the variables of each frame, and breadcrumbs, hold no secret."""
+"""Sentry: events (with the variables of each frame) and breadcrumbs hold no secret."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COMBINATION = Combination(
 
 
 class Reports(sentry_sdk.transport.Transport):  # type: ignore[misc]
-    """What would be sent to Sentry."""
+    """Keeps what would be sent to Sentry."""
 
     def __init__(self, options: Any = None) -> None:
         super().__init__(options)
@@ -46,7 +46,7 @@ class Reports(sentry_sdk.transport.Transport):  # type: ignore[misc]
 
 @pytest.fixture
 def sentry() -> Iterator[Callable[..., Reports]]:
-    """Starts Sentry for the test, with these options beside the frames' variables and traces."""
+    """Return a function that starts Sentry with these options, and the variables of frames."""
 
     def start(**options: Any) -> Reports:
         reports = Reports()
@@ -56,20 +56,20 @@ def sentry() -> Iterator[Callable[..., Reports]]:
             traces_sample_rate=1.0,
             include_local_variables=True,
             max_value_length=100_000,
-            auto_enabling_integrations=False,  # the emulator's Starlette is no part of this
+            auto_enabling_integrations=False,  # the emulator's Starlette is not tested here
             integrations=[HttpxIntegration()],
             **options,
         )
         return reports
 
     with sentry_sdk.isolation_scope() as scope:
-        scope.clear()  # of what other tests have left
+        scope.clear()  # data of other tests
         yield start
-    sentry_sdk.init()  # without a DSN: sends nothing any more
+    sentry_sdk.init()  # without a DSN, it sends nothing any more
 
 
 class Client:
-    """A client of one of the two libraries, in frames that know no secret."""
+    """A client of one of the two libraries, used in frames that know no secret."""
 
     def __init__(self, library: str, site: Emulator, secrets: Secrets) -> None:
         self._site = site
@@ -169,7 +169,7 @@ def test_an_event_holds_no_secret(
     client: Client,
     fails: Callable[[Emulator, Client], None],
 ) -> None:
-    """Even if Sentry filters nothing by its name, such as ``secret``."""
+    """This holds even if Sentry does not filter names such as ``secret``."""
     scrubber = sentry_sdk.scrubber.EventScrubber(denylist=[], pii_denylist=[])
     reports = sentry(event_scrubber=scrubber)
     _capture(fails, site, client)
@@ -178,10 +178,10 @@ def test_an_event_holds_no_secret(
     assert secrets.found_in(reports.text) == []
 
 
-def test_headers_in_a_variable_of_yours_are_sentrys_to_filter(
+def test_headers_in_a_users_variable_are_only_hidden_by_sentrys_filter(
     site: Emulator, secrets: Secrets, sentry: Callable[..., Reports], client: Client
 ) -> None:
-    """httpx makes plain text of a header that is read, and Sentry reads what a mapping holds."""
+    """httpx returns plain text when a header is read, and Sentry reads the items of a mapping."""
     reports = sentry(event_scrubber=sentry_sdk.scrubber.EventScrubber(recursive=True))
     _capture(_error_beside_headers, site, client)
     assert '"headers":{' in reports.text

@@ -1,4 +1,4 @@
-"""What shows the locals of frames to whoever reads a log or a report: none shows a secret."""
+"""Tools that show the locals of frames in a log or a report: none shows a secret."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ MARK = "a-local-that-is-shown"
 
 
 def secret() -> str:
-    """The secret: in the environment, and in no frame of these tests."""
+    """The secret, which is in the environment but in no frame of these tests."""
     return "-".join(["the", "client", "secret"])
 
 
 @pytest.fixture(autouse=True)
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The environment, with an auth endpoint that never answers."""
+    """The environment of an auth endpoint that never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("MONTA_CLIENT_ID", "client-1")
         monkeypatch.setenv("MONTA_CLIENT_SECRET", secret())
@@ -57,7 +57,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def struck(call: Callable[[], object]) -> BaseException:
-    """Return the SystemExit that ended a call in its middle, as a server's worker limit does."""
+    """Return the SystemExit that interrupted a call, like the worker limit of a server."""
 
     def strike(*args: object) -> None:
         raise SystemExit(1)
@@ -158,7 +158,7 @@ def by_sentry(error: BaseException) -> str:
 
 @pytest.mark.parametrize("tool", [by_loguru, by_rich, by_sentry])
 @pytest.mark.parametrize("failure", FAILURES)
-def test_what_a_tool_shows_of_the_frames_of_a_failure_holds_no_secret(
+def test_no_tool_shows_a_secret_in_the_frames_of_a_failure(
     failure: str, tool: Callable[[BaseException], str]
 ) -> None:
     text = tool(FAILURES[failure]())
@@ -166,7 +166,7 @@ def test_what_a_tool_shows_of_the_frames_of_a_failure_holds_no_secret(
     assert secret() not in text
 
 
-def test_what_pytest_shows_of_locals_holds_no_secret(tmp_path: Path) -> None:
+def test_pytest_shows_no_secret_in_locals(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "import requests_monta\n"
         "def test_it():\n"
@@ -181,7 +181,7 @@ def test_what_pytest_shows_of_locals_holds_no_secret(tmp_path: Path) -> None:
     assert secret() not in done.stdout
 
 
-def test_what_inspection_shows_of_an_auth_object_holds_no_secret() -> None:
+def test_inspecting_an_auth_object_shows_no_secret() -> None:
     out = io.StringIO()
     console: Any = importlib.import_module("rich.console").Console(file=out, width=500)
     for value in (requests_monta.MontaAuth(), requests_monta.MontaAuth().source):

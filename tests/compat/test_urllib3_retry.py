@@ -30,7 +30,9 @@ def mount(session: requests.Session, **settings: Any) -> None:
     session.mount("http://", adapter)
 
 
-def test_a_503_is_repeated_and_a_401_mended(site: Emulator, session: requests.Session) -> None:
+def test_it_repeats_after_a_503_and_the_auth_retries_after_a_401(
+    site: Emulator, session: requests.Session
+) -> None:
     mount(session, status_forcelist=[503])
     session.auth = auth_of(site)
     site.inject(Fault(status=503), path=PAGE)
@@ -49,8 +51,10 @@ def test_a_503_is_repeated_and_a_401_mended(site: Emulator, session: requests.Se
     ]
 
 
-def test_a_401_in_its_list_is_never_mended(site: Emulator, session: requests.Session) -> None:
-    """urllib3 raises, and no hook of requests is called: the auth cannot know."""
+def test_with_401_in_its_list_the_auth_never_retries(
+    site: Emulator, session: requests.Session
+) -> None:
+    """urllib3 raises and calls no hook of requests, so the auth does not learn of the 401."""
     mount(session, status_forcelist=[401, 503])
     session.auth = auth_of(site)
     session.get(site.base_url + PAGE)
@@ -60,8 +64,10 @@ def test_a_401_in_its_list_is_never_mended(site: Emulator, session: requests.Ses
     assert calls(site) == [("/auth/token", 200), (PAGE, 200), *[(PAGE, 401)] * 3]
 
 
-def test_unless_it_hands_over_the_last_answer(site: Emulator, session: requests.Session) -> None:
-    """It costs the tries that were bound to fail."""
+def test_with_401_in_its_list_the_auth_retries_if_the_last_response_is_returned(
+    site: Emulator, session: requests.Session
+) -> None:
+    """The tries before that were bound to fail."""
     mount(session, status_forcelist=[401, 503], raise_on_status=False)
     session.auth = auth_of(site)
     session.get(site.base_url + PAGE)
@@ -71,10 +77,10 @@ def test_unless_it_hands_over_the_last_answer(site: Emulator, session: requests.
     assert calls(site)[2:] == [*[(PAGE, 401)] * 3, renewal, (PAGE, 200)]
 
 
-def test_token_calls_by_that_session_are_repeated_by_the_auth_alone(
+def test_token_calls_of_that_session_are_only_repeated_by_the_auth(
     site: Emulator, session: requests.Session, slept: list[float]
 ) -> None:
-    """Retry leaves POST alone unless it is told otherwise."""
+    """By default, Retry does not repeat POST."""
     mount(session, status_forcelist=[503])
     session.auth = auth_of(site, session=session)
     site.inject(Fault(status=503))
@@ -86,10 +92,10 @@ def test_token_calls_by_that_session_are_repeated_by_the_auth_alone(
 @pytest.mark.parametrize(
     "fault", [Fault(close=True, after=True), Fault(status=503, after=True)], ids=["lost", "503"]
 )
-def test_a_refresh_that_it_repeats_costs_a_mint(
+def test_a_refresh_that_it_repeats_causes_a_mint(
     site: Emulator, session: requests.Session, fault: Fault
 ) -> None:
-    """The token was used up by the first try; the second one is refused, and the secret helps."""
+    """The first try spent the token, so the second is refused, and the credentials are used."""
     mount(session, status_forcelist=[503], allowed_methods=None)
     session.auth = auth_of(site, session=session)
     session.get(site.base_url + PAGE)

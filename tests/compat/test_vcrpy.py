@@ -1,4 +1,4 @@
-"""VCR.py: tapes of HTTP traffic, by the recipe of docs/guides/recorders.rst."""
+"""VCR.py: recordings of HTTP traffic, as in docs/guides/recorders.rst."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COMBINATION = Combination(
 
 @pytest.fixture
 def recorder() -> Any:
-    """What stands in the example before it is put to use."""
+    """Return the recorder that the example defines before it is used."""
     names: dict[str, Any] = {"__name__": "example"}
     recipe, found, _ = EXAMPLE.code.partition("\nwith ")
     assert found
@@ -43,7 +43,7 @@ def recorder() -> Any:
 
 
 def _three_pages(library: str, site: Emulator, secrets: Secrets) -> list[int]:
-    """The second one is refused when it is recorded, and so it is when it is played."""
+    """Get three pages. The second one is refused, both when recorded and when played."""
     settings: dict[str, Any] = {"base_url": site.base_url, "on_token": secrets.note}
     client: Any
     if library == "requests":
@@ -60,7 +60,7 @@ def _three_pages(library: str, site: Emulator, secrets: Secrets) -> list[int]:
 
 
 @pytest.mark.parametrize("library", ["requests", "httpx"])
-def test_a_tape_holds_no_secret_and_plays_without_a_server(
+def test_a_recording_holds_no_secret_and_plays_without_a_server(
     site: Emulator, tmp_path: Path, recorder: Any, library: str
 ) -> None:
     secrets = Secrets(site)

@@ -1,4 +1,4 @@
-"""A visit that needs all three kinds of token call, and what the server got."""
+"""A visit that needs all three kinds of token call, and the calls that the server got."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from monta_auth.emulator import Emulator
 
 PAGE = "/charge-points"
 
-#: What a `visit` costs: the first token, a renewal, a renewal after a 401, and nothing more.
+#: The calls of a `visit`: the first token, a renewal, a renewal after a 401, and the pages.
 VISIT = [
     ("/auth/token", 200),
     (PAGE, 200),
@@ -19,5 +19,5 @@ VISIT = [
 
 
 def calls(site: Emulator) -> list[tuple[str, int | None]]:
-    """What the server got, in order: path and status."""
+    """Return the calls that the server got, in order: path and status."""
     return [(call.path, call.status) for call in site.calls]

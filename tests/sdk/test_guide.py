@@ -9,7 +9,7 @@ import pytest
 from ..docs.pages import Example, called_by, parameters
 
 
-# A generator may take longer than a test.
+# A generator may take longer than a test usually may.
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("shown", parameters("guides/sdks.rst"))
 def test_the_example_runs_with_one_token(

@@ -1,4 +1,4 @@
-"""SDKs that people write by hand: a class that is a session, one that has one, an async one."""
+"""Handwritten SDKs: a class that is a session, a class that has one, and async ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import httpx_monta
 import requests_monta
 from monta_auth.emulator import Emulator
 
-from .mended import MENDED
+from .retried import RETRIED
 
 
 class IsSession(requests.Session):
@@ -94,8 +94,8 @@ async def atwice(sdk: Any, between: Callable[[], None]) -> list[Any]:
 
 
 @pytest.mark.parametrize("cls", [IsSession, HasSession, HasClient, IsAsyncClient, HasAsyncClient])
-def test_it_knows_nothing_of_tokens(cls: Any, site: Emulator) -> None:
-    """They are fetched, and replaced after a 401, below the SDK."""
+def test_a_handwritten_sdk_needs_no_code_for_tokens(cls: Any, site: Emulator) -> None:
+    """Below the SDK, tokens are fetched, and renewed after a 401."""
     sdk = cls(site.base_url, client_id=site.client_id, client_secret=site.client_secret)
     if hasattr(sdk, "aclose"):
         pages = asyncio.run(atwice(sdk, site.revoke_access_tokens))
@@ -103,4 +103,4 @@ def test_it_knows_nothing_of_tokens(cls: Any, site: Emulator) -> None:
         pages = twice(sdk, site.revoke_access_tokens)
 
     assert [page["meta"]["totalItemCount"] for page in pages] == [24, 24]
-    assert [(call.path, call.status) for call in site.calls] == MENDED
+    assert [(call.path, call.status) for call in site.calls] == RETRIED

@@ -1,4 +1,4 @@
-"""SDKs that openapi-generator generated: with `speak_monta`, and the async ones without it."""
+"""SDKs from openapi-generator: with `speak_monta`, and the async ones without it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from ..adapters.site import Host, Monta, echo
 from ..clock import Now
 from ..compat.visits import calls
 from . import test_openapi_generator_unit as stand_in
-from .mended import MENDED
+from .retried import RETRIED
 
-# The generator may take longer than a test.
+# The generator may take longer than a test usually may.
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(params=["monta_api", "monta_api_plain"])
 def sdk(request: pytest.FixtureRequest) -> ModuleType:
-    """With a security scheme in the description, and without one."""
+    """An SDK from a description with a security scheme, and one without it."""
     module: ModuleType = request.getfixturevalue(request.param)
     return module
 
@@ -46,7 +46,7 @@ def auth(site: Emulator) -> requests_monta.MontaAuth:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., Any]]:
-    """Makes an API client of an SDK that speaks Monta."""
+    """Return a function that makes an API client of an SDK with `speak_monta`."""
     made: list[Any] = []
 
     def make(sdk: ModuleType, host: str, auth: requests_monta.MontaAuth) -> Any:
@@ -70,12 +70,12 @@ def charge_points(sdk: ModuleType, client: Any) -> Any:
     return sdk.ChargePointsApi(client)
 
 
-def test_a_refused_token_is_replaced(charge_points: Any, site: Emulator) -> None:
+def test_a_refused_token_is_renewed(charge_points: Any, site: Emulator) -> None:
     assert charge_points.get_charge_points().meta.total_item_count == 24
     site.revoke_access_tokens()
     assert charge_points.get_charge_points(page=1).data[0].id == 114
 
-    assert calls(site) == MENDED
+    assert calls(site) == RETRIED
 
 
 def test_an_old_token_is_renewed(
@@ -85,10 +85,10 @@ def test_an_old_token_is_renewed(
     auth.invalidate()
     charge_points.get_charge_points()
 
-    assert calls(site) == [call for call in MENDED if call[1] == 200]
+    assert calls(site) == [call for call in RETRIED if call[1] == 200]
 
 
-def test_a_refused_post_is_sent_again_whole(
+def test_a_refused_post_is_retried_with_its_whole_body(
     sdk: ModuleType, client: Any, charge_points: Any, site: Emulator
 ) -> None:
     charge_points.get_charge_points()
@@ -100,7 +100,9 @@ def test_a_refused_post_is_sent_again_whole(
     assert site.count("/charges") == 2
 
 
-def test_a_refused_form_is_sent_again_whole(sdk: ModuleType, make: Callable[..., Any]) -> None:
+def test_a_refused_form_is_retried_with_its_whole_body(
+    sdk: ModuleType, make: Callable[..., Any]
+) -> None:
     with Monta(Now()) as monta:
         monta.page("/echo", echo, guarded=True)
         auth = requests_monta.MontaAuth(source=monta.source())
@@ -116,7 +118,7 @@ def test_a_refused_form_is_sent_again_whole(sdk: ModuleType, make: Callable[...,
         assert len(first.body) == len(second.body) > 0
 
 
-def test_a_reply_that_is_not_preloaded_is_whole(charge_points: Any, site: Emulator) -> None:
+def test_a_response_that_is_not_preloaded_is_complete(charge_points: Any, site: Emulator) -> None:
     charge_points.get_charge_points()
     site.revoke_access_tokens()
     response = charge_points.get_charge_points_without_preload_content()
@@ -132,7 +134,7 @@ def test_many_threads_make_one_token_call(charge_points: Any, site: Emulator) ->
     assert (site.count("/charge-points"), site.count("/auth/token")) == (32, 1)
 
 
-def test_wrong_credentials_are_an_error_of_the_auth(
+def test_wrong_credentials_raise_an_error_of_the_auth(
     sdk: ModuleType, site: Emulator, make: Callable[..., Any]
 ) -> None:
     auth = requests_monta.MontaAuth(site.client_id, "wrong", base_url=site.base_url)
@@ -143,10 +145,10 @@ def test_wrong_credentials_are_an_error_of_the_auth(
     assert site.count("/charge-points") == 0
 
 
-def test_a_second_401_is_the_sdk_s_error(
+def test_a_second_401_raises_the_sdks_error(
     sdk: ModuleType, charge_points: Any, site: Emulator
 ) -> None:
-    """What the SDK's users catch already."""
+    """Users of the SDK already catch it."""
     site.inject(Fault(status=401), times=2, path="/charge-points")
     with pytest.raises(sdk.ApiException) as caught:
         charge_points.get_charge_points()
@@ -165,17 +167,17 @@ def test_a_foreign_host_gets_no_token(client: Any, charge_points: Any, site: Emu
     assert site.calls == ()
 
 
-def test_only_a_security_scheme_makes_the_sdk_ask_its_configuration(
+def test_only_with_a_security_scheme_the_sdk_reads_its_configuration(
     monta_api: ModuleType, monta_api_plain: ModuleType
 ) -> None:
-    """So that both ways are tested here."""
+    """So both ways are tested here."""
     found = [
         sdk.Configuration(access_token="x").auth_settings() for sdk in (monta_api, monta_api_plain)
     ]
     assert [[*settings] for settings in found] == [["bearer"], []]
 
 
-def test_a_call_with_an_auth_of_its_own_is_left_alone(
+def test_a_call_with_its_own_auth_is_not_changed(
     monta_api: ModuleType,
     site: Emulator,
     auth: requests_monta.MontaAuth,
@@ -190,7 +192,7 @@ def test_a_call_with_an_auth_of_its_own_is_left_alone(
     assert calls(site) == [("/charge-points", 401)]
 
 
-def test_no_token_shows(
+def test_no_token_is_shown(
     client: Any, charge_points: Any, auth: requests_monta.MontaAuth, site: Emulator
 ) -> None:
     charge_points.get_charge_points()
@@ -216,7 +218,7 @@ def test_the_stand_in_of_the_unit_tests_has_the_signature(monta_api: ModuleType,
     assert len(ours) == len(theirs) or owner == "ApiClient"
 
 
-# --- async SDKs have an HTTP client in them, which takes a MontaAuth
+# --- async SDKs have an HTTP client, which accepts a MontaAuth
 
 
 @pytest.mark.parametrize("name", ["monta_api_aiohttp", "monta_api_httpx"])
@@ -235,7 +237,9 @@ async def page_twice(sdk: ModuleType, client: Any, site: Emulator) -> None:
     assert (await charge_points.get_charge_points(page=1)).data[0].id == 114
 
 
-def test_an_aiohttp_sdk_takes_the_middleware(monta_api_aiohttp: ModuleType, site: Emulator) -> None:
+def test_an_aiohttp_sdk_works_with_the_middleware(
+    monta_api_aiohttp: ModuleType, site: Emulator
+) -> None:
     sdk = monta_api_aiohttp
 
     async def main() -> None:
@@ -247,10 +251,10 @@ def test_an_aiohttp_sdk_takes_the_middleware(monta_api_aiohttp: ModuleType, site
             await page_twice(sdk, client, site)
 
     asyncio.run(main())
-    assert calls(site) == MENDED
+    assert calls(site) == RETRIED
 
 
-def test_an_httpx_sdk_takes_a_client(monta_api_httpx: ModuleType, site: Emulator) -> None:
+def test_an_httpx_sdk_works_with_a_client(monta_api_httpx: ModuleType, site: Emulator) -> None:
     sdk = monta_api_httpx
 
     async def main() -> None:
@@ -260,4 +264,4 @@ def test_an_httpx_sdk_takes_a_client(monta_api_httpx: ModuleType, site: Emulator
             await page_twice(sdk, client, site)
 
     asyncio.run(main())
-    assert calls(site) == MENDED
+    assert calls(site) == RETRIED

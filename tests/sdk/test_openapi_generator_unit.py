@@ -1,6 +1,6 @@
-"""`speak_monta` for openapi-generator, on a stand-in for generated code: it runs without Java.
+"""`speak_monta` for openapi-generator with a stand-in for generated code, so it needs no Java.
 
-The stand-in has the names and signatures of generated code, over urllib3.
+The stand-in has the names and signatures of generated code and uses urllib3.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class ApiClient:
         host: str | None = None,
         **content: Any,
     ) -> RESTResponse:
-        """What a method of a generated API does; `security` is what the description says."""
+        """Do what a method of a generated API does. `security` comes from the description."""
         headers = {**(headers or {})}
         for setting in self.configuration.auth_settings().values() if security else ():
             headers[setting["key"]] = setting["value"]
@@ -117,7 +117,7 @@ MakeClient = Callable[..., ApiClient]
 
 @pytest.fixture
 def make() -> Iterator[MakeClient]:
-    """Makes a client of that configuration, with that auth if there is one."""
+    """Return a function that makes a client of a configuration, with an auth if there is one."""
     made: list[ApiClient] = []
 
     def make(configuration: Configuration, auth: Auth | None = None) -> ApiClient:
@@ -144,7 +144,7 @@ def statuses(monta: Monta) -> list[tuple[str, int | None]]:
 
 
 @pytest.mark.parametrize("security", [True, False])
-def test_a_refused_token_is_replaced_once(client: ApiClient, monta: Monta, security: bool) -> None:
+def test_a_refused_token_is_renewed_once(client: ApiClient, monta: Monta, security: bool) -> None:
     assert client.call("/charge-points", security=security).status == 200
     monta.emulator.revoke_access_tokens()
     assert client.call("/charge-points", security=security).status == 200
@@ -178,7 +178,7 @@ def test_the_refused_call_gives_its_connection_back(client: ApiClient, monta: Mo
     assert len({seen.connection for seen in monta.asked("/api/v1/charge-points")}) == 1
 
 
-def test_a_second_401_is_handed_over(client: ApiClient, monta: Monta) -> None:
+def test_a_second_401_is_returned(client: ApiClient, monta: Monta) -> None:
     monta.emulator.inject(Fault(status=401), times=2, path="/charge-points")
     response = client.call("/charge-points")
 
@@ -186,7 +186,7 @@ def test_a_second_401_is_handed_over(client: ApiClient, monta: Monta) -> None:
     assert (monta.count("/charge-points"), monta.mints, monta.refreshes) == (2, 1, 1)
 
 
-def test_if_a_renewal_brings_the_same_token_again_the_401_is_returned(
+def test_if_a_renewal_returns_the_same_token_the_401_is_returned(
     client: ApiClient, auth: requests_monta.MontaAuth, monta: Monta
 ) -> None:
     client.call("/charge-points")
@@ -197,8 +197,10 @@ def test_if_a_renewal_brings_the_same_token_again_the_401_is_returned(
     assert (monta.count("/charge-points"), monta.mints, monta.refreshes) == (2, 1, 1)
 
 
-def test_an_api_that_refuses_every_token_is_left_alone(client: ApiClient, monta: Monta) -> None:
-    """The cool-down of the core: calls fail, but each of them costs no token call."""
+def test_an_api_that_refuses_every_token_starts_a_cool_down(
+    client: ApiClient, monta: Monta
+) -> None:
+    """The core's cool-down: calls fail, but they cost no token calls."""
     monta.emulator.inject(Fault(status=401), times=20, path="/charge-points")
     for _ in range(8):
         assert client.call("/charge-points").status == 401
@@ -206,14 +208,14 @@ def test_an_api_that_refuses_every_token_is_left_alone(client: ApiClient, monta:
     assert monta.mints + monta.refreshes == 3
 
 
-def test_another_status_is_handed_over(client: ApiClient, monta: Monta) -> None:
+def test_another_status_is_returned_unchanged(client: ApiClient, monta: Monta) -> None:
     monta.emulator.inject(Fault(status=403), path="/charge-points")
 
     assert client.call("/charge-points").status == 403
     assert (monta.count("/charge-points"), monta.mints, monta.refreshes) == (1, 1, 0)
 
 
-def test_a_body_is_sent_again_whole(client: ApiClient, monta: Monta) -> None:
+def test_a_retry_has_the_whole_body(client: ApiClient, monta: Monta) -> None:
     monta.page("/echo", echo, guarded=True)
     client.call("/charge-points")
     monta.emulator.revoke_access_tokens()
@@ -223,8 +225,8 @@ def test_a_body_is_sent_again_whole(client: ApiClient, monta: Monta) -> None:
     assert [seen.body for seen in monta.asked("/api/v1/echo")] == [response.read()] * 2
 
 
-def test_a_form_is_sent_again_as_a_form(client: ApiClient, monta: Monta) -> None:
-    """Generated code takes the Content-Type out of the headers, so that urllib3 writes its own."""
+def test_a_form_is_retried_as_a_form(client: ApiClient, monta: Monta) -> None:
+    """Generated code removes the Content-Type header, so that urllib3 sets its own."""
     monta.page("/echo", echo, guarded=True)
     client.call("/charge-points")
     monta.emulator.revoke_access_tokens()
@@ -260,7 +262,7 @@ def test_many_refused_threads_make_one_refresh(client: ApiClient, monta: Monta) 
 
 
 @pytest.mark.parametrize("security", [True, False])
-def test_a_foreign_host_gets_no_token_and_costs_none(
+def test_a_foreign_host_gets_no_token_and_causes_no_token_call(
     client: ApiClient, monta: Monta, foreign: Host, security: bool
 ) -> None:
     client.configuration.host = foreign.origin
@@ -273,7 +275,7 @@ def test_a_foreign_host_gets_no_token_and_costs_none(
 def test_a_foreign_host_of_one_call_gets_no_token(
     client: ApiClient, monta: Monta, foreign: Host
 ) -> None:
-    """An operation may have a server of its own in the description."""
+    """An operation may have its own server in the description."""
     assert client.call("/charge-points", host=foreign.origin).read() == b"foreign"
 
     assert [seen.token for seen in foreign.seen] == [None]
@@ -289,7 +291,7 @@ def test_a_foreign_host_of_one_call_gets_no_token(
         "https://public-api.monta.com/api/v1/auth/token",
     ],
 )
-def test_the_same_host_by_plain_http_or_at_another_port_is_foreign(
+def test_the_same_host_with_plain_http_or_another_port_is_foreign(
     url: str, make: MakeClient
 ) -> None:
     sent: list[Any] = []
@@ -304,7 +306,7 @@ def test_the_same_host_by_plain_http_or_at_another_port_is_foreign(
     assert sent == [("GET", url, {})]
 
 
-def test_a_foreign_host_gets_no_token_by_another_client_of_the_configuration(
+def test_a_foreign_host_gets_no_token_from_another_client_of_the_configuration(
     client: ApiClient, foreign: Host, make: MakeClient
 ) -> None:
     client.configuration.host = foreign.origin
@@ -316,7 +318,7 @@ def test_a_foreign_host_gets_no_token_by_another_client_of_the_configuration(
 def test_another_client_of_the_configuration_is_renewed_too(
     client: ApiClient, monta: Monta, make: MakeClient
 ) -> None:
-    """It asks the Configuration, and that is all: it sends nothing again."""
+    """This client only reads the Configuration, and retries nothing."""
     other = make(client.configuration)
     assert other.call("/charge-points").status == 200
     monta.now.advance(3595)
@@ -333,7 +335,7 @@ def test_an_allowed_origin_gets_the_token(monta: Monta, foreign: Host, make: Mak
     assert [seen.token for seen in foreign.seen] == ["Bearer " + auth.bearer_token()]
 
 
-def test_an_allowed_origin_that_refuses_is_asked_once_more(
+def test_a_401_from_an_allowed_origin_is_retried(
     monta: Monta, foreign: Host, make: MakeClient
 ) -> None:
     auth = requests_monta.MontaAuth(source=monta.source(), allowed_origins=[foreign.origin])
@@ -345,7 +347,7 @@ def test_an_allowed_origin_that_refuses_is_asked_once_more(
     assert (monta.mints, monta.refreshes) == (1, 1)
 
 
-def test_a_foreign_host_is_named_in_the_log(
+def test_a_foreign_host_is_logged(
     client: ApiClient, foreign: Host, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.call("/charge-points", host=foreign.origin)
@@ -362,7 +364,7 @@ def test_headers_may_be_missing_and_are_not_changed(client: ApiClient, monta: Mo
 
 
 @pytest.mark.parametrize("name", ["Authorization", "authorization"])
-def test_a_call_with_an_authorization_of_its_own_is_left_alone(
+def test_a_call_with_its_own_authorization_is_not_changed(
     client: ApiClient, monta: Monta, name: str
 ) -> None:
     response = client.call("/charge-points", security=False, headers={name: "Bearer mine"})
@@ -372,10 +374,10 @@ def test_a_call_with_an_authorization_of_its_own_is_left_alone(
     assert monta.mints == 0
 
 
-def test_a_401_of_a_foreign_host_after_a_redirect_means_nothing(
+def test_a_401_from_a_foreign_host_after_a_redirect_renews_nothing(
     client: ApiClient, monta: Monta, foreign: Host
 ) -> None:
-    """The POST has been carried out; to send it again would be to carry it out twice."""
+    """The server has executed the POST. A retry would execute it twice."""
     foreign.pages["/to"] = says(401, b"who are you?")
     monta.page("/from", redirects(307, foreign.origin + "/to"), guarded=True)
     response = client.call("/from", "POST", body={"pay": 1})
@@ -386,10 +388,10 @@ def test_a_401_of_a_foreign_host_after_a_redirect_means_nothing(
     assert (monta.mints, monta.refreshes) == (1, 0)
 
 
-def test_a_401_after_a_redirect_that_lost_the_token_means_nothing(
+def test_a_401_after_a_redirect_without_the_token_renews_nothing(
     monta: Monta, foreign: Host, make: MakeClient
 ) -> None:
-    """urllib3 leaves the header behind, even on the way to an allowed origin."""
+    """urllib3 removes the header, even on the way to an allowed origin."""
     auth = requests_monta.MontaAuth(source=monta.source(), allowed_origins=[foreign.origin])
     client = make(Configuration(monta.base_url), auth)
     foreign.pages["/to"] = says(401)
@@ -411,7 +413,7 @@ def test_a_foreign_redirect_cannot_send_the_token_anywhere(
 
 
 @pytest.mark.parametrize(("status", "method"), [(303, "GET"), (307, "POST")])
-def test_a_401_after_a_redirect_sends_only_what_was_refused(
+def test_after_a_redirect_only_the_refused_request_is_retried(
     client: ApiClient, monta: Monta, status: int, method: str
 ) -> None:
     async def revoke(seen: Seen, send: Send) -> None:
@@ -477,7 +479,7 @@ def test_an_async_client_is_an_error(auth: requests_monta.MontaAuth) -> None:
     assert client.configuration.access_token is None
 
 
-def test_to_teach_a_client_twice_is_an_error(
+def test_calling_it_twice_for_a_client_is_an_error(
     client: ApiClient, auth: requests_monta.MontaAuth
 ) -> None:
     with pytest.raises(monta_auth.ConfigurationError, match="speaks Monta already"):
@@ -487,7 +489,7 @@ def test_to_teach_a_client_twice_is_an_error(
 def test_two_accounts_in_one_configuration_are_an_error(
     client: ApiClient, monta: Monta, make: MakeClient
 ) -> None:
-    """The default Configuration is shared by all: calls would go out for the other account."""
+    """All clients share the default Configuration: calls would use the other account."""
     other = requests_monta.MontaAuth(source=monta.source())
     with pytest.raises(monta_auth.ConfigurationError, match="this Configuration has another auth"):
         make(client.configuration, other)
@@ -505,7 +507,7 @@ def test_two_clients_of_one_configuration_share_a_token(
 # --- the rest
 
 
-def test_the_auth_of_httpx_does_as_well(monta: Monta, make: MakeClient) -> None:
+def test_the_auth_of_httpx_works_as_well(monta: Monta, make: MakeClient) -> None:
     auth = httpx_monta.MontaAuth(source=monta.source())
     client = make(Configuration(monta.base_url), auth)
 
@@ -515,7 +517,7 @@ def test_the_auth_of_httpx_does_as_well(monta: Monta, make: MakeClient) -> None:
 def test_a_copied_configuration_has_a_token_that_is_renewed(
     client: ApiClient, monta: Monta, foreign: Host, make: MakeClient
 ) -> None:
-    """Its host is its own."""
+    """But it has its own host."""
     twin = copy.deepcopy(client.configuration)
     twin.host = foreign.origin
     make(twin).call("/charge-points")
@@ -524,7 +526,7 @@ def test_a_copied_configuration_has_a_token_that_is_renewed(
     assert client.call("/charge-points").status == 200
 
 
-def test_no_token_shows(client: ApiClient, monta: Monta) -> None:
+def test_no_token_is_shown(client: ApiClient, monta: Monta) -> None:
     client.call("/charge-points")
     setting = client.configuration.auth_settings()
     shown = f"{vars(client.configuration)} {client.configuration.access_token} {setting}"
@@ -533,7 +535,7 @@ def test_no_token_shows(client: ApiClient, monta: Monta) -> None:
     assert not any(secret in shown for secret in monta.secrets)
 
 
-def test_it_loads_no_other_package() -> None:
+def test_it_imports_no_other_package() -> None:
     code = "import sys, monta_auth.openapi_generator; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -546,10 +548,10 @@ def test_it_loads_no_other_package() -> None:
     assert not {"urllib3", "requests", "httpx", "pydantic"} & {*done.stdout.split()}
 
 
-def test_it_shows_one_function() -> None:
+def test_it_offers_one_function() -> None:
     assert openapi_generator.__all__ == ["speak_monta"]
 
 
 def typed(sync: requests_monta.MontaAuth, httpx: httpx_monta.MontaAuth) -> list[Auth]:
-    """Type checkers read it: they are auths of this kind."""
+    """For type checkers: they are auths of this type."""
     return [sync, httpx]

@@ -1,4 +1,4 @@
-"""A client that openapi-python-client generated, with ``httpx_args={"auth": ...}``."""
+"""A client from openapi-python-client, with ``httpx_args={"auth": ...}``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from httpx_monta import InvalidCredentialsError, MontaAuth
 from monta_auth.emulator import Emulator
 
 from ..compat.visits import calls
-from .mended import MENDED
+from .retried import RETRIED
 
 
 @pytest.fixture
@@ -28,16 +28,16 @@ def charge_points(monta_sdk: ModuleType) -> Any:
     return importlib.import_module("monta_sdk.api.charge_points.get_charge_points")
 
 
-def test_a_refused_token_is_replaced(client: Any, charge_points: Any, site: Emulator) -> None:
+def test_a_refused_token_is_renewed(client: Any, charge_points: Any, site: Emulator) -> None:
     with client:
         assert charge_points.sync(client=client).meta.total_item_count == 24
         site.revoke_access_tokens()
         assert charge_points.sync(client=client, page=1).data[0].id == 114
 
-    assert calls(site) == MENDED
+    assert calls(site) == RETRIED
 
 
-def test_a_refused_token_is_replaced_in_async_code(
+def test_a_refused_token_is_renewed_in_async_code(
     client: Any, charge_points: Any, site: Emulator
 ) -> None:
     async def main() -> None:
@@ -47,13 +47,13 @@ def test_a_refused_token_is_replaced_in_async_code(
             assert (await charge_points.asyncio(client=client, page=1)).data[0].id == 114
 
     asyncio.run(main())
-    assert calls(site) == MENDED
+    assert calls(site) == RETRIED
 
 
 def test_sync_and_async_calls_share_one_token(
     client: Any, charge_points: Any, site: Emulator
 ) -> None:
-    """One client has one auth object for its two httpx clients."""
+    """A client has one auth object for both of its httpx clients."""
 
     async def main() -> None:
         async with client:
@@ -73,10 +73,10 @@ def test_an_old_token_is_renewed(client: Any, charge_points: Any, site: Emulator
         client._httpx_args["auth"].invalidate()
         charge_points.sync(client=client)
 
-    assert calls(site) == [call for call in MENDED if call[1] == 200]
+    assert calls(site) == [call for call in RETRIED if call[1] == 200]
 
 
-def test_a_refused_post_is_sent_again_whole(
+def test_a_refused_post_is_retried_with_its_whole_body(
     client: Any, monta_sdk: ModuleType, site: Emulator
 ) -> None:
     start = importlib.import_module("monta_sdk.api.charges.start_charge")
@@ -90,10 +90,10 @@ def test_a_refused_post_is_sent_again_whole(
     assert site.count("/charges") == 2
 
 
-def test_wrong_credentials_are_an_error_of_httpx(
+def test_wrong_credentials_raise_an_error_of_httpx(
     monta_sdk: ModuleType, charge_points: Any, site: Emulator
 ) -> None:
-    """What an SDK's user catches already."""
+    """Users of the SDK already catch it."""
     auth = MontaAuth(site.client_id, "wrong", base_url=site.base_url)
     client = monta_sdk.Client(base_url=site.base_url, httpx_args={"auth": auth})
     with client, pytest.raises(httpx.RequestError) as caught:

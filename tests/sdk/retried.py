@@ -1,8 +1,8 @@
-"""What the server gets of two calls of an SDK, the second with a token that was revoked."""
+"""What the server gets of two calls of an SDK. The second one starts with a revoked token."""
 
 from __future__ import annotations
 
-MENDED = [
+RETRIED = [
     ("/auth/token", 200),
     ("/charge-points", 200),
     ("/charge-points", 401),
