@@ -1,4 +1,4 @@
-"""A Monta that stands where Monta's API does, and knows the credentials of the examples."""
+"""A local Monta in place of Monta's API, which knows the credentials of the examples."""
 
 from __future__ import annotations
 

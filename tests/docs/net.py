@@ -1,6 +1,6 @@
-"""What stands between a program and an API: a proxy, TLS by a company's CA, client certificates.
+"""What may be between a program and an API: a proxy, TLS with a company's CA, client certificates.
 
-All of it on loopback. The API's name exists nowhere, so only the proxy leads to it.
+All of it is on loopback. The API's name exists nowhere, so only the proxy leads to it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HOST = "api.monta.test"
 
 @dataclass(frozen=True)
 class Certificates:
-    """A CA, and what it has signed: PEM files in one folder."""
+    """A CA and the certificates that it signed, as PEM files in one folder."""
 
     folder: Path
 
@@ -44,7 +44,7 @@ class Certificates:
         return cls(folder)
 
     def context(self, *, wants_client: bool) -> ssl.SSLContext:
-        """Of a server; `wants_client`: it talks to holders of the client certificate only."""
+        """Return a server's context. With `wants_client`, clients need the client certificate."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.ca)
         context.load_cert_chain(self.file("server.pem"), self.file("server.key"))
         context.verify_mode = ssl.CERT_REQUIRED if wants_client else ssl.CERT_NONE
@@ -53,10 +53,10 @@ class Certificates:
 
 @dataclass
 class Way:
-    """The way to an API on a port of loopback: a proxy, and behind it TLS.
+    """The way to an API on a loopback port: a proxy, and TLS behind it.
 
     Attributes:
-        asked: what the proxy was asked to connect to, once for each connection.
+        asked: where the proxy was asked to connect to, once for each connection.
     """
 
     api_port: int
@@ -88,12 +88,12 @@ class Way:
 
 @contextlib.contextmanager
 def _served(handle: Callable[[socket.socket], None]) -> Generator[int]:
-    """Have a function handle each connection, in a thread of its own."""
+    """Let a function handle each connection in a separate thread."""
     connections: list[socket.socket] = []
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            # A duplicate, which can be shut down whatever has become of the other.
+            # A duplicate, which can be shut down even if the original was closed.
             connections.append(self.request.dup())
             with contextlib.suppress(OSError):
                 handle(self.request)
@@ -113,7 +113,7 @@ def _served(handle: Callable[[socket.socket], None]) -> Generator[int]:
 
 
 def _relay(outer: socket.socket, port: int) -> None:
-    """Pass on what comes from either side until one of them ends."""
+    """Pass data on in both directions until one side ends."""
     with socket.create_connection(("127.0.0.1", port)) as inner:
         while True:
             decrypted = outer.pending() if isinstance(outer, ssl.SSLSocket) else 0
@@ -123,6 +123,6 @@ def _relay(outer: socket.socket, port: int) -> None:
                 if not data:
                     return
                 if source is outer and isinstance(outer, ssl.SSLSocket):
-                    # As what ends TLS in front of a server does: the emulator knows no other name.
+                    # Like a TLS proxy in front of a server: the emulator knows no other name.
                     data = data.replace(HOST.encode(), b"localhost")
                 (inner if source is outer else outer).sendall(data)

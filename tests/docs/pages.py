@@ -1,4 +1,4 @@
-"""The pages below docs/: their examples, and ways to run one."""
+"""The pages below docs/: their examples, and how to run one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Example:
-    """A code block of a page, and the line at which its code begins."""
+    """A code block of a page, with the line where its code begins."""
 
     page: str
     name: str
@@ -45,7 +45,7 @@ class Example:
         Args:
             package: the package that relative imports start from.
         """
-        # As many lines above it as in the file: a traceback names the page's line.
+        # With as many lines above it as in the file, a traceback shows the page's line.
         code = "\n" * (self.line - 1) + self.code
         for old, new in (exchanged or {}).items():
             assert old in code
@@ -56,7 +56,7 @@ class Example:
 
 
 def blocks(page: str, language: str = "python") -> list[Example]:
-    """The code blocks of a page, in order; those without a name are numbered."""
+    """Return the code blocks of a page, in order. Blocks without a name are numbered."""
     text = (DOCS / page).read_text(encoding="utf-8")
     found: list[Example] = []
     for block in _BLOCK.finditer(text):
@@ -75,12 +75,12 @@ def example(page: str, name: str) -> Example:
 
 
 def parameters(*pages: str) -> list[Any]:
-    """Their examples as parameters of a test."""
+    """Return the examples of these pages as parameters of a test."""
     return [pytest.param(each, id=f"{page} {each.name}") for page in pages for each in blocks(page)]
 
 
 def stand_in(monta: Emulator, base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the packages take this base URL for that of each API, and find the credentials."""
+    """Let the packages use this base URL for each API, and find the credentials."""
     monkeypatch.setenv("MONTA_BASE_URL", base_url)
     monkeypatch.setenv("MONTA_CLIENT_ID", monta.client_id)
     monkeypatch.setenv("MONTA_CLIENT_SECRET", monta.client_secret)
@@ -90,7 +90,7 @@ def stand_in(monta: Emulator, base_url: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def called_by(shown: Example, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Run an example with the emulator in the place of Monta; return the paths it called."""
+    """Run an example with the emulator instead of Monta. Return the paths that it called."""
     with Emulator(client_id="client-id", client_secret="client-secret") as monta:
         stand_in(monta, monta.base_url, monkeypatch)
         shown.run()
@@ -99,7 +99,7 @@ def called_by(shown: Example, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def tables(text: str) -> Iterator[list[list[str]]]:
-    """The rows of each list-table of a page."""
+    """Return the rows of each list-table of a page."""
     for chunk in text.split(".. list-table::")[1:]:
         rows: list[list[str]] = []
         for line in chunk.splitlines()[1:]:
@@ -119,7 +119,7 @@ def first_words(rows: list[list[str]]) -> list[str]:
 
 
 def table(text: str, *header: str, having: str) -> list[list[str]]:
-    """The one table with these titles that has a row for this name."""
+    """Return the only table with these titles that has a row for this name."""
     (found,) = (
         rows for rows in tables(text) if rows[0] == [*header] and having in first_words(rows)
     )

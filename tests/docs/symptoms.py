@@ -1,7 +1,7 @@
-"""Brings about, for real, what the page "Errors at 3 a.m." quotes: one function for each quotation.
+"""Really causes what the page "Errors at 3 a.m." quotes, with one function for each quotation.
 
 Each returns the text as a log or a traceback shows it: type and text of an error, or level and text
-of a log record. What differs from run to run is replaced by `plain`.
+of a log record. `plain` replaces what differs in each run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Symptom = Callable[[Emulator, pytest.LogCaptureFixture, Path], str]
 
 
 def plain(text: str, monta: Emulator, folder: Path) -> str:
-    """The text with the names of the page in the place of those of this run."""
+    """Return the text with the page's names instead of those of this run."""
     text = text.replace(monta.base_url, "https://public-api.monta.com/api/v1")
     text = text.replace(f"http://127.0.0.1:{monta.port}", "https://public-api.monta.com")
     text = text.replace(f"127.0.0.1:{monta.port}", "public-api.monta.com")
@@ -100,7 +100,7 @@ def _with_aiohttp(monta: Emulator, given: Callable[[Any], dict[str, Any]]) -> st
 
     async def main() -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of auth= as a whole
+            warnings.simplefilter("ignore", DeprecationWarning)  # of auth= in general
             async with aiohttp.ClientSession(**given(auth)) as session:
                 await session.get(monta.base_url)
 
@@ -201,7 +201,7 @@ def slow_endpoint(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) 
 
 
 def no_token_in_time(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
-    """A leader is not driven on, and one that took over from it neither: the third has no time."""
+    """The leader and the caller that takes over both stop running. The third one has no time."""
     source = TokenSource(
         monta.client_id,
         monta.client_secret,
@@ -211,7 +211,7 @@ def no_token_in_time(monta: Emulator, log: pytest.LogCaptureFixture, folder: Pat
     leader, successor = (source._source.acquire(blocking=False) for _ in range(2))
     copy_context().run(next, leader)
     while isinstance(copy_context().run(next, successor), Wait):
-        time.sleep(0.005)  # until half the deadline is over
+        time.sleep(0.005)  # until half of the deadline has passed
 
     async def main() -> str:
         auth = httpx_monta.MontaAuth(source=source)
@@ -260,7 +260,7 @@ def outage_ends(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) ->
     monta.inject(Fault(status=503, body=""))
     with pytest.raises(requests_monta.TokenEndpointError):
         auth.token()
-    # What is remembered of a failure is only a moment; no test waits for it.
+    # A failure is remembered for a moment. This ends that moment, so that no test has to wait.
     auth._source._state.failures.until = float("-inf")
     auth.token()
     return _logged(log, logging.INFO, of=2)
@@ -318,7 +318,7 @@ def empty_path(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> 
 
 
 def _away() -> RedisStore:
-    """A store whose server does not run."""
+    """A store with a server that is not running."""
     return RedisStore(f"redis://localhost:{_closed_port()}/0")
 
 
@@ -380,7 +380,7 @@ def damaged_record(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path)
     store = FileStore(folder / "monta")
     _auth(monta, store=store).token()
     (record,) = (folder / "monta").glob("*.record")
-    record.write_bytes(record.read_bytes()[:-4])  # the last one alone may be padding
+    record.write_bytes(record.read_bytes()[:-4])  # the last byte alone may be padding
     _auth(monta, store=store).token()
     text = _logged(log, logging.WARNING)
     return text.replace(record.stem, "0123456789abcdef0123456789abcdef")

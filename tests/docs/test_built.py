@@ -33,9 +33,9 @@ _PROMPT = r"\$ |>>> |\.\.\. "
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the pages as HTML; a warning is an error."""
+    """Build the pages as HTML. A warning is an error."""
     folder = tmp_path_factory.mktemp("built")
-    # -P: Sphinx reads the docstrings of the installed package, not of the folder beside docs/.
+    # -P: Sphinx must read the docstrings of the installed package, not of the folder beside docs/.
     command = [sys.executable, "-P", "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
     result = subprocess.run([*command, DOCS, folder], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -51,7 +51,7 @@ class Shown:
     code: str
 
     def pasted(self) -> str:
-        """Return what the copy button copies: where there are prompts, the lines behind them."""
+        """Return what the copy button copies: with prompts, only the text after them."""
         lines = [line for line in self.code.splitlines() if re.match(_PROMPT, line)]
         return "\n".join(re.sub(_PROMPT, "", line, count=1) for line in lines) or self.code
 
@@ -84,7 +84,7 @@ def test_the_copy_button_takes_commands_without_prompts(built: Path) -> None:
     assert f"formatCopyText(text, '{prompt}', true, true, true, " in script
 
 
-def test_no_code_is_underlined_as_if_it_were_a_link(built: Path) -> None:
+def test_no_code_is_underlined_like_a_link(built: Path) -> None:
     # .gu is a heading in a diff.
     style = (built / "_static" / "pygments.css").read_text(encoding="utf-8")
     assert {*re.findall(r"(\.\w+) \{[^}]*underline", style)} <= {".gu"}
@@ -98,10 +98,10 @@ def test_each_error_text_has_a_link_to_itself(built: Path) -> None:
     assert links == anchors
 
 
-def test_tables_of_words_say_how_wide_their_columns_are(built: Path) -> None:
-    """Else a long name takes the room of the sentences beside it."""
+def test_tables_of_text_set_the_widths_of_their_columns(built: Path) -> None:
+    """Otherwise a long name takes the space of the sentences beside it."""
     for file in built.rglob("*.html"):
-        if file.name != "benchmarks.html":  # its tables hold figures
+        if file.name != "benchmarks.html":  # its tables hold numbers
             text = file.read_text(encoding="utf-8")
             assert "table-wrapper docutils" not in text, file
 
@@ -119,11 +119,11 @@ def test_tables_of_words_say_how_wide_their_columns_are(built: Path) -> None:
         ("proxy", "guides/proxies-and-tls"),
     ],
 )
-def test_the_search_finds(words: str, page: str, built: Path) -> None:
-    """The page is near the top: the words are in its headings, or are an entry of the index."""
+def test_the_search_finds_the_page(words: str, page: str, built: Path) -> None:
+    """The page is a top result: the words are in its headings or in the index."""
     script = (built / "searchindex.js").read_text(encoding="utf-8")
     index: Any = json.loads(script.removeprefix("Search.setIndex(").removesuffix(")"))
-    if words.isdigit():  # The script of the search looks only into the index for these.
+    if words.isdigit():  # For numbers, the script of the search only uses the index.
         found = [{number for number, *_ in index["indexentries"][words]}]
     else:
         stem = importlib.import_module("sphinx.search.en").SearchEnglish({}).stem

@@ -1,4 +1,4 @@
-"""docs/configuration.rst: every argument and every number is the code's."""
+"""docs/configuration.rst: every argument and every number agrees with the code."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_an_auth_object_alone_makes_no_call(shown: Example, monta: Emulator) -> 
         assert names["first"].source is names["second"].source
 
 
-def test_the_defaults_of_the_policy_are_the_codes() -> None:
-    """Numbers in a text outlive those in the code unless somebody compares them."""
+def test_the_defaults_of_the_policy_agree_with_the_code() -> None:
+    """A number in a text gets out of date unless a test compares it."""
     rows = table(TEXT, "argument", "default", "meaning", having="advisory")[1:]
     told = {row[0].strip("`"): float(row[1].removesuffix(" s")) for row in rows}
     policy = monta_auth.RefreshPolicy()
@@ -45,8 +45,8 @@ def test_the_defaults_of_the_policy_are_the_codes() -> None:
         pytest.param(aiohttp_monta.MontaAuth, "aiohttp", id="aiohttp"),
     ],
 )
-def test_the_arguments_are_the_codes(auth: Any, library: str) -> None:
-    """All of them are told, none is made up, and the one number is right."""
+def test_the_arguments_agree_with_the_code(auth: Any, library: str) -> None:
+    """Every argument is listed, none is invented, and the only number is right."""
     rows = table(TEXT, "argument", "default", "meaning", having="client_id")[1:]
     told: dict[str, str] = {}
     for argument, default, *_ in rows:

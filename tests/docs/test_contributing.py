@@ -1,4 +1,4 @@
-"""docs/contributing.rst: the table of modules is complete, and the places exist."""
+"""docs/contributing.rst: the table of modules is complete, and the named places exist."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ PAGE = (DOCS / "contributing.rst").read_text(encoding="utf-8")
 PLACES = PAGE.partition("\nWhere is ...?\n")[2].partition("\nAll rooms and modules\n")[0]
 TABLE = PAGE.partition("\nAll rooms and modules\n")[2].partition("\nRun the checks\n")[0]
 
-#: The folders of which each module has a row.
+#: The folders whose modules each have a row.
 IN_DETAIL = ("monta_auth/", "monta_auth/_core/", "monta_auth/_adapters/")
 
 
 def listed() -> list[str]:
-    """The paths in the table, in which modules follow their folder."""
+    """Return the paths in the table, where modules follow their folder."""
     paths: list[str] = []
     folder = ""
     for name in re.findall(r"^   \* - ``(.+)``\n     - .+$", TABLE, re.MULTILINE):
         folder = name if name.endswith("/") else folder
         paths.append(name if name.endswith("/") else folder + name)
-    assert len(paths) == TABLE.count("* - ") - 1  # the head
+    assert len(paths) == TABLE.count("* - ") - 1  # without the head
     return paths
 
 
@@ -37,7 +37,7 @@ def test_the_table_has_each_folder_and_each_module_once() -> None:
     assert sorted(listed()) == sorted(expected)
 
 
-def test_the_core_is_in_the_order_in_which_its_modules_use_each_other() -> None:
+def test_the_core_is_listed_in_the_order_of_its_imports() -> None:
     core = [path for path in listed() if path.startswith("monta_auth/_core/")]
     assert core == ["monta_auth/_core/", *(f"monta_auth/_core/{name}.py" for name in CORE)]
 

@@ -1,4 +1,4 @@
-"""docs/_diagrams.py: the drawings are whole, legible in both themes, and say the code's numbers."""
+"""docs/_diagrams.py: the drawings are complete, legible in both themes, and show real numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _load() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
@@ -34,7 +34,7 @@ NAMES: list[str] = list(diagrams.DIAGRAMS)
 
 
 def _root(drawing: Any) -> ET.Element:
-    assert drawing.svg().startswith("<svg ")  # which finishes it, too
+    assert drawing.svg().startswith("<svg ")  # this also completes it
     root: ET.Element = drawing.root
     return root
 
@@ -47,14 +47,14 @@ def _words(root: ET.Element) -> str:
     return " ".join(span.text or "" for span in root.iter("tspan"))
 
 
-def test_the_pages_show_each_of_them() -> None:
+def test_the_pages_show_each_drawing() -> None:
     pages = [DOCS / "how-it-works.rst", DOCS / "contributing.rst"]
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
     assert re.findall(r"^\.\. diagram:: (\S+)$", text, re.MULTILINE) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_screen_reader_is_told_what_is_to_be_seen(name: str) -> None:
+def test_each_drawing_has_a_text_for_screen_readers(name: str) -> None:
     root = _drawn(name)
     parts = {part.get("id"): part for part in root if part.tag in ("title", "desc")}
     assert root.get("role") == "img"
@@ -64,8 +64,8 @@ def test_a_screen_reader_is_told_what_is_to_be_seen(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_colours_are_the_stylesheets(name: str) -> None:
-    """One that were written into a drawing would be there in the other theme, too."""
+def test_colors_come_from_the_stylesheet(name: str) -> None:
+    """A color that is written into a drawing would be the same in both themes."""
     css = (DOCS / "_static" / "diagrams.css").read_text(encoding="utf-8")
     for element in _drawn(name).iter():
         assert not {"fill", "stroke", "style"} & {*element.attrib}
@@ -74,7 +74,7 @@ def test_colours_are_the_stylesheets(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_lies_outside_and_no_text_outgrows_its_box(name: str) -> None:
+def test_everything_is_inside_the_drawing_and_texts_fit_their_boxes(name: str) -> None:
     root = _drawn(name)
     _, _, width, height = map(float, root.get("viewBox", "").split())
     for box in root.iter("rect"):
@@ -92,8 +92,8 @@ def test_nothing_lies_outside_and_no_text_outgrows_its_box(name: str) -> None:
             assert 6.4 * len(span.text or "") <= w, span.text
 
 
-def test_a_phone_shows_words_that_can_be_read() -> None:
-    """Of 390 px, a page has 358. Wide drawings scroll there; narrow ones shrink a bit."""
+def test_texts_are_legible_on_a_phone() -> None:
+    """On a screen of 390 px, a page has 358. There, wide drawings scroll and narrow ones shrink."""
     css = (DOCS / "_static" / "diagrams.css").read_text(encoding="utf-8")
     assert f"svg.diagram {{ display: block; width: {diagrams.WIDTH}px; height: auto; }}" in css
     assert ".diagram.narrow .small { font-size: 14px; }" in css
@@ -103,11 +103,11 @@ def test_a_phone_shows_words_that_can_be_read() -> None:
         assert 14 * 358 / width > 12
 
 
-def test_the_windows_are_those_of_the_policy() -> None:
-    """By default, and with other numbers: they are asked of the code."""
+def test_the_drawn_windows_agree_with_the_policy() -> None:
+    """With the default numbers and with others, since they come from the code."""
     policy = RefreshPolicy()
     words = _words(_drawn("windows"))
-    # Of an hour; the second life is so short that the shares count: 20 % and 5 % of 300 s.
+    # Of an hour. The second life is so short that shares apply: 20 % and 5 % of 300 s.
     for seconds in (policy.advisory, policy.advisory + 60, policy.mandatory, 60, 15):
         assert f"\N{MINUS SIGN}{seconds:g} s" in words
 
@@ -116,16 +116,16 @@ def test_the_windows_are_those_of_the_policy() -> None:
         assert f"\N{MINUS SIGN}{seconds} s" in _words(root)
 
 
-def test_tries_and_cool_downs_are_those_of_the_policy() -> None:
+def test_the_drawn_tries_and_cool_downs_agree_with_the_policy() -> None:
     policy = RefreshPolicy(attempts=7, cooldown=33)
     assert "503, 7 times" in _words(_root(diagrams.single_flight(policy)))
     assert "no renewal for 33 s" in _words(_root(diagrams.refusal(policy)))
 
 
-def test_arrows_lead_from_each_room_to_those_that_it_may_use() -> None:
-    """Directly or through others; and no arrow leads to a room that may not be used."""
+def test_arrows_lead_from_each_room_to_the_rooms_that_it_may_use() -> None:
+    """Directly or through other rooms. No arrow leads to a room that may not be used."""
     reached: dict[str, set[str]] = {}
-    for room in reversed(diagrams.ROOMS):  # those below it come first
+    for room in reversed(diagrams.ROOMS):  # the rooms below it come first
         direct = {used for user, used, *_ in diagrams.ARROWS if user == room}
         assert direct <= MAY_USE[room]
         reached[room] = direct.union(*(reached[used] for used in direct))
@@ -151,7 +151,7 @@ def test_two_drawings_of_one_kind_share_no_id() -> None:
 
 
 def test_pages_open_without_a_network() -> None:
-    """What a page loads is beside it."""
+    """Everything that a page loads is a local file."""
     styles = sorted((DOCS / "_static").glob("*.css"))
     files = [DOCS / "conf.py", DOCS / "_diagrams.py", *styles]
     files += (DOCS / "benchmarks").glob("*.svg")

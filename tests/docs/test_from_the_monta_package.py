@@ -1,6 +1,6 @@
 """docs/guides/from-the-monta-package.rst: the examples run.
 
-The port of the package's wrapper is also held against the package itself, on the same emulator.
+The ported wrapper is also compared with the package itself, with the same emulator.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GUIDE = {each.name: each for each in blocks("guides/from-the-monta-package.rst")
 
 @pytest.fixture
 def package(monta: Emulator, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The PyPI package, with the emulator in the place of Monta."""
+    """The PyPI package, with the emulator instead of Monta."""
     package = pytest.importorskip("monta", reason="the PyPI package monta is not installed")
     monkeypatch.setattr("monta.client.API_BASE_URL", monta.base_url + "/")
     return package
@@ -45,13 +45,13 @@ def test_the_client_of_the_package_works_with_our_tokens(package: Any, monta: Em
             assert await plain.async_get_charge_points() == first
 
     asyncio.run(main())
-    # Ours: one, and one renewal. The package by itself: one more.
+    # With ours: one, and one renewal. The package itself: one more.
     assert (monta.count("/auth/token"), monta.count("/auth/refresh")) == (2, 1)
 
 
-# The package leaves the refused response unread, and aiohttp says so once it is collected.
+# The package leaves the refused response unread, and aiohttp warns when it is collected.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_401_that_stays_ends_the_package_too(package: Any, monta: Emulator) -> None:
+def test_a_second_401_raises_the_packages_error(package: Any, monta: Emulator) -> None:
     names = GUIDE["subclass"].run()
 
     async def main() -> None:
@@ -82,7 +82,7 @@ def ask(ported: dict[str, Any], *args: Any, secret: str = "client-secret") -> An
     return asyncio.run(main())
 
 
-def test_the_ported_wrapper_gives_what_the_packages_own_gives(
+def test_the_ported_wrapper_returns_the_same_as_the_packages_own(
     package: Any, monta: Emulator, ported: dict[str, Any]
 ) -> None:
     page = ask(ported, "get", "charge-points?page=0&perPage=100")
@@ -101,7 +101,7 @@ def test_the_ported_wrapper_gives_what_the_packages_own_gives(
     assert ours == theirs
 
 
-def test_the_ported_wrapper_heals_a_401_and_sends_a_body_again(
+def test_the_ported_wrapper_retries_a_401_and_sends_the_body_again(
     monta: Emulator, ported: dict[str, Any]
 ) -> None:
     known = ask(ported, "get", "charge-points")["data"][0]["id"]
@@ -153,14 +153,14 @@ def test_the_ported_wrapper_raises_its_own_errors(
     assert getattr(caught.value, "retry_after", None) == after
 
 
-def test_the_ported_wrapper_tells_wrong_credentials(
+def test_the_ported_wrapper_reports_wrong_credentials(
     monta: Emulator, ported: dict[str, Any]
 ) -> None:
     with pytest.raises(ported["MontaLoginError"], match="does not accept client id"):
         ask(ported, "get", "charges", secret="wrong")
 
 
-def test_a_stored_pair_of_the_package_is_taken_along(package: Any, monta: Emulator) -> None:
+def test_a_stored_pair_of_the_package_can_be_used(package: Any, monta: Emulator) -> None:
     names = GUIDE["storage"].run()
     assert names["pair_of"]({}) is None
 

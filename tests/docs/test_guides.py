@@ -1,4 +1,4 @@
-"""The pages below docs/ say what is so: each example runs, and does what the page says of it."""
+"""The pages below docs/ are true: each example runs and does what its page says."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FROM_HTTPX_AUTH = "guides/migrating-from-httpx-auth.rst"
 SECRETS = "guides/secrets.rst"
 ERRORS = "guides/errors.rst"
 
-#: Pages whose examples run in this file.
+#: Pages with examples that run in this file.
 HERE = {
     *("index.rst", "start.rst", "how-it-works.rst", A_TOKEN_CLASS, FROM_AUTHLIB, FROM_HTTPX_AUTH),
     *("libraries/requests.rst", "libraries/httpx.rst", "libraries/httpx2.rst"),
@@ -41,8 +41,8 @@ def tokens(monta: Emulator) -> tuple[int, int]:
     return monta.count("/auth/token"), monta.count("/auth/refresh")
 
 
-def test_no_page_has_examples_that_nobody_runs() -> None:
-    """Each page with examples is tried here, or named by another module of tests."""
+def test_each_page_with_examples_is_run_by_a_test() -> None:
+    """Each page with examples is tested here or named by another test module."""
     pages = {
         str(path.relative_to(DOCS))
         for path in DOCS.rglob("*.rst")
@@ -87,14 +87,14 @@ def test_an_example_costs_one_token_call(shown: Example, monta: Emulator) -> Non
         ),
     ],
 )
-def test_how_it_works_is_seen_from_outside(
+def test_the_examples_of_how_it_works_print_what_they_say(
     number: str, printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     example("how-it-works.rst", number).run()
     assert capsys.readouterr().out == printed + "\n"
 
 
-def test_how_it_works_names_the_pause_of_the_code() -> None:
+def test_how_it_works_names_the_pause_in_the_code() -> None:
     text = (DOCS / "how-it-works.rst").read_text(encoding="utf-8")
     assert f"the next try comes {monta_auth.RefreshPolicy().pause:g} seconds" in text
 
@@ -116,20 +116,20 @@ def test_a_secret_in_a_file_is_read_when_it_is_sent(monta: Emulator, tmp_path: P
     assert {call.status for call in monta.calls} == {200}
 
 
-def test_a_vault_is_asked_by_a_coroutine_function(monta: Emulator) -> None:
+def test_a_coroutine_function_reads_the_secret_from_a_vault(monta: Emulator) -> None:
     example(SECRETS, "vault").run()
     assert tokens(monta) == (1, 0)
     assert monta.count() == 2
 
 
-def test_a_rotated_secret_is_noticed_when_it_is_sent_next(monta: Emulator) -> None:
+def test_a_rotated_secret_is_used_when_it_is_sent_next(monta: Emulator) -> None:
     names = example(SECRETS, "rotation").run()
     assert tokens(monta) == (1, 0)
 
     auth, secrets = names["auth"], names["secrets"]
     monta.client_secret = "another"
     auth.invalidate()
-    auth.token()  # by the refresh token: nobody misses the secret
+    auth.token()  # with the refresh token, so the secret is not needed
     assert tokens(monta) == (1, 1)
     auth.forget()
     with pytest.raises(requests_monta.InvalidCredentialsError):
@@ -141,14 +141,14 @@ def test_a_rotated_secret_is_noticed_when_it_is_sent_next(monta: Emulator) -> No
     assert tokens(monta) == (3, 1)
 
 
-def test_a_secret_that_is_replaced_in_that_second_is_asked_for_again(monta: Emulator) -> None:
+def test_after_a_401_a_secret_that_was_just_replaced_is_read_again(monta: Emulator) -> None:
     answers = iter(["an old one", "client-secret"])
     auth = requests_monta.MontaAuth("client-id", lambda: next(answers))
     auth.token()
     assert [call.status for call in monta.calls] == [401, 200]
 
 
-def test_two_credentials_overlap(monta: Emulator) -> None:
+def test_two_credentials_work_at_the_same_time(monta: Emulator) -> None:
     monta.credentials["new-id"] = "new-secret"
     old = requests_monta.MontaAuth()
     new = requests_monta.MontaAuth("new-id", "new-secret")
@@ -177,7 +177,7 @@ def test_after_a_leak_the_refresh_token_is_used_first(monta: Emulator) -> None:
 @pytest.mark.parametrize(
     "shown", [each for each in parameters(A_TOKEN_CLASS) if each.values[0].name != "stored"]
 )
-def test_a_token_class_before_and_after_does_the_same(
+def test_a_token_class_does_the_same_before_and_after(
     shown: Example, monta: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = shown.run()
@@ -189,8 +189,8 @@ def test_a_token_class_before_and_after_does_the_same(
     assert tokens(monta) == (1, 1)
 
 
-def test_a_token_class_renews_more_often_than_once_for_a_refused_token(monta: Emulator) -> None:
-    """The table of the page: before, each refused request sets the date back; after, one renews."""
+def test_a_token_class_renews_more_than_once_for_a_refused_token(monta: Emulator) -> None:
+    """The page's table says so: before, each refused request renews; after, only one does."""
     before = example(A_TOKEN_CLASS, "before").run()["monta"]
     token = before.token
     for _ in range(2):  # two requests that were refused with one token, one after the other
@@ -206,8 +206,8 @@ def test_a_token_class_renews_more_often_than_once_for_a_refused_token(monta: Em
     assert tokens(monta) == (0, 1)
 
 
-def test_a_token_class_fails_where_the_token_would_have_done(monta: Emulator) -> None:
-    """The first row of the table of the page: four minutes are left."""
+def test_a_token_class_fails_although_its_token_is_valid(monta: Emulator) -> None:
+    """The first row of the page's table: the token is valid for four more minutes."""
     before = example(A_TOKEN_CLASS, "before").run()["monta"]
     before.token.expires -= timedelta(minutes=56)
     monta.inject(Fault(status=503), times=9)
@@ -226,7 +226,7 @@ def test_a_token_class_fails_where_the_token_would_have_done(monta: Emulator) ->
     assert [call.path for call in monta.calls] == ["/auth/token", "/auth/refresh", "/charges"]
 
 
-def test_a_stored_pair_is_taken_along(monta: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stored_pair_can_be_used(monta: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     example(A_TOKEN_CLASS, "stored").run()
     assert capsys.readouterr().out.startswith("2099-01-01")
     assert monta.calls == ()
@@ -247,8 +247,8 @@ def test_httpx_auth_before_and_after_cost_one_token_call(shown: Example, monta: 
     assert [call.path for call in monta.calls] == ["/auth/token", "/charge-points"]
 
 
-def test_httpx_auth_hands_a_401_over_and_gives_its_token_to_any_host(monta: Emulator) -> None:
-    """The table of the page."""
+def test_httpx_auth_returns_a_401_and_sends_its_token_to_any_host(monta: Emulator) -> None:
+    """The table of the page says so."""
     pytest.importorskip("httpx_auth", reason="httpx-auth is not installed")
     names = example(FROM_HTTPX_AUTH, "before").run()
     elsewhere = f"http://localhost:{monta.port}/api/v1/charges"
@@ -274,13 +274,13 @@ def test_httpx_auth_hands_a_401_over_and_gives_its_token_to_any_host(monta: Emul
         for symptom, text in zip(SYMPTOMS, blocks(ERRORS, "text"), strict=True)
     ],
 )
-def test_the_page_quotes_what_the_code_says(
+def test_the_page_quotes_real_texts(
     bring_about: Symptom,
     text: Example,
     caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
 ) -> None:
-    # The name is the anchor under which others link to the text: it stays.
+    # The name is the anchor of links to the text, so it must not change.
     assert text.name == bring_about.__name__.replace("_", "-")
     caplog.set_level(logging.DEBUG, logger="monta_auth")
     with Emulator(client_id="client-id", client_secret="client-secret") as monta:
@@ -308,16 +308,16 @@ def test_the_first_look_shows_no_secret(
         assert secret not in shown
 
 
-def test_each_error_is_on_the_page_of_errors() -> None:
+def test_each_error_is_on_the_page_about_errors() -> None:
     text = (DOCS / ERRORS).read_text(encoding="utf-8")
     public = {name for name in monta_auth.__all__ if name.endswith("Error")}
     assert public <= set(re.findall(r"\w+", text))
 
 
-# --- claims of the pages of libraries that no example shows
+# --- claims on the pages about libraries that no example shows
 
 
-def test_a_tool_that_makes_the_auth_again_and_again_costs_one_token_call(monta: Emulator) -> None:
+def test_a_tool_that_creates_many_auth_objects_costs_one_token_call(monta: Emulator) -> None:
     names = example("libraries/requests.rst", "auth_type").run()
     url, first = names["PARTNER_API"], names["hook"].session.auth
     auth_type = partial(names["MontaAuth"], base_url=url)
@@ -328,7 +328,7 @@ def test_a_tool_that_makes_the_auth_again_and_again_costs_one_token_call(monta: 
     assert tokens(monta) == (1, 0)
 
 
-def test_texts_name_only_guides_that_exist() -> None:
+def test_texts_only_name_guides_that_exist() -> None:
     packages = ("monta_auth", "requests_monta", "httpx_monta", "httpx2_monta", "aiohttp_monta")
     files = [file for name in packages for file in (DOCS.parent / name).rglob("*.py")]
     code = "".join(file.read_text(encoding="utf-8") for file in files)
@@ -339,7 +339,7 @@ def test_texts_name_only_guides_that_exist() -> None:
     assert ".readthedocs." not in code
 
 
-def test_a_hook_that_raises_for_the_status_comes_after_the_second_try(monta: Emulator) -> None:
+def test_a_hook_that_raises_for_the_status_runs_after_the_retry(monta: Emulator) -> None:
     def check(response: requests.Response, **settings: Any) -> None:
         response.raise_for_status()
 
@@ -354,7 +354,7 @@ def test_a_hook_that_raises_for_the_status_comes_after_the_second_try(monta: Emu
     assert tokens(monta) == (1, 1)
 
 
-def test_a_session_of_niquests_heals_a_401(monta: Emulator) -> None:
+def test_a_session_of_niquests_retries_a_401(monta: Emulator) -> None:
     niquests: Any = pytest.importorskip("niquests", reason="niquests is not installed")
     with niquests.Session() as session:
         session.auth = requests_monta.MontaAuth()

@@ -38,7 +38,7 @@ Run = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def run(monta: Emulator) -> Iterator[Run]:
-    """Run an example; close its sessions and clients at the end of the test."""
+    """Return a function that runs an example, and close its clients at the end of the test."""
     ran: list[dict[str, Any]] = []
 
     def run(page: str, name: str, exchanged: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def run(monta: Emulator) -> Iterator[Run]:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another try comes at once."""
+    """Make each retry at once."""
 
     async def asleep(seconds: float) -> None: ...
 
@@ -86,7 +86,7 @@ def test_token_calls_have_the_settings_of_the_client(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_with_client_a_reset_fails_no_request(monta: Emulator, run: Run) -> None:
+def test_with_client_a_broken_connection_fails_no_request(monta: Emulator, run: Run) -> None:
     client = run(PRODUCTION, "client")["client"]
     client.auth.forget()
     monta.inject(Fault(close=True))
@@ -96,27 +96,27 @@ def test_with_client_a_reset_fails_no_request(monta: Emulator, run: Run) -> None
 
 @pytest.fixture
 def web(run: Run) -> Iterator[Any]:
-    """The application of the page, in a client for tests."""
+    """The page's application in a test client."""
     pytest.importorskip("fastapi", reason="FastAPI is not installed; it is in tox -e compat")
     testclient: Any = importlib.import_module("fastapi.testclient")
     with testclient.TestClient(run(PRODUCTION, "fastapi")["app"]) as web:
         yield web
 
 
-def test_the_application_answers(monta: Emulator, web: Any) -> None:
+def test_the_fastapi_application_works(monta: Emulator, web: Any) -> None:
     assert len(web.get("/charge-points").json()) == 10
     assert web.get("/health").json() == {}
     assert [call.path for call in monta.calls] == ["/auth/token", "/charge-points"]
 
 
-def test_a_readiness_probe_costs_nothing_while_the_token_is_fresh(
+def test_a_readiness_probe_makes_no_call_while_the_token_is_fresh(
     monta: Emulator, web: Any
 ) -> None:
     assert [web.get("/ready").status_code for _ in range(20)] == [200] * 20
     assert [call.path for call in monta.calls] == ["/auth/token"]
 
 
-def test_a_readiness_probe_says_why_no_request_could_go_out(monta: Emulator, web: Any) -> None:
+def test_a_failed_readiness_probe_says_why(monta: Emulator, web: Any) -> None:
     monta.inject(Fault(status=503, headers={"Retry-After": "30"}), times=99)
     replies = [web.get("/ready") for _ in range(20)]
     assert {reply.status_code for reply in replies} == {503}
@@ -142,7 +142,7 @@ def test_metrics_are_numbers(monta: Emulator, run: Run, capsys: pytest.CaptureFi
     assert "usable 0" in capsys.readouterr().out
 
 
-def test_each_field_to_alert_on_is_one_of_the_status() -> None:
+def test_each_field_to_alert_on_is_a_field_of_the_status() -> None:
     text = (DOCS / PRODUCTION).read_text(encoding="utf-8")
     rows = re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)
     assert rows == ["usable", "failures", "fetches", "refusals", "store_failure"]
@@ -173,7 +173,7 @@ def test_workers_share_a_file(
     monta: Emulator, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    for _ in range(4):  # a source each, as in processes of their own
+    for _ in range(4):  # each has its own source, as in separate processes
         client = run(PRODUCTION, "workers")["client"]
         assert client.get(f"{monta.base_url}/charges").status_code == 200
     assert monta.count("/auth/token") == 1
@@ -182,7 +182,7 @@ def test_workers_share_a_file(
 # --- where to put auth=
 
 
-def test_a_session_serves_most_tools(
+def test_a_session_works_with_most_tools(
     monta: Emulator, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(TOOLS, "session")
@@ -194,7 +194,7 @@ def test_a_session_serves_most_tools(
 
 
 class Clock:
-    """The time of the emulator, which goes on when an example sleeps."""
+    """The emulator's clock, which moves on when an example sleeps."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -256,18 +256,18 @@ def test_a_loop_waits_five_minutes_at_most(monta: Emulator, clock: Clock, run: R
     assert [int(seconds) for seconds in clock.slept] == [300, 300, 300]
 
 
-def test_the_loop_waits_for_a_token_call_as_well(monta: Emulator, clock: Clock, run: Run) -> None:
+def test_the_loop_also_waits_for_a_429_of_a_token_call(monta: Emulator, clock: Clock, run: Run) -> None:
     names = run(LIMITS, "requests")
     names["time"] = SimpleNamespace(sleep=clock.sleep)
     names["auth"].forget()
     monta.inject(Fault(status=429, headers={"Retry-After": "30"}))
-    # Remembered for as long as it asks for, by a clock that does not jump.
+    # By a clock that never jumps, the failure is remembered as long as the response asks for.
     with pytest.raises(monta_auth.RateLimitError):
         names["get"]("/charges", tries=2)
     assert [int(seconds) for seconds in clock.slept] == [30]
 
 
-def test_the_loop_of_httpx(
+def test_the_loop_for_httpx_waits_for_the_end_of_a_429(
     monta: Emulator, clock: Clock, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = run(LIMITS, "httpx")
@@ -278,7 +278,7 @@ def test_the_loop_of_httpx(
     assert [int(seconds) for seconds in clock.slept] == [30]
 
 
-def test_aiohttp_names_the_seconds(
+def test_with_aiohttp_the_error_names_the_seconds(
     monta: Emulator, clock: Clock, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = example(LIMITS, "aiohttp")
@@ -288,7 +288,7 @@ def test_aiohttp_names_the_seconds(
     assert capsys.readouterr().out == "10\nwait 60.0 seconds\n"
 
 
-def test_a_pace_meets_no_429(
+def test_with_a_steady_pace_there_is_no_429(
     monta: Emulator, clock: Clock, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = run(LIMITS, "pace")
@@ -327,7 +327,7 @@ class _UpdateFailedError(Exception):
 
 
 class _Coordinator:
-    """The part of Home Assistant's that the page relies on."""
+    """The part of Home Assistant's coordinator that the page uses."""
 
     def __init__(self, hass: Any, logger: logging.Logger, **settings: Any) -> None:
         assert settings.keys() == {"config_entry", "name", "update_interval"}
@@ -367,7 +367,7 @@ class _ConfigFlow:
 
 
 class _Storage:
-    """Home Assistant's storage, in memory. `places` is what its disk holds."""
+    """Home Assistant's storage, in memory. `places` is the content of its disk."""
 
     places: ClassVar[dict[str, Any]] = {}
 
@@ -386,7 +386,7 @@ class _Storage:
 
 @pytest.fixture
 def home(monta: Emulator, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Stand-ins for Home Assistant, and the names of the page."""
+    """Stand-ins for Home Assistant, with the names of the page."""
     monkeypatch.setattr(_Storage, "places", {})
     coordinators = {"DataUpdateCoordinator": _Coordinator, "UpdateFailed": _UpdateFailedError}
     contents: dict[str, dict[str, Any]] = {
@@ -418,7 +418,7 @@ async def _after_a_start(call: Callable[..., Awaitable[Any]], *arguments: Any) -
 
 
 def _set_up(home: SimpleNamespace) -> Any:
-    """Set the entry up, as after a start of Home Assistant; return what it found."""
+    """Set the entry up, as Home Assistant does when it starts. Return the data that it loaded."""
     assert asyncio.run(_after_a_start(home.async_setup_entry, home.entry))
     return home.entry.runtime_data.data
 
@@ -434,7 +434,7 @@ def _error_of(home: SimpleNamespace, secret: str) -> tuple[str | None, str]:
     return key, text
 
 
-def test_an_entry_survives_a_restart_and_leaves_nothing_behind(
+def test_an_entry_survives_a_restart_and_its_removal_leaves_nothing(
     monta: Emulator, home: SimpleNamespace
 ) -> None:
     for _ in range(2):
@@ -581,7 +581,7 @@ def test_a_config_flow_does_not_hang(
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_a_config_flow_knows_an_outage(monta: Emulator, home: SimpleNamespace) -> None:
+def test_a_config_flow_reports_an_outage(monta: Emulator, home: SimpleNamespace) -> None:
     monta.stop()
     try:
         key, text = _error_of(home, "client-secret")

@@ -1,4 +1,4 @@
-"""The page "What happens when" and SECURITY.md name a test for each promise: that it is there."""
+"""The page "What happens when" and SECURITY.md name a test for each promise. The tests exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 
 
 def promises(text: str = PAGE + SECURITY) -> list[tuple[str, str]]:
-    """Each test that the text names, with the file that was named last before it."""
+    """Return each test that the text names, with the last file name before it."""
     found: list[tuple[str, str]] = []
     file = ""
     for name in re.findall(r"`([\w/]+\.py|test_\w+)`", text):

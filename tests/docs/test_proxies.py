@@ -1,4 +1,4 @@
-"""docs/guides/proxies-and-tls.rst: its examples get through a proxy, TLS and certificates."""
+"""docs/guides/proxies-and-tls.rst: its examples work with a proxy, TLS and certificates."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def way(
 only_tls = pytest.mark.parametrize("way", [False], indirect=True, ids=["TLS"])
 
 
-# Of aiohttp itself, with any middleware: asyncio.run ends before what is below TLS is closed.
+# aiohttp warns with any middleware: asyncio.run ends before the socket below TLS is closed.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("shown", parameters(PAGE))
-def test_both_calls_take_the_clients_way(
+def test_requests_and_token_calls_use_the_clients_proxy_and_certificates(
     shown: Example,
     way: Way,
     monta: Emulator,
@@ -62,7 +62,7 @@ def test_both_calls_take_the_clients_way(
             "/etc/ssl/client.key": certificates.file("client.key"),
         }
     )
-    gc.collect()  # now, where it is allowed
+    gc.collect()  # now, where the warning is allowed
     assert [call.path for call in monta.calls] == BOTH
     assert {*way.asked} == {f"{HOST}:443"}
 
@@ -94,10 +94,10 @@ def _no_ca_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @only_tls
 @pytest.mark.parametrize("library", ["requests", "httpx", "httpx2", "aiohttp"])
-def test_the_environment_counts_for_both_calls(
+def test_requests_and_token_calls_use_the_environments_proxy_and_ca(
     library: str, way: Way, monta: Emulator, certificates: Certificates, tmp_path: Path
 ) -> None:
-    """In a process of its own: some libraries look at the environment when they are imported."""
+    """In a separate process, since some libraries read the environment when they are imported."""
     variable = "REQUESTS_CA_BUNDLE" if library == "requests" else "SSL_CERT_FILE"
     code = _ASYNC if library == "aiohttp" else _SYNC.format(library=library)
     environment = os.environ | {
@@ -119,7 +119,7 @@ def test_the_environment_counts_for_both_calls(
 
 
 @only_tls
-def test_without_session_the_token_call_does_not_know_the_sessions_ca(
+def test_without_session_the_token_call_does_not_use_the_sessions_ca(
     way: Way, monta: Emulator, certificates: Certificates
 ) -> None:
     base_url = f"https://127.0.0.1:{way.front}/api/v1"

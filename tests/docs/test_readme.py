@@ -1,4 +1,4 @@
-"""README.rst says what is so: its examples run, its commands work, its tables are the code's."""
+"""README.rst is true: its examples run, its commands work, its tables agree with the code."""
 
 import os
 import re
@@ -33,7 +33,7 @@ EVERYTHING = ".venv/bin/tox"
 
 @dataclass(frozen=True)
 class Block:
-    """A code block, and where it stands."""
+    """A code block and its place in the file."""
 
     section: str
     line: int
@@ -63,7 +63,7 @@ def _blocks() -> Iterator[Block]:
         start = number
         while number < len(LINES) and (not LINES[number] or LINES[number].startswith("    ")):
             number += 1
-        # As many lines above it as in the file: a traceback names the README's line.
+        # With as many lines above it as in the file, a traceback shows the README's line.
         code = "\n" * start + "\n".join(text[4:] for text in LINES[start:number]) + "\n"
         yield Block(section, start, marker[1] if marker else "", code)
 
@@ -100,10 +100,10 @@ def _id(block: Block) -> str:
     "block", [block for block in EXAMPLES if "pytest" not in block.modules], ids=_id
 )
 def test_each_example_runs(block: Block, monta: Emulator) -> None:
-    """An example that does not work is worse than none."""
+    """A broken example is worse than none."""
     names = _run(block)
     _check_of(block)(monta, names)
-    for value in names.values():  # A script ends here, which closes them as well.
+    for value in names.values():  # A script ends here, which closes its clients as well.
         if isinstance(value, httpx.Client | requests.Session):
             value.close()
 
@@ -124,28 +124,28 @@ def test_the_example_tests_pass(block: Block, tmp_path: Path) -> None:
 
 
 def test_there_are_examples_for_each_library() -> None:
-    """The parser of this file has found them, and nobody has lost one."""
+    """The parser of this file has found all of them, and none was removed by accident."""
     used = set().union(*(block.modules for block in EXAMPLES))
     assert used >= {"requests_monta", "httpx_monta", "aiohttp_monta", "pytest"}
     assert len(EXAMPLES) == TEXT.count(".. code-block:: python\n")
 
 
 @pytest.mark.parametrize("command", [DEMO, TESTS, EVERYTHING], ids=["demo", "tests", "everything"])
-def test_each_command_stands_there_once_to_paste(command: str) -> None:
-    """One line, alone in its block: a triple click copies it whole."""
+def test_each_command_can_be_copied_from_one_place(command: str) -> None:
+    """It is one line, alone in its block, so a triple click selects it."""
     alone = [block for block in BLOCKS if not block.language and block.code.strip() == command]
     assert len(alone) == 1
     assert len(re.findall(re.escape(command) + "(?! -e py)", TEXT)) == 1
 
 
-def test_who_contributes_runs_the_same_commands() -> None:
-    """Of two ways to run the tests, one is out of date."""
+def test_the_contributing_page_has_the_same_commands() -> None:
+    """If there were two ways to run the tests, one would get out of date."""
     page = (README.parent / "docs" / "contributing.rst").read_text(encoding="utf-8")
     assert f"    $ {TESTS}\n    $ {EVERYTHING}\n" in page
 
 
 def test_the_demo_command_works(tmp_path: Path) -> None:
-    """As a stranger starts it: no terminal, and a proxy that leads nowhere."""
+    """As a new user starts it: without a terminal, and with an unreachable proxy."""
     python, *arguments = DEMO.rpartition(" && ")[2].split()
     assert python == ".venv/bin/python"
     environment = os.environ | {"HTTP_PROXY": "http://127.0.0.1:9", "PYTHONIOENCODING": "utf-8"}
@@ -165,8 +165,8 @@ def test_the_demo_command_works(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_each_error_is_told() -> None:
-    """An error that nobody explains is an error that nobody handles."""
+def test_each_error_is_explained() -> None:
+    """Users only handle errors that are explained."""
     rows = table(TEXT, "error", "when", "what to do", having="RateLimitError")
     public = {name for name in monta_auth.__all__ if name.endswith("Error")}
     assert {*first_words(rows)} == public - {"MontaAuthError"}
@@ -181,7 +181,7 @@ def test_each_page_that_it_names_exists() -> None:
     assert missing == []
 
 
-def test_it_is_short_enough_to_be_read() -> None:
+def test_it_is_short_enough() -> None:
     assert len(LINES) <= 320
 
 

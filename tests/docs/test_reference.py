@@ -1,4 +1,4 @@
-"""docs/reference: every public name is there, and nothing that is not public."""
+"""docs/reference: it has every public name, and no name that is not public."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from .pages import DOCS
 
-#: Each public package or module, and its page.
+#: Each public package or module with its page.
 PAGES = {
     "requests_monta": "requests",
     "httpx_monta": "httpx",
@@ -32,7 +32,7 @@ def _text(module: str) -> str:
 
 
 def _documented(module: str) -> set[str]:
-    """The names that autodoc documents, which fails if one of them does not exist."""
+    """Return the names that autodoc documents. It fails if one of them does not exist."""
     full = _DIRECTIVE.findall(_text(module))
     assert all(name.rpartition(".")[0] == module for name in full)
     return {name.rpartition(".")[2] for name in full}
@@ -40,7 +40,7 @@ def _documented(module: str) -> set[str]:
 
 @pytest.mark.parametrize("module", PAGES)
 def test_each_public_name_is_documented(module: str) -> None:
-    """By its package, or by the core, where a package only hands it on and links to it."""
+    """By its package, or by the core if the package only re-exports it and links to it."""
     public = {n for n in importlib.import_module(module).__all__ if f"{module}.{n}" not in PAGES}
     own = _documented(module)
     handed_on = public - own

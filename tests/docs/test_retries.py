@@ -22,13 +22,13 @@ def test_tenacity_waits_as_long_as_the_endpoint_asks(monta: Emulator) -> None:
     slept: list[float] = []
     points = names["charge_points"].retry_with(sleep=slept.append)
     with pytest.raises(requests_monta.RateLimitError):
-        points()  # our memory of the failure answers each try until it is over
+        points()  # until the failure is forgotten, each try gets the remembered one
     assert len(slept) == 3
     assert all(0 < seconds <= 2.5 for seconds in slept)
 
 
 class AskedAgain(Exception):
-    """Celery's own `Retry` needs a broker."""
+    """Replaces Celery's own `Retry`, which needs a broker."""
 
 
 def test_celery_is_asked_to_wait_as_long_as_the_endpoint_asks(monta: Emulator) -> None:

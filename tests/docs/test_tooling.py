@@ -1,4 +1,4 @@
-"""tox.ini says what is checked, and with which Pythons; all other files say the same."""
+"""tox.ini says what is checked and with which Pythons. All other files agree with it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGE = read("docs/contributing.rst")
 WORKFLOW = read(".github/workflows/ci.yml")
 
 
-def test_each_python_that_is_tested_is_promised_and_no_other() -> None:
+def test_exactly_the_tested_pythons_are_promised() -> None:
     settings = read("setup.cfg")
     assert re.findall(r"Python :: (3\.\d+)$", settings, re.MULTILINE) == PYTHONS
     assert f"python_requires = >={PYTHONS[0]}\n" in settings
@@ -46,8 +46,8 @@ def test_the_page_has_a_row_for_each_check_and_the_workflow_runs_it() -> None:
     assert f"check: [{', '.join(CHECKS)}]\n" in WORKFLOW
 
 
-def test_the_releases_of_the_tools_are_named_once() -> None:
-    """A newer one may find more, but not on a day when nobody has changed anything."""
+def test_the_versions_of_the_tools_are_set_in_one_place() -> None:
+    """A newer release may find more faults, but not on a day when no code has changed."""
     tools = TOX["testenv:lint"]["deps"] + TOX["testenv:types"]["deps"]
     pinned = dict(re.findall(r"^([a-z]+).*==([\d.]+)$", tools, re.MULTILINE))
     assert list(pinned) == ["ruff", "mypy", "pyright"]
@@ -56,14 +56,14 @@ def test_the_releases_of_the_tools_are_named_once() -> None:
     assert not [tool for tool, version in pinned.items() if version in hooks + WORKFLOW]
 
 
-def test_the_support_tables_say_what_ran() -> None:
+def test_the_support_tables_agree_with_the_recorded_runs() -> None:
     assert support.TABLES.read_text(encoding="utf-8") == support.tables(support.runs())
     assert ".. include:: support.inc\n" in read("docs/versions.rst")
     rows = dict.fromkeys(name.partition(",")[0] for name in support.PYTHONS)
     assert list(rows) == [*PYTHONS, "3.14t"]
 
 
-def test_what_did_not_run_is_untested() -> None:
+def test_combinations_that_did_not_run_are_shown_as_untested() -> None:
     new = support.Run("3.12", "3.12.1", "Linux", "x86_64", "0.1.0", 7, 1, {"a": "10.0", "b": "1"})
     old = replace(new, python=support.OLDEST, release="3.11.7", libraries={"a": "9.1"})
     text = support.tables([old, new])
@@ -73,7 +73,7 @@ def test_what_did_not_run_is_untested() -> None:
 
 
 @pytest.mark.parametrize("chosen", ["args", "keyword", "markexpr", "deselect"])
-def test_a_run_of_some_tests_is_not_recorded(chosen: str) -> None:
+def test_a_partial_run_is_not_recorded(chosen: str) -> None:
     sources = pytest.Config.ArgsSource
     source = sources.ARGS if chosen == "args" else sources.TESTPATHS
     config: Any = SimpleNamespace(getoption=lambda name: name == chosen, args_source=source)
@@ -81,7 +81,7 @@ def test_a_run_of_some_tests_is_not_recorded(chosen: str) -> None:
         support.require_a_full_run(config)
 
 
-def test_only_a_run_that_passed_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_passed_run_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     added: list[support.Run] = []
     monkeypatch.setattr(support, "add", added.append)
     reporter: Any = SimpleNamespace(stats={"passed": [1, 2, 3], "skipped": [4], "": [5]})
@@ -95,7 +95,7 @@ def test_only_a_run_that_passed_is_recorded(monkeypatch: pytest.MonkeyPatch) -> 
 RELEASE = read(".github/workflows/release.yml")
 
 
-def test_only_a_tag_of_the_version_that_passed_everything_is_published() -> None:
+def test_only_a_tag_of_the_version_is_published_after_all_checks() -> None:
     assert 'on:\n  push:\n    tags: ["v*"]\n' in RELEASE
     assert 'run: test "$GITHUB_REF_NAME" = "v$(python -c ' in RELEASE
     assert "  checks:\n    uses: ./.github/workflows/ci.yml\n" in RELEASE
@@ -105,12 +105,12 @@ def test_only_a_tag_of_the_version_that_passed_everything_is_published() -> None
     assert "permissions:\n      id-token: write\n" in publish
     assert "permissions:\n  contents: read\n\njobs:" in before
     assert RELEASE.count("permissions:") == 2
-    # PyPI compares these two names; the page tells a person to enter them.
+    # PyPI compares these two names, and the page tells people to enter them.
     assert "environment: pypi\n" in publish
     assert "workflow ``release.yml``, environment ``pypi``" in PAGE
 
 
-def test_the_links_of_a_release_are_those_of_the_repository_that_makes_it(
+def test_the_links_of_a_release_lead_to_its_own_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = RELEASE.partition("shell: python\n        run: |\n")[2].partition("\n      - ")[0]
