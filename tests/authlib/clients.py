@@ -1,4 +1,4 @@
-"""What these tests use of Authlib, which has no types of its own."""
+"""The parts of Authlib that these tests use. Authlib has no types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`speak` makes each of Authlib's clients in turn."""
+"""`speak` makes each of Authlib's clients, one after the other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .clients import CLIENTS
 
 
 class Speaker:
-    """A client of Authlib that speaks Monta, used the same way whatever its kind."""
+    """A client of Authlib with `speak_monta`, used the same way for each kind."""
 
     def __init__(self, kind: str, base_url: str | None, *args: Any, **kwargs: Any) -> None:
         self.kind = kind
@@ -36,7 +36,7 @@ class Speaker:
         return call
 
     def follow_redirects(self) -> None:
-        """As requests does in any case."""
+        """requests always follows redirects."""
         if self.kind != "requests":
             self.client.follow_redirects = True
 
@@ -53,7 +53,7 @@ Speak = Callable[..., Speaker]
 
 @pytest.fixture
 def foreign() -> Iterator[Emulator]:
-    """Another host, which must hear of nothing."""
+    """Another host, which must receive nothing."""
     with Emulator() as emulator:
         yield emulator
 

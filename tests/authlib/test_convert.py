@@ -42,15 +42,15 @@ def test_a_pair_becomes_a_token_of_authlibs() -> None:
     }
 
 
-def test_the_refresh_token_is_handed_over_on_request_only() -> None:
-    """It works once: two owners of it are one too many."""
+def test_the_refresh_token_is_only_converted_on_request() -> None:
+    """It works only once, so it must not have two owners."""
     assert {"refresh_token", "refresh_expires_at"}.isdisjoint(to_oauth2_token(PAIR))
     taken = from_oauth2_token(to_oauth2_token(PAIR, refresh_token=True))
     assert (taken.refresh_token, taken.refresh_expires_at) == (None, None)
 
 
-def test_there_and_back_it_is_the_same_pair() -> None:
-    """But for the fractions of a second, which Authlib does not keep: down, never up."""
+def test_a_pair_converted_there_and_back_is_the_same() -> None:
+    """Except for fractions of a second, which Authlib drops: dates are rounded down, never up."""
     back = from_oauth2_token(to_oauth2_token(PAIR, refresh_token=True), refresh_token=True)
 
     expires = PAIR.access_expires_at.replace(microsecond=0)
@@ -58,7 +58,7 @@ def test_there_and_back_it_is_the_same_pair() -> None:
     assert back.access_expires_at == expires
 
 
-def test_oauths_own_keys_are_enough() -> None:
+def test_the_keys_of_oauth_are_enough() -> None:
     pair = from_oauth2_token({"access_token": "access-1", "expires_at": 1767326706.5})
 
     assert pair.access_expires_at == datetime(2026, 1, 2, 4, 5, 6, 500_000, UTC)
@@ -76,14 +76,14 @@ def test_oauths_own_keys_are_enough() -> None:
         pytest.param({"access_token": "a b", "expires_at": 1}, "access_token", id="bad token"),
     ],
 )
-def test_what_is_no_token_is_said(token: dict[str, Any], text: str) -> None:
+def test_an_object_that_is_not_a_token_is_refused(token: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         from_oauth2_token(token)
 
 
 @pytest.mark.parametrize("offset", [-7200, 0, 7200], ids=["slow", "right", "fast"])
-def test_the_way_over_to_monta_auth_costs_no_call(offset: float) -> None:
-    """The dates are on the local clock, where the token is read again."""
+def test_switching_to_monta_auth_costs_no_token_call(offset: float) -> None:
+    """The dates use the local clock of the machine that reads the token again."""
     with Emulator(clock_offset=offset) as site:
         with OAuth2Session(site.client_id, site.client_secret) as client:
             token = speak_monta(client, site.base_url).fetch_token()
@@ -109,7 +109,7 @@ def test_the_way_over_to_monta_auth_costs_no_call(offset: float) -> None:
 
 
 def test_monta_auth_works_on_a_client_of_authlib() -> None:
-    """For one request: with its renewal and its second try after a 401."""
+    """For one request, with its renewal and its retry after a 401."""
     with Emulator() as site, OAuth2Session() as client:
         auth = requests_monta.MontaAuth(site.client_id, site.client_secret, base_url=site.base_url)
         assert client.get(site.base_url + "/charge-points", auth=auth).ok

@@ -1,4 +1,4 @@
-"""What ``import monta_auth.authlib`` brings along."""
+"""What ``import monta_auth.authlib`` imports."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def python(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_it_loads_no_http_library_and_no_warning() -> None:
-    """Authlib warns who imports its httpx part without httpx2; our users must not meet that."""
+def test_it_imports_no_http_library_and_causes_no_warning() -> None:
+    """Authlib's httpx module warns if httpx2 is missing. Our users must not get that warning."""
     loaded = python("import sys, monta_auth.authlib; print(*sys.modules)").split()
 
     assert "authlib" in loaded
@@ -38,7 +38,7 @@ def test_the_core_does_not_load_it() -> None:
     assert not {"authlib", "monta_auth.authlib"} & {*loaded.split()}
 
 
-def test_without_authlib_it_names_the_command() -> None:
+def test_without_authlib_the_error_shows_the_install_command() -> None:
     code = (
         "import sys; sys.modules['authlib'] = None\n"
         "try: import monta_auth.authlib\n"
@@ -48,5 +48,5 @@ def test_without_authlib_it_names_the_command() -> None:
     assert python(code) == text
 
 
-def test_it_shows_three_functions() -> None:
+def test_it_offers_three_functions() -> None:
     assert monta_auth.authlib.__all__ == ["from_oauth2_token", "speak_monta", "to_oauth2_token"]

@@ -1,4 +1,4 @@
-"""Authlib's three clients speak Monta, each by the same rules."""
+"""`speak_monta` for Authlib's three clients: all follow the same rules."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def paths(site: Emulator) -> list[str]:
 
 
 def a_pair(**without: None) -> str:
-    """A token reply of which some fields are missing."""
+    """Return a token reply in which some fields are missing."""
     pair = {"accessToken": "injected", "refreshToken": "injected-too"}
     return json.dumps({name: value for name, value in pair.items() if name not in without})
 
 
 def test_one_token_serves_many_requests(speak: Speak, site: Emulator) -> None:
-    """The emulator takes nothing but JSON in camelCase."""
+    """The emulator only accepts JSON in camelCase."""
     speaker = speak()
     token = speaker.fetch_token()
     for _ in range(3):
@@ -55,10 +55,10 @@ def test_one_token_serves_many_requests(speak: Speak, site: Emulator) -> None:
 
 
 @pytest.mark.parametrize("offset", [-HOUR, 0, HOUR], ids=["slow", "right", "fast"])
-def test_the_life_of_a_token_counts_on_the_local_clock(
+def test_the_life_of_a_token_is_measured_with_the_local_clock(
     speak: Speak, site: Emulator, offset: float
 ) -> None:
-    """Authlib compares with this machine's clock, the reply's dates are on the server's."""
+    """Authlib compares with this machine's clock, but the reply's dates are the server's."""
     site.clock_offset = offset
     site.access_lifetime, site.refresh_lifetime = HOUR, 2 * HOUR
     before = time.time()
@@ -70,7 +70,7 @@ def test_the_life_of_a_token_counts_on_the_local_clock(
     assert token["expires_at"].__class__ is int
 
 
-def test_an_expired_token_is_renewed_by_its_refresh_token(speak: Speak, site: Emulator) -> None:
+def test_an_expired_token_is_renewed_with_its_refresh_token(speak: Speak, site: Emulator) -> None:
     speaker = speak()
     first = dict(speaker.fetch_token())
     speaker.expire()
@@ -80,8 +80,8 @@ def test_an_expired_token_is_renewed_by_its_refresh_token(speak: Speak, site: Em
     assert speaker.client.token["refresh_token"] not in (None, first["refresh_token"])
 
 
-def test_a_spent_refresh_token_is_not_put_back(speak: Speak, site: Emulator) -> None:
-    """Authlib would, where a reply brings none: at Monta it is single-use."""
+def test_a_spent_refresh_token_is_not_kept(speak: Speak, site: Emulator) -> None:
+    """Authlib would keep it if a reply has none, but Monta's works only once."""
     speaker = speak()
     speaker.fetch_token()
     site.inject(Fault(body=a_pair(refreshToken=None)), path="/auth/refresh")
@@ -93,8 +93,8 @@ def test_a_spent_refresh_token_is_not_put_back(speak: Speak, site: Emulator) -> 
     assert paths(site)[1:] == ["/auth/refresh", "/auth/token", "/charge-points"]
 
 
-def test_a_refresh_token_past_its_date_is_not_tried(speak: Speak, site: Emulator) -> None:
-    """The Partner API's lives for a day: a client that slept for two comes back by itself."""
+def test_an_expired_refresh_token_is_not_sent(speak: Speak, site: Emulator) -> None:
+    """The Partner API's is valid for a day, so a client recovers after two days of sleep."""
     speaker = speak()
     speaker.fetch_token()
     speaker.client.token["refresh_expires_at"] = int(time.time()) - 1
@@ -104,8 +104,8 @@ def test_a_refresh_token_past_its_date_is_not_tried(speak: Speak, site: Emulator
     assert paths(site) == ["/auth/token", "/auth/token", "/charge-points"]
 
 
-def test_a_refused_refresh_token_costs_one_request(speak: Speak, site: Emulator) -> None:
-    """Authlib offers it again for ever."""
+def test_a_refused_refresh_token_fails_one_request(speak: Speak, site: Emulator) -> None:
+    """Authlib would send it again forever."""
     speaker = speak()
     speaker.fetch_token()
     site.revoke_refresh_tokens()
@@ -119,8 +119,8 @@ def test_a_refused_refresh_token_costs_one_request(speak: Speak, site: Emulator)
     assert paths(site)[1:] == ["/auth/refresh", "/auth/token", "/charge-points"]
 
 
-def test_a_refusal_leaves_a_newer_refresh_token_alone(speak: Speak, site: Emulator) -> None:
-    """Of two renewals at the same time one is refused, and the other has brought a pair."""
+def test_a_refusal_keeps_a_newer_refresh_token(speak: Speak, site: Emulator) -> None:
+    """Of two renewals at the same time, one was refused while the other got a pair."""
     speaker = speak()
     newer = speaker.fetch_token()["refresh_token"]
     with pytest.raises(TokenEndpointError):
@@ -138,7 +138,7 @@ def test_a_refusal_leaves_a_newer_refresh_token_alone(speak: Speak, site: Emulat
         ),
     ],
 )
-def test_a_passing_fault_leaves_the_refresh_token_alone(
+def test_a_temporary_fault_keeps_the_refresh_token(
     speak: Speak, site: Emulator, fault: Fault, kind: type[Exception], retry_after: float | None
 ) -> None:
     speaker = speak()
@@ -155,7 +155,7 @@ def test_a_passing_fault_leaves_the_refresh_token_alone(
     assert paths(site)[1:] == ["/auth/refresh", "/auth/refresh", "/charge-points"]
 
 
-def test_wrong_credentials_are_an_error_of_both_families(speak: Speak, site: Emulator) -> None:
+def test_wrong_credentials_raise_an_error_of_both_families(speak: Speak, site: Emulator) -> None:
     speaker = speak(client_secret="not-the-secret")
     with pytest.raises(OAuthError) as caught:
         speaker.fetch_token()
@@ -178,7 +178,7 @@ def test_an_error_with_a_good_status_is_no_token(speak: Speak, site: Emulator) -
     assert isinstance(caught.value, InvalidTokenResponseError)
 
 
-def test_other_refusals_are_the_servers_errors(speak: Speak, site: Emulator) -> None:
+def test_other_refusals_raise_the_servers_error(speak: Speak, site: Emulator) -> None:
     site.inject(Fault(status=404))
     with pytest.raises(OAuthError, match="is /api/v1 missing") as caught:
         speak().fetch_token()
@@ -186,7 +186,7 @@ def test_other_refusals_are_the_servers_errors(speak: Speak, site: Emulator) -> 
     assert caught.value.error == "server_error"
 
 
-def test_a_network_failure_is_the_librarys_own(speak: Speak, site: Emulator) -> None:
+def test_a_network_failure_raises_the_librarys_error(speak: Speak, site: Emulator) -> None:
     speaker = speak()
     site.stop()
     network = (requests.ConnectionError, httpx.ConnectError, httpx2.ConnectError)
@@ -200,7 +200,7 @@ def test_a_network_failure_is_the_librarys_own(speak: Speak, site: Emulator) -> 
 def test_a_redirect_of_a_token_call_is_not_followed(
     speak: Speak, site: Emulator, foreign: Emulator, status: int
 ) -> None:
-    """307 and 308 would hand the secret on to another host."""
+    """307 and 308 would send the secret to another host."""
     speaker = speak()
     speaker.follow_redirects()
     site.inject(Fault(status=status, headers={"Location": foreign.base_url + "/auth/token"}))
@@ -225,7 +225,7 @@ def test_other_redirects_are_followed(speak: Speak, site: Emulator) -> None:
 def test_the_token_goes_to_no_other_origin(
     speak: Speak, foreign: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Authlib puts it into each request of the client."""
+    """Authlib adds it to each request of the client."""
     speaker = speak()
     speaker.fetch_token()
     reply = speaker.get(foreign.base_url + "/charge-points")
@@ -249,7 +249,7 @@ def test_a_foreign_redirect_cannot_send_the_token_anywhere(
     assert "authorization" not in reply.request.headers
 
 
-def test_the_users_own_hooks_stay(speak: Speak, site: Emulator) -> None:
+def test_the_users_own_hooks_are_kept(speak: Speak, site: Emulator) -> None:
     heard: list[Any] = []
 
     def hook(response: Any, **kwargs: Any) -> None:
@@ -270,7 +270,7 @@ def test_the_users_own_hooks_stay(speak: Speak, site: Emulator) -> None:
     assert heard == [200]
 
 
-def test_update_token_hears_of_renewals(speak: Speak, site: Emulator) -> None:
+def test_update_token_is_called_for_each_renewal(speak: Speak, site: Emulator) -> None:
     heard: list[Any] = []
 
     def keep(token: Any, refresh_token: str | None = None, access_token: str | None = None) -> None:
@@ -292,7 +292,7 @@ def test_update_token_hears_of_renewals(speak: Speak, site: Emulator) -> None:
 def test_no_frame_of_a_token_call_shows_a_secret(
     speak: Speak, site: Emulator, monkeypatch: pytest.MonkeyPatch, is_renewal: bool
 ) -> None:
-    """As trackers show them: at SystemExit, or when a task is cancelled."""
+    """Trackers show them, for example at SystemExit or when a task is cancelled."""
 
     class Struck(BaseException):
         pass
@@ -314,7 +314,7 @@ def test_no_frame_of_a_token_call_shows_a_secret(
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
-def test_no_text_of_the_library_shows_what_a_server_echoes(kind: str) -> None:
+def test_no_text_of_the_library_shows_a_secret_that_a_server_echoes(kind: str) -> None:
     def serve() -> None:
         line, _ = server.accept()
         with line:
@@ -339,14 +339,14 @@ def test_no_text_of_the_library_shows_what_a_server_echoes(kind: str) -> None:
 
 
 def test_a_token_in_a_client_of_authlib_is_plain(speak: Speak) -> None:
-    """Users save it as they like, pickles included."""
+    """Users save it in any way, including pickles."""
     token = speak().fetch_token()
     assert pickle.loads(pickle.dumps(dict(token))) == token
     assert type(token["access_token"]) is type(token["refresh_token"]) is str
 
 
-def test_a_401_of_the_api_is_handed_over(speak: Speak, site: Emulator) -> None:
-    """Authlib has no place for a second try; MontaAuth on the same client does that."""
+def test_a_401_of_the_api_is_returned(speak: Speak, site: Emulator) -> None:
+    """Authlib has no place for a retry. MontaAuth on the same client makes one."""
     speaker = speak()
     speaker.fetch_token()
     site.revoke_access_tokens()
@@ -379,12 +379,12 @@ def test_base_url_and_credentials_come_from_the_environment(
 def test_a_token_call_of_another_kind_is_refused(
     speak: Speak, site: Emulator, url: str, arguments: dict[str, Any], text: str
 ) -> None:
-    """The secret never leaves for a URL that is not Monta's."""
+    """The secret is never sent to a URL that is not Monta's."""
     with pytest.raises(ConfigurationError, match=text):
         speak().fetch_token(url.format(site.base_url), **arguments)
 
 
-#: What looks like the origin of base_url, which is https://public-api.monta.com.
+#: These look like the origin of base_url, which is https://public-api.monta.com.
 FOREIGN = [
     pytest.param("http://public-api.monta.com", id="plain http"),
     pytest.param("http://public-api.monta.com:443", id="plain http on 443"),
@@ -396,14 +396,14 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
-def test_the_secret_goes_to_the_origin_of_base_url_only(speak: Speak, origin: str) -> None:
-    """By plain http it could be read on the way, and at another port is somebody else."""
+def test_the_secret_only_goes_to_the_origin_of_base_url(speak: Speak, origin: str) -> None:
+    """With plain http it could be read on the way, and another port may be another server."""
     with pytest.raises(ConfigurationError, match="no auth endpoint of base_url"):
         speak(base_url=None).fetch_token(f"{origin}/api/v1/auth/token")
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
-def test_a_refresh_token_goes_to_base_url_whatever_the_argument_says(
+def test_a_refresh_token_goes_to_base_url_whatever_the_argument_is(
     speak: Speak, site: Emulator, origin: str
 ) -> None:
     speaker = speak()
@@ -414,13 +414,13 @@ def test_a_refresh_token_goes_to_base_url_whatever_the_argument_says(
 
 
 @pytest.mark.parametrize("origin", [*FOREIGN, "https://evil.example\\@public-api.monta.com"])
-def test_the_token_goes_to_the_origin_of_base_url_only(speak: Speak, origin: str) -> None:
+def test_the_token_only_goes_to_the_origin_of_base_url(speak: Speak, origin: str) -> None:
     speaker = speak(base_url=None, token={"access_token": "a", "expires_at": 9e9})
     url, headers, _ = speaker.client.token_auth.prepare(f"{origin}/api/v1/charges", {}, b"")
     assert (url, headers) == (f"{origin}/api/v1/charges", {})
 
 
-def test_no_proxy_of_the_environment_carries_plain_http_off_this_machine(
+def test_no_proxy_of_the_environment_gets_plain_http_for_this_machine(
     speak: Speak, site: Emulator, foreign: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{foreign.port}")
@@ -439,14 +439,14 @@ def test_no_proxy_of_the_environment_carries_plain_http_off_this_machine(
 
 
 @pytest.mark.parametrize("placement", ["uri", "body"])
-def test_a_token_goes_into_the_header_only(speak: Speak, placement: str) -> None:
-    """In a URL or a body, the token would go to each host that the client talks to."""
+def test_a_token_only_goes_into_the_header(speak: Speak, placement: str) -> None:
+    """In a URL or a body, each host that the client talks to would get the token."""
     with pytest.raises(ConfigurationError, match="token_placement"):
         speak(token_placement=placement)
 
 
 @pytest.mark.parametrize("secret", ["", lambda: "secret"], ids=["none", "callable"])
-def test_without_a_secret_it_is_said_before_any_call(
+def test_without_a_secret_the_error_comes_before_any_call(
     speak: Speak, site: Emulator, secret: Any
 ) -> None:
     speaker = speak(client_secret=secret)
@@ -458,13 +458,13 @@ def test_without_a_secret_it_is_said_before_any_call(
     assert site.calls == ()
 
 
-def test_a_client_is_taught_once(speak: Speak) -> None:
+def test_a_second_call_for_the_same_client_is_an_error(speak: Speak) -> None:
     with pytest.raises(ConfigurationError, match="speaks Monta already"):
         speak_monta(speak().client)
 
 
 @pytest.mark.parametrize("other", [requests.Session(), object()], ids=["Session", "object"])
-def test_what_is_no_client_of_authlib_is_refused(other: object) -> None:
+def test_an_object_that_is_not_a_client_of_authlib_is_refused(other: object) -> None:
     with pytest.raises(ConfigurationError, match="a client of Authlib"):
         speak_monta(other)
 

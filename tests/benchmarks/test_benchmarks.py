@@ -1,6 +1,6 @@
-"""The benchmarks run, and what they count of `MontaAuth` is what the project promises.
+"""The benchmarks run, and their counts for `MontaAuth` are what the project promises.
 
-Only counts: times mean nothing on a machine that runs tests.
+Only counts are compared, since times mean nothing on a machine that runs tests.
 """
 
 import json
@@ -20,7 +20,7 @@ for _module in ("authlib", "google.auth", "httpx_auth", "monta", "requests_oauth
 
 LIBRARIES = ["requests", "httpx", "httpx async", "httpx2", "httpx2 async", "aiohttp"]
 SYNC = ["requests", "httpx", "httpx2"]
-#: After the installed packages: the checkout gives no more than the benchmarks.
+#: After the installed packages: only the benchmarks come from the checkout.
 BOOT = "import sys; sys.path.append(sys.argv.pop(1)); "
 RUN = BOOT + "from benchmarks.__main__ import main; sys.exit(main())"
 
@@ -67,7 +67,7 @@ def test_every_stampede_makes_one_token_call_and_loses_no_request(
 
 @pytest.mark.parametrize("off", ["10 min", "2 h"])
 def test_a_wrong_clock_costs_neither_a_request_nor_a_token_call(quick_run: Path, off: str) -> None:
-    """Two token calls are what a hundred minutes take with tokens of an hour."""
+    """With tokens of an hour, a hundred minutes take two token calls."""
     assert counts(quick_run, f"clock off by {off}") == dict.fromkeys([*SYNC, "aiohttp"], (2, 0))
 
 
@@ -84,13 +84,13 @@ def test_a_stampede_opens_no_more_connections_than_it_makes_calls(quick_run: Pat
         assert connections <= calls
 
 
-def test_the_counts_tell_good_from_bad(quick_run: Path) -> None:
-    """A peer that never asks again after a 401 is seen to lose its requests."""
+def test_the_counts_distinguish_good_from_bad(quick_run: Path) -> None:
+    """A library that never retries after a 401 is seen to lose its requests."""
     lost = figures(quick_run, "Authlib")["revocation, 32 threads", "requests"]
     assert (lost["token_calls"], lost["failed"]) == (0, 32)
 
 
-def test_each_measure_has_a_figure_of_each_library(quick_run: Path) -> None:
+def test_each_measure_has_a_number_for_each_library(quick_run: Path) -> None:
     measured = {(what.partition(",")[0], library) for what, library in figures(quick_run)}
     expected = {
         *(("auth step", library) for library in LIBRARIES),
@@ -107,7 +107,9 @@ def test_each_measure_has_a_figure_of_each_library(quick_run: Path) -> None:
     assert measured == expected
 
 
-def test_the_page_says_what_could_not_be_measured_and_has_whole_tables(quick_run: Path) -> None:
+def test_the_page_says_what_could_not_be_measured_and_its_tables_are_complete(
+    quick_run: Path,
+) -> None:
     page = (quick_run / "results.inc").read_text(encoding="utf-8")
     head, tail = page.split("What this run could not measure\n")
     missing, missed = tail.split("Promises that this run missed\n")

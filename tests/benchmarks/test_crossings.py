@@ -1,4 +1,4 @@
-"""A retried 401 crosses no more file boundaries than it did."""
+"""A retried 401 crosses no more file boundaries than before."""
 
 import re
 import subprocess
@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[2]
 if not (ROOT / "benchmarks").is_dir():
     pytest.skip("benchmarks/ is not here", allow_module_level=True)
 
-#: Crossings and files. Lower them when the code gets simpler; never raise them.
+#: Crossings and files. Lower them when the code gets simpler. Never raise them.
 MOST = {"requests": (55, 19), "httpx": (72, 21), "httpx2": (72, 21)}
-#: The checkout comes after the installed packages: it gives no more than the benchmarks.
+#: The checkout comes after the installed packages, so it only supplies the benchmarks.
 RUN = "import sys; sys.path.append(sys.argv.pop(1)); from benchmarks.crossings import main; main()"
 
 

@@ -1,4 +1,4 @@
-"""The fixtures, in test suites of their own."""
+"""The fixtures, in separate test suites."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from monta_auth import pytest_plugin
 
 pytest_plugins = ["pytester"]
 
-# Pytester drops what was first loaded in one of its runs. These must not be loaded twice: others
-# of our tests hold on to their classes, and the libraries load some of them late.
+# Pytester drops modules that were first imported in one of its runs. These must not be imported
+# twice, since other tests keep their classes, and the libraries import some of them late.
 for _name in (
     *("requests_monta", "httpx_monta", "httpx2_monta", "monta_auth.emulator"),
     *("requests", "responses", "httpx", "httpcore", "httpx2", "httpcore2", "respx"),
@@ -28,7 +28,7 @@ ROOT = Path(monta_auth.__file__).parent.parent
 
 
 def passes(pytester: pytest.Pytester, source: str, **outcomes: int) -> pytest.RunResult:
-    """Run these tests in a pytest of their own, with this plugin and no other (they take time)."""
+    """Run these tests in a separate pytest with this plugin and no other (plugins take time)."""
     pytester.makepyfile(source)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
@@ -42,7 +42,7 @@ def passes(pytester: pytest.Pytester, source: str, **outcomes: int) -> pytest.Ru
 @pytest.mark.skipif(
     not entry_points(group="pytest11", name="monta_auth"), reason="monta-auth is not installed"
 )
-def test_pytest_finds_it_by_itself(pytester: pytest.Pytester) -> None:
+def test_pytest_loads_the_plugin_automatically(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--fixtures", "-q")
 
     result.stdout.fnmatch_lines(["monta_emulator -- *", "monta_responses -- *", "monta_respx -- *"])
@@ -72,7 +72,7 @@ def test_the_emulator_needs_three_lines(pytester: pytest.Pytester) -> None:
         ({"NO_PROXY": "*"}, "*"),
     ],
 )
-def test_the_emulator_is_reached_without_a_proxy(
+def test_the_emulator_is_called_without_a_proxy(
     pytester: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
     before: dict[str, str],
@@ -97,7 +97,7 @@ def test_the_emulator_is_reached_without_a_proxy(
     )
 
 
-def test_each_test_has_an_emulator_and_an_environment_of_its_own(
+def test_each_test_has_its_own_emulator_and_environment(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MONTA_CLIENT_ID", "before")
@@ -127,7 +127,7 @@ def test_each_test_has_an_emulator_and_an_environment_of_its_own(
 
 
 def test_responses_answers_the_auth_calls(pytester: pytest.Pytester) -> None:
-    """Of any host, with one token after the other, and a 401 is mended as in life."""
+    """For any host, with one token after the other. A 401 is retried as usual."""
     passes(
         pytester,
         """
@@ -166,7 +166,7 @@ def test_responses_answers_the_auth_calls(pytester: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
 def test_respx_answers_the_auth_calls(pytester: pytest.Pytester, library: str) -> None:
-    """Also for httpx2, which respx does not know; sync and async."""
+    """Also for httpx2, which respx does not support; sync and async."""
     passes(
         pytester,
         f"""
@@ -209,8 +209,8 @@ def test_respx_answers_the_auth_calls(pytester: pytest.Pytester, library: str) -
     )
 
 
-def test_respx_leaves_httpx2_as_it_was(pytester: pytest.Pytester) -> None:
-    """Behind the test, httpx2 meets the network again."""
+def test_after_respx_httpx2_is_unchanged(pytester: pytest.Pytester) -> None:
+    """After the test, httpx2 uses the network again."""
     passes(
         pytester,
         """
@@ -236,7 +236,7 @@ def test_respx_leaves_httpx2_as_it_was(pytester: pytest.Pytester) -> None:
         ("monta_emulator", "starlette"),
     ],
 )
-def test_what_is_missing_is_named_with_its_command(
+def test_the_error_for_a_missing_package_shows_the_install_command(
     pytester: pytest.Pytester, fixture: str, missing: str
 ) -> None:
     pytester.makeconftest(
@@ -252,8 +252,8 @@ def test_what_is_missing_is_named_with_its_command(
     result.stdout.fnmatch_lines(["E *ImportError: *: pip install *"])
 
 
-def test_no_test_finds_the_token_of_another(pytester: pytest.Pytester) -> None:
-    """A mock that counts token calls would depend on the order of the tests."""
+def test_no_test_uses_the_token_of_another_test(pytester: pytest.Pytester) -> None:
+    """Otherwise a mock that counts token calls would depend on the order of the tests."""
     passes(
         pytester,
         """
@@ -271,8 +271,8 @@ def test_no_test_finds_the_token_of_another(pytester: pytest.Pytester) -> None:
     )
 
 
-def test_nor_that_of_a_fixture_that_lives_longer(pytester: pytest.Pytester) -> None:
-    """Whoever holds an auth object keeps its token; a new object shares it no more."""
+def test_no_test_shares_the_token_of_a_session_fixture(pytester: pytest.Pytester) -> None:
+    """An auth object keeps its token, but a new object does not share it."""
     passes(
         pytester,
         """
@@ -291,8 +291,8 @@ def test_nor_that_of_a_fixture_that_lives_longer(pytester: pytest.Pytester) -> N
     )
 
 
-def test_loaded_it_brings_no_library_along() -> None:
-    """Every pytest run of whoever has monta-auth installed loads it."""
+def test_importing_the_plugin_imports_no_library() -> None:
+    """It is imported in every pytest run where monta-auth is installed."""
     code = (
         "import sys, pytest; old = {*sys.modules}\n"
         "import monta_auth.pytest_plugin\n"
@@ -306,8 +306,8 @@ def test_loaded_it_brings_no_library_along() -> None:
     assert not new & {"requests", "httpx", "httpx2", "respx", "responses", "starlette", "asyncio"}
 
 
-def test_without_a_registry_there_is_nothing_to_forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A suite that never uses an adapter pays for no import of one."""
+def test_without_adapters_no_registry_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suite without adapters must not pay for importing one."""
     monkeypatch.delitem(sys.modules, "monta_auth._core.shared_sources", raising=False)
     pytest_plugin.pytest_runtest_setup()
     pytest_plugin.pytest_runtest_teardown()
@@ -315,7 +315,7 @@ def test_without_a_registry_there_is_nothing_to_forget(monkeypatch: pytest.Monke
     assert "monta_auth._core.shared_sources" not in sys.modules
 
 
-def test_without_httpx2_respx_is_left_alone(
+def test_without_httpx2_respx_is_not_changed(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pytest_plugin, "find_spec", lambda name: None)

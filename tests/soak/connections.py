@@ -1,9 +1,9 @@
 """Where tokens really go: ``tox -e soak``, or ``python tests/soak/connections.py --seconds 20``.
 
-requests, httpx, httpx2 and aiohttp are given odd URLs, and a server that redirects to odd URLs.
-Every name leads to one server on this machine, which notes the host and the port that the library
-connected to, and what it sent. A token may arrive at an allowed origin only, the secret only at the
-auth endpoint; and what `Origins` says of a URL must be what the library does.
+requests, httpx, httpx2 and aiohttp get odd URLs, and a server that redirects to odd URLs. Every
+host name leads to one server on this machine, which records the host and the port that the library
+connected to, and what it sent. A token may only arrive at an allowed origin, the secret only at the
+auth endpoint. And what `Origins` says about a URL must be what the library does.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ALLOWED: set[Target] = {
 
 
 class Arrival(NamedTuple):
-    """One request, as it arrived."""
+    """One request as it arrived."""
 
     target: Target
     line: str
@@ -62,12 +62,12 @@ class Arrival(NamedTuple):
 
 
 class Net:
-    """All hosts of the world, on this machine."""
+    """All hosts of the world on this machine."""
 
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
         self.location = ""
-        self._names: dict[str, str] = {}  # host by made-up address
+        self._names: dict[str, str] = {}  # host by invented address
         self._targets: dict[int, tuple[str, int]] = {}  # host and port by the client's own port
         certificate = trustme.CA().issue_cert("any.example")
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -82,11 +82,11 @@ class Net:
 
     @contextlib.contextmanager
     def open(self) -> Generator[None]:
-        """Lead each connection of this process here."""
+        """Lead each connection of this process to this server."""
         net, getaddrinfo, connect = self, socket.getaddrinfo, socket.socket.connect
 
         def lookup(host: Any, port: Any, *args: Any, **kwargs: Any) -> list[Any]:
-            # As the real one does, which refuses what the codec refuses.
+            # Like the real function, it refuses what the codec refuses.
             name = host.decode() if isinstance(host, bytes) else host.encode("idna").decode()
             if "\0" in name:
                 raise ValueError("embedded null character")
@@ -112,19 +112,19 @@ class Net:
         finally:
             socket.getaddrinfo, socket.socket.connect = getaddrinfo, connect  # type: ignore[method-assign]
             for server in self._servers.values():
-                # Wakes the thread that accepts.
+                # Wake the thread that accepts connections.
                 server.shutdown(socket.SHUT_RDWR)
                 server.close()
 
     def visit(self, get: Callable[[str], Any], url: str, location: str = "") -> list[Arrival]:
-        """Have a library get this URL; return what arrived.
+        """Let a library get this URL. Return what arrived.
 
         Args:
-            location: where the first reply with this name in its path redirects to.
+            location: the redirect target of the first reply with this name in its path.
         """
         self._names.clear()
         self.arrivals, self.location = [], location
-        # What a library raises for an odd URL is its own affair.
+        # It does not matter what a library raises for an odd URL.
         with contextlib.suppress(Exception):
             get(url)
         return self.arrivals
@@ -145,7 +145,7 @@ class Net:
             with connection, connection.makefile("rb") as stream:
                 line = stream.readline().decode("latin-1").strip()
                 if not line:
-                    return  # it changed its mind
+                    return  # the client sent nothing
                 headers = {}
                 while field := stream.readline().strip():
                     name, _, value = field.decode("latin-1").partition(":")
@@ -171,7 +171,7 @@ class Net:
 
 
 class Opinion:
-    """`Origins` of an auth, which notes its answers."""
+    """`Origins` of an auth, which records its answers."""
 
     def __init__(self, auth: Any) -> None:
         self.auth = auth
@@ -195,7 +195,7 @@ Get = Callable[[str], Any]
 
 @contextlib.contextmanager
 def libraries() -> Generator[dict[str, tuple[Get, Opinion]]]:
-    """Each library's GET, and the opinion of its auth."""
+    """Return each library's GET, and the opinion of its auth."""
 
     def opinion(adapter: Any) -> Opinion:
         return Opinion(
@@ -221,7 +221,7 @@ def libraries() -> Generator[dict[str, tuple[Get, Opinion]]]:
         httpx.Client(auth=of_httpx.auth, **options) as client,
         httpx2.Client(auth=of_httpx2.auth, **options) as client2,
     ):
-        warnings.simplefilter("ignore")  # of urllib3, which is told not to verify
+        warnings.simplefilter("ignore")  # urllib3 warns because it must not verify certificates
         session.verify, session.trust_env = False, False
         session_auth.auth._session = session
         session.auth = session_auth.auth
@@ -243,10 +243,10 @@ def libraries() -> Generator[dict[str, tuple[Get, Opinion]]]:
 
 
 def faults(arrivals: list[Arrival], answers: list[bool] | None) -> list[str]:
-    """What must not be.
+    """Return what must not happen.
 
     Args:
-        answers: of `Origins`; None if there were redirects, of which most auths hear nothing.
+        answers: the answers of `Origins`; None with redirects, since most auths do not see them.
     """
     found = []
     for arrival in arrivals:
@@ -270,10 +270,10 @@ def faults(arrivals: list[Arrival], answers: list[bool] | None) -> list[str]:
 def check(
     net: Net, get: Get, opinion: Opinion, url: str, *, redirected: bool = False
 ) -> Counter[str]:
-    """Let a library get a URL, or be redirected there; count what came of it.
+    """Let a library get a URL, or be redirected to it. Count what happened.
 
     Raises:
-        AssertionError: something went where it does not belong.
+        AssertionError: a secret or a token was sent to a wrong place.
     """
     opinion.answers.clear()
     start, answers = (PUBLIC_API + "/redirects", None) if redirected else (url, opinion.answers)
@@ -336,7 +336,7 @@ INSERTED = [
 
 
 def odd_url(chance: random.Random) -> str:
-    """Return a URL that parsers may read in different ways, or a good one."""
+    """Return a good URL, or one that parsers may read in different ways."""
     userinfo = chance.choice(["", "", "", "user@", "user:word@", "public-api.monta.com@", "a\\@"])
     schemes = SCHEMES if chance.random() < 0.3 else ["https://", "http://"]
     url = chance.choice(schemes) + userinfo + chance.choice(HOSTS) + chance.choice(PATHS)
@@ -348,7 +348,7 @@ def odd_url(chance: random.Random) -> str:
 
 
 def fuzz(chance: random.Random, until: Callable[[], bool]) -> dict[str, Counter[str]]:
-    """Try odd URLs until then; return what was counted for each library.
+    """Try odd URLs until `until` returns true. Return the counts for each library.
 
     Raises:
         AssertionError: see `check`.
@@ -381,7 +381,7 @@ def main() -> int:
     end = time.monotonic() + options.seconds
     try:
         with trustme.CA().cert_pem.tempfile() as authority:
-            # To read all public authorities, as requests does for each connection, takes 20 ms.
+            # requests reads all public CAs for each connection, which takes 20 ms.
             os.environ["SSL_CERT_FILE"] = authority
             counts = fuzz(random.Random(seed), lambda: time.monotonic() > end)
     except AssertionError as error:

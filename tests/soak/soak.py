@@ -1,9 +1,9 @@
 """Chaos over real sockets: ``tox -e soak``, or ``python tests/soak/soak.py --seconds 20``.
 
-Processes x threads x tasks call the emulator through requests, httpx and httpx2 while it lets
-tokens expire, revokes them, is slow, limits, fails, resets connections, and while the workers'
-wall clocks jump. At the end a table; exit status 1 if anything happened that no document of ours
-explains, or if a token or secret got where it does not belong.
+Processes x threads x tasks call the emulator with requests, httpx and httpx2. Meanwhile it expires
+and revokes tokens, is slow, limits, fails and resets connections, and the workers' wall clocks
+jump. At the end it prints a table. The exit status is 1 if anything happened that our documents do
+not explain, or if a token or secret got to a wrong place.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ import requests_monta
 from monta_auth import Clock, MontaAuthError, RefreshPolicy, TokenSet, TokenSource
 from monta_auth.emulator import Emulator, Fault
 
-#: Short enough that a run sees hundreds of expiries.
+#: So short that a run sees hundreds of expiries.
 ACCESS_LIFE = 4.0
-#: A request must be over by then: twice the policy's deadline (before it, and after a 401), and
-#: what the emulator holds back at most.
+#: The seconds that a request may take: twice the policy's deadline (before it, and after a 401),
+#: plus the longest delay of the emulator.
 LONGEST = 2 * 10.0 + 5.0
-#: Errors that an HTTP library raises of itself when a call to the API is reset or too slow.
+#: Errors that an HTTP library itself raises when a call of the API is reset or too slow.
 NETWORK = (requests.RequestException, httpx.RequestError, httpx2.RequestError)
 
 
-#: Token calls are few, so faults of theirs must be fewer, or the run is one long outage.
+#: There are few token calls, so they need fewer faults, or the run is one long outage.
 BAD = ["revoke", "dead refresh", "slow", "503", "429", "reset", "lost", "cut", "cut charges"]
 DEEDS = [*BAD, *["calm"] * 6]
 
 
 class HookError(Exception):
-    """What some of the users' hooks raise for an error response, as many SDKs do."""
+    """What some of the users' hooks raise for an error response, like many SDKs."""
 
 
 class Worker:
-    """One process: threads with requests and httpx, and event loops with httpx and httpx2."""
+    """One process: threads with requests and httpx, event loops with httpx and httpx2."""
 
     def __init__(self, seed: int, base_url: str, credentials: tuple[str, str], until: float):
         self.random = random.Random(seed)
@@ -71,7 +71,7 @@ class Worker:
             *credentials,
             base_url=base_url,
             on_token=self.keep,
-            # Chaos refuses tokens for ever again; a cool-down would only make the run idle.
+            # Chaos refuses tokens all the time, so a cool-down would only make the run idle.
             policy=RefreshPolicy(cooldown=0.0, pause=0.5),
             clock=Clock(wall=lambda: time.time() + self.skew),
         )
@@ -98,8 +98,8 @@ class Worker:
         if status in expected:
             self.outcomes["success"] += 1
         elif status in (401, 429, 503):
-            # The API's own answers are handed over: a 401 after one renewal (revoked again in
-            # between), the quota and faults as they are.
+            # The API's own responses are returned: a 401 after one renewal (the token was revoked
+            # again), the quota, and faults.
             self.outcomes[f"documented: the API answers {status}"] += 1
         else:
             self.unexplained.append(f"{path}: status {status}")
@@ -122,7 +122,7 @@ class Worker:
             self.unexplained.append(f"{path}: took {time.monotonic() - started:.1f} s")
 
     def hook(self, response: Any, **kwargs: Any) -> None:
-        """Raise for some of the responses with an error, those of token calls included."""
+        """Raise for some error responses, including those of token calls."""
         if response.status_code >= 400 and self.random.random() < 0.3:
             raise HookError
 
@@ -197,7 +197,7 @@ def work(seed: int, base_url: str, credentials: tuple[str, str], until: float) -
 
 
 class Elsewhere(BaseHTTPRequestHandler):
-    """Another origin, to which the API redirects; it must never see a token."""
+    """Another origin, which the API redirects to. It must never receive a token."""
 
     leaks = 0
 
@@ -212,7 +212,7 @@ class Elsewhere(BaseHTTPRequestHandler):
 
 
 def chaos(monta: Emulator, chance: random.Random, until: float) -> Counter[str]:
-    """Do one bad thing after another; return how often each was done."""
+    """Do one bad thing after another. Return how often each was done."""
     done: Counter[str] = Counter()
     while time.time() < until - ACCESS_LIFE:
         deed = chance.choice(DEEDS)
@@ -273,7 +273,7 @@ def main() -> int:
         outcomes.update(report["outcomes"])
     unexplained = [line for report in reports for line in report["unexplained"]]
     leaks = outcomes.pop("leaks", 0) + Elsewhere.leaks
-    # Each process needs a new token whenever one expires or all are revoked, and one at its start.
+    # Each process needs a new token at its start, and when one expires or all are revoked.
     least = options.processes * int(1 + deeds["revoke"] + options.seconds / ACCESS_LIFE)
     rows = [("requests", sum(outcomes.values())), *sorted(outcomes.items(), reverse=True)]
     rows += [("unexplained failures (must be 0)", len(unexplained))]

@@ -1,6 +1,6 @@
-"""User code with the core, right and wrong. Type checkers read it; it never runs.
+"""User code with the core, right and wrong. Type checkers read it, but it never runs.
 
-Each wrong line carries an ignore for each checker. One that a checker does not need is an error.
+Each wrong line has an ignore comment for each checker. An unneeded one is an error.
 """
 
 from __future__ import annotations

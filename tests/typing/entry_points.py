@@ -1,4 +1,4 @@
-"""User code with the entry points beside the adapters, right and wrong; see `api`."""
+"""User code with the entry points other than the adapters, right and wrong; see `api`."""
 
 from __future__ import annotations
 

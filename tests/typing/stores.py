@@ -73,7 +73,7 @@ class Table:
 
 
 class View(Table):
-    """One that looks itself whether the lease is one of its own."""
+    """A store that checks itself whether a lease is one of its own."""
 
     def save(self, name: str, record: bytes | None, lease: object) -> None: ...
 
@@ -118,7 +118,7 @@ class NeverSaves:
 
 
 class OldRow:
-    """A lease as it was before leases could be extended."""
+    """A lease from the time when leases could not be extended."""
 
     def release(self) -> None: ...
 

@@ -113,7 +113,7 @@ async def handle_errors(session: aiohttp.ClientSession) -> float:
         assert_type(error, TokenEndpointError)
     except (errors.MontaAuthError, aiohttp.ClientError):
         return 1.0
-    # It is no error of a library.
+    # It is not an error of a library.
     except errors.ConfigurationError:  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
         raise
     except ConfigurationError as error:

@@ -113,7 +113,7 @@ async def use_what_it_offers_to_async_code(auth: MontaAuth, client: httpx.AsyncC
 
 
 class Traced(httpx.Auth):
-    """A user's own auth, around ours."""
+    """A user's auth that wraps ours."""
 
     def __init__(self, auth: MontaAuth) -> None:
         self._auth = auth
@@ -184,7 +184,7 @@ def handle_errors() -> float:
         assert_type(error, TokenEndpointError)
     except (errors.MontaAuthError, httpx.HTTPError):
         return 1.0
-    # It is no error of a library.
+    # It is not an error of a library.
     except errors.ConfigurationError:  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
         raise
     except ConfigurationError as error:

@@ -133,7 +133,7 @@ def handle_errors() -> float:
         assert_type(error, TokenEndpointError)
     except (errors.MontaAuthError, requests.RequestException):
         return 1.0
-    # It is no error of a library.
+    # It is not an error of a library.
     except errors.ConfigurationError:  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
         raise
     except ConfigurationError as error:
