@@ -51,7 +51,7 @@ def leaks(root: object, secrets: Iterable[str]) -> list[str]:
     raw = [secret.encode() for secret in wanted]
     found: list[str] = []
     seen: set[int] = set()
-    keep: list[object] = []  # keeps objects alive, so that no id is reused
+    keep: list[object] = []  # keeps them in memory, so that no id is reused
     todo: list[tuple[object, str]] = [(root, type(root).__name__)]
     while todo:
         value, way = todo.pop()

@@ -116,7 +116,7 @@ async def post(session: aiohttp.ClientSession, url: str, **options: Any) -> tupl
 
 
 @pytest.mark.parametrize(("make", "expected"), REPEATABLE)
-def test_a_body_is_sent_again_from_where_it_started(
+def test_a_body_is_sent_again_from_its_original_position(
     monta: Monta, tmp_path: Path, make: Make, expected: bytes | None
 ) -> None:
     url = monta.page("/upload", echo, guarded=True)

@@ -116,7 +116,7 @@ def _gets_the_401(h: Harness, monta: Monta, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("make", "expected"), REPEATABLE)
-def test_a_body_is_sent_again_as_it_was(
+def test_a_body_is_sent_again_unchanged(
     h: Harness, monta: Monta, tmp_path: Path, make: Make, expected: bytes | None
 ) -> None:
     _is_retried(h, monta, make(h, tmp_path), expected)
@@ -124,7 +124,7 @@ def test_a_body_is_sent_again_as_it_was(
 
 @needs("sends_files")
 @pytest.mark.parametrize(("make", "expected"), FILES)
-def test_a_file_is_sent_again_from_where_it_stood(
+def test_a_file_is_sent_again_from_its_original_position(
     h: Harness, monta: Monta, tmp_path: Path, make: Make, expected: bytes
 ) -> None:
     options = make(h, tmp_path)
@@ -213,7 +213,7 @@ def _slow(go_on: threading.Event, missed: list[bool]) -> Any:
     return page
 
 
-@pytest.mark.parametrize("revoked", [False, True], ids=["ready token", "healed 401"])
+@pytest.mark.parametrize("revoked", [False, True], ids=["ready token", "retried 401"])
 def test_a_streaming_response_stays_streaming(h: Harness, monta: Monta, revoked: bool) -> None:
     """The first chunk arrives before the last one is sent."""
     go_on, missed = threading.Event(), list[bool]()
@@ -271,9 +271,9 @@ def test_history_shows_no_token_call(h: Harness, monta: Monta) -> None:
     cold = client.get(monta.url("/charges"))
     assert [str(r.url) for r in cold.history] == []
     monta.emulator.revoke_access_tokens()
-    healed = client.get(monta.url("/charges"))
-    assert [(r.status_code, str(r.url)) for r in healed.history] == [(401, monta.url("/charges"))]
-    assert _calls_in(healed) == []
+    retried = client.get(monta.url("/charges"))
+    assert [(r.status_code, str(r.url)) for r in retried.history] == [(401, monta.url("/charges"))]
+    assert _calls_in(retried) == []
 
 
 def test_history_of_a_redirect_shows_no_token_call(h: Harness, monta: Monta) -> None:
@@ -282,10 +282,10 @@ def test_history_of_a_redirect_shows_no_token_call(h: Harness, monta: Monta) -> 
     cold = client.get(url, follow=True)
     assert [(r.status_code, str(r.url)) for r in cold.history] == [(302, url)]
     monta.emulator.revoke_access_tokens()
-    healed = client.get(url, follow=True)
-    assert healed.status_code == 200
-    assert [r.status_code for r in healed.history][-1] == 302
-    assert _calls_in(cold) + _calls_in(healed) == []
+    retried = client.get(url, follow=True)
+    assert retried.status_code == 200
+    assert [r.status_code for r in retried.history][-1] == 302
+    assert _calls_in(cold) + _calls_in(retried) == []
 
 
 def _calls_in(response: Any) -> list[str]:
@@ -296,7 +296,7 @@ def _calls_in(response: Any) -> list[str]:
 
 
 @needs("measures_elapsed")
-@pytest.mark.parametrize("revoked", [False, True], ids=["ready token", "healed 401"])
+@pytest.mark.parametrize("revoked", [False, True], ids=["ready token", "retried 401"])
 def test_elapsed_is_set(h: Harness, monta: Monta, revoked: bool) -> None:
     client = _warm(h, monta)
     if revoked:

@@ -365,7 +365,7 @@ def test_a_failure_of_the_users_own_request_is_left_unchanged(h: Harness, monta:
     assert (monta.mints, monta.refreshes) == (1, 0)
 
 
-@pytest.mark.parametrize("how", ["cold", "warm", "healed"])
+@pytest.mark.parametrize("how", ["cold", "warm", "retried"])
 def test_a_successful_renewal_shows_no_secret(
     h: Harness, monta: Monta, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
@@ -374,7 +374,7 @@ def test_a_successful_renewal_shows_no_secret(
     client = h.open(auth)
     if how != "cold":
         client.get(monta.url(GOOD))
-    if how == "healed":
+    if how == "retried":
         monta.emulator.revoke_access_tokens()
     response = client.get(monta.url(GOOD))
     assert response.status_code == 200

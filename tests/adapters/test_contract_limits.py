@@ -111,13 +111,13 @@ def ends_with_the_deadline(h: Harness, base_url: str, **settings: Any) -> None:
     assert time.monotonic() - started < 2
 
 
-def test_a_token_reply_that_drips_ends_with_the_deadline(h: Harness, raw: Raw) -> None:
+def test_a_slow_token_reply_ends_at_the_deadline(h: Harness, raw: Raw) -> None:
     base_url = raw(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"))
     ends_with_the_deadline(h, base_url)
 
 
 @needs("ends_token_calls_as_a_whole")
-def test_headers_of_a_token_reply_that_drip_end_with_the_deadline(h: Harness, raw: Raw) -> None:
+def test_slow_headers_of_a_token_reply_end_at_the_deadline(h: Harness, raw: Raw) -> None:
     base_url = raw(drip(b"HTTP/1.1 200 OK\r\nDate:"))
     ends_with_the_deadline(h, base_url, **{h.caller: h.open().raw})
 
@@ -172,7 +172,7 @@ def test_an_endless_401_costs_a_connection_and_needs_little_memory(
         assert len(lines) == 2
 
 
-def test_a_401_that_drips_costs_a_second_at_most(
+def test_a_slow_401_costs_a_second_at_most(
     h: Harness, monta: Monta, raw: Raw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert DRAIN_SECONDS == 1.0

@@ -784,7 +784,7 @@ def test_a_sync_flow_does_not_use_an_async_client(lib: Lib) -> None:
 
 
 def _never(request: Any) -> Any:
-    raise AssertionError("nobody should ask here")
+    raise AssertionError("this client should get no request")
 
 
 def test_a_separate_clients_auth_and_redirects_do_not_affect_token_calls(lib: Lib) -> None:
@@ -943,7 +943,7 @@ def test_certificates_are_read_once_for_all_token_calls_without_a_client(
 
 
 @pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
-def test_an_async_verb_reads_no_file_in_the_event_loop(
+def test_an_async_method_reads_no_file_in_the_event_loop(
     lib: Lib, monta: Monta, monkeypatch: pytest.MonkeyPatch, run: Any
 ) -> None:
     """An example is the CA file, which takes 20 ms."""

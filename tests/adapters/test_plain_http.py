@@ -50,7 +50,7 @@ def test_a_request_through_a_proxy_of_the_environment_is_refused(
 
 
 @pytest.mark.parametrize("no_proxy", ["*", "localhost,127.0.0.1", "x.example, 127.0.0.1"])
-def test_no_proxy_keeps_it_on_this_machine(
+def test_the_no_proxy_variable_allows_plain_http_to_this_machine(
     h: Harness, monta: Monta, proxy: Host, monkeypatch: pytest.MonkeyPatch, no_proxy: str
 ) -> None:
     monkeypatch.setenv("NO_PROXY", no_proxy)

@@ -171,7 +171,7 @@ def test_an_error_about_a_certificate_says_what_is_wrong_with_it(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_refused_connection_names_the_argument_only_where_the_librarys_defaults_were_used(
+def test_a_refused_connection_names_the_argument_only_with_the_librarys_defaults(
     way: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     call, _, argument, _ = WAYS[way]

@@ -71,7 +71,7 @@ def test_a_wrong_clock_costs_neither_a_request_nor_a_token_call(quick_run: Path,
     assert counts(quick_run, f"clock off by {off}") == dict.fromkeys([*SYNC, "aiohttp"], (2, 0))
 
 
-def test_a_stampede_opens_no_more_connections_than_it_makes_calls(quick_run: Path) -> None:
+def test_a_stampede_opens_at_most_one_connection_per_call(quick_run: Path) -> None:
     opened = {
         (what.partition(",")[0], library): (figure["connections"], figure["requests"])
         for (what, library), figure in figures(quick_run).items()

@@ -17,7 +17,7 @@ MOST = {"requests": (55, 19), "httpx": (72, 21), "httpx2": (72, 21)}
 RUN = "import sys; sys.path.append(sys.argv.pop(1)); from benchmarks.crossings import main; main()"
 
 
-def test_a_retried_401_crosses_no_more_file_boundaries_than_it_did() -> None:
+def test_a_retried_401_crosses_no_more_file_boundaries_than_before() -> None:
     command = [sys.executable, "-P", "-c", RUN, str(ROOT), "-v"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.findall(r"^(\w+): (\d+) crossings, (\d+) files$", out, re.MULTILINE)

@@ -235,7 +235,7 @@ def test_an_impossible_base_url(monta: Emulator, examine: Examine) -> None:
     assert monta.count() == 0
 
 
-def test_a_port_that_speaks_no_tls(monta: Emulator, examine: Examine) -> None:
+def test_a_port_without_tls(monta: Emulator, examine: Examine) -> None:
     found = examine("--base-url", monta.base_url.replace("http:", "https:"))
     assert found["connection"] == (
         "failed",

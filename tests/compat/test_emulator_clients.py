@@ -36,7 +36,7 @@ def test_home_assistant_sets_up_and_polls(site: Emulator, session: requests.Sess
         assert session.get(f"{base}/wallet-transactions?page=0&perPage=10").json()["data"]
 
 
-def test_a_pipeline_loads_what_is_new(site: Emulator, session: requests.Session) -> None:
+def test_a_pipeline_loads_only_new_records(site: Emulator, session: requests.Session) -> None:
     """Page by page from where it stopped last time, without repeats or gaps."""
     site.access_lifetime = 1e7
     base, loaded = site.base_url, dict[int, Any]()

@@ -59,7 +59,7 @@ def test_a_caller_that_comes_too_late_does_not_wait() -> None:
     assert flight.add(lambda: None) is False
 
 
-def test_the_first_end_counts() -> None:
+def test_only_the_first_end_of_a_flight_counts() -> None:
     """A leader that lost its flight must not replace the outcome with its failure."""
     flight = new_flight()
     finish(flight)

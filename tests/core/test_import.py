@@ -49,7 +49,7 @@ def test_the_core_loads_no_http_library_and_no_event_loop(what: str) -> None:
 
 
 @pytest.mark.parametrize("module", FORBIDDEN)
-def test_the_core_loads_without_it(module: str) -> None:
+def test_the_core_needs_none_of_these_modules(module: str) -> None:
     """Not even in a `try`. What is blocked here may not be installed at a user's."""
     code = f"import sys; sys.modules[{module!r}] = None; import monta_auth; print('fine')"
     assert in_a_fresh_interpreter(code) == "fine\n"

@@ -672,7 +672,7 @@ def test_an_impossible_life_is_taken_for_five_minutes(hands: Hands, odd: str) ->
 
 
 @pytest.mark.parametrize("life", [0.001, 1.0, 2.0, 60.0, 120.0, 29 * DAY])
-def test_no_life_makes_every_request_renew(hands: Hands, life: float) -> None:
+def test_no_token_life_makes_every_request_renew(hands: Hands, life: float) -> None:
     source = make_source(hands)
     Caller(source).resume(pair_reply(hands, 1, life=life))
     assert source.fresh() == "Bearer access-1"

@@ -81,7 +81,7 @@ def test_only_strings_and_bytes_are_hidden() -> None:
         assert hidden(value) is value
 
 
-def test_settings_are_hidden_and_shown_again() -> None:
+def test_secrets_in_settings_can_be_hidden_and_revealed() -> None:
     settings = with_hidden_secret({"client_id": "id", "client_secret": PLAIN})
     assert repr(settings) == "{'client_id': 'id', 'client_secret': '[redacted]'}"
     assert repr(in_clear(settings)) == f"{{'client_id': 'id', 'client_secret': '{PLAIN}'}}"

@@ -349,7 +349,9 @@ def test_a_failure_is_remembered_for_a_time_that_doubles_to_five_seconds(
         hands.advance(0.001)
 
 
-def test_a_remembered_failure_says_what_is_left_of_the_wait(hands: Hands, source: Source) -> None:
+def test_a_remembered_failure_says_how_much_of_the_wait_is_left(
+    hands: Hands, source: Source
+) -> None:
     """This also applies if the server asked for a longer wait than the failure is remembered."""
     first = Caller(source).resume(error_reply(429, headers={"Retry-After": "90"})).error
     assert isinstance(first, RateLimitError)
@@ -363,7 +365,7 @@ def test_a_remembered_failure_says_what_is_left_of_the_wait(hands: Hands, source
     assert later.request_id == "id-429"
 
 
-def test_a_remembered_failure_without_a_hint_says_when_the_next_call_is_made(
+def test_a_remembered_failure_without_retry_after_says_when_the_next_call_is_made(
     hands: Hands, source: Source
 ) -> None:
     fail(Caller(source), error_reply(503))
@@ -529,7 +531,7 @@ def test_a_flight_whose_leader_stopped_running_is_taken_over(hands: Hands, sourc
 
 
 @pytest.mark.parametrize("outcome", ["a pair", "a failure"])
-def test_between_two_outcomes_a_flight_is_taken_over_once(
+def test_a_flight_is_taken_over_only_once_until_a_renewal_ends(
     hands: Hands, source: Source, outcome: str
 ) -> None:
     """The waiting callers must not call a slow endpoint one after the other."""
@@ -845,7 +847,7 @@ def test_a_woken_waiter_whose_time_is_up_does_not_lead(hands: Hands, source: Sou
         pytest.param(401, URL, "Bearer other", "Bearer access-1", id="the user's own header"),
         pytest.param(401, URL, None, "Bearer access-1", id="no header, as after a redirect"),
         pytest.param(401, URL, "Bearer access-1", None, id="we gave none"),
-        pytest.param(401, URL, None, None, id="nobody gave one"),
+        pytest.param(401, URL, None, None, id="no header at all"),
         pytest.param(
             401, "https://evil.test/api/v1/x", "Bearer access-1", "Bearer access-1", id="foreign"
         ),
@@ -1773,7 +1775,7 @@ def test_the_log_record_names_the_reason(
     assert f"reason={reason} " in caplog.text
 
 
-def test_a_cancelled_renewal_is_recorded_as_abandoned(
+def test_a_cancelled_renewal_is_logged_as_abandoned(
     source: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "monta_auth")

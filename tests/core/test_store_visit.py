@@ -422,7 +422,7 @@ def test_polling_the_lock_does_not_count_as_a_sleep_before_a_retry(
     assert caller.resume(error_reply(503)).wants == "sleep"
 
 
-def test_a_process_that_died_with_the_lock_costs_six_seconds(
+def test_a_process_that_was_killed_with_the_lock_costs_six_seconds(
     hands: Hands, store: MemoryStore
 ) -> None:
     dead = Caller(make_source(hands, store=store))
@@ -766,7 +766,7 @@ def test_invalidate_makes_the_stored_token_look_expired(hands: Hands, store: Mem
     assert other.body == {"refreshToken": "refresh-1"}
 
 
-def test_invalidate_leaves_a_newer_stored_pair_alone(hands: Hands, store: MemoryStore) -> None:
+def test_invalidate_keeps_a_newer_stored_pair(hands: Hands, store: MemoryStore) -> None:
     source = make_source(hands, store=store)
     play(Caller(source), hands, pair_reply(hands, 1))
     other_process_renews(hands, store, 2)

@@ -68,7 +68,7 @@ pairs = st.builds(
     ],
 )
 @pytest.mark.parametrize("pair", [PAIR, BARE], ids=["full", "bare"])
-def test_no_way_of_showing_a_pair_shows_a_token(show: Show, pair: TokenSet) -> None:
+def test_no_text_of_a_pair_shows_a_token(show: Show, pair: TokenSet) -> None:
     text = show(pair)
     assert ACCESS not in text
     assert REFRESH not in text
@@ -110,7 +110,7 @@ def test_a_pair_can_be_converted_to_json_and_back(pair: TokenSet) -> None:
     assert TokenSet.from_dict(pair.to_dict()) == pair
 
 
-def test_the_json_form_is_fixed() -> None:
+def test_the_json_form_does_not_change() -> None:
     """A newer version must be able to read a file of an older one."""
     assert PAIR.to_dict() == {
         "access_token": ACCESS,
@@ -124,7 +124,7 @@ def test_the_json_form_is_fixed() -> None:
     assert list(PAIR.to_dict()) == list(inspect.signature(TokenSet).parameters)
 
 
-def test_unknown_keys_are_ignored_and_the_mapping_is_left_alone() -> None:
+def test_unknown_keys_are_ignored_and_the_mapping_is_not_changed() -> None:
     data = PAIR.to_dict() | {"version": 2}
     before = dict(data)
     assert TokenSet.from_dict(data) == PAIR

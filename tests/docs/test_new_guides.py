@@ -450,7 +450,9 @@ def test_an_entry_survives_a_restart_and_its_removal_leaves_nothing(
     assert _Storage.places == {}
 
 
-def test_only_refused_credentials_ask_the_user(monta: Emulator, home: SimpleNamespace) -> None:
+def test_the_user_is_only_asked_for_refused_credentials(
+    monta: Emulator, home: SimpleNamespace
+) -> None:
     _set_up(home)
     monta.inject(Fault(status=401), times=9, path="/charge-points")
     with pytest.raises(_NotReadyError):

@@ -172,7 +172,7 @@ def test_each_error_is_explained() -> None:
     assert {*first_words(rows)} == public - {"MontaAuthError"}
 
 
-def test_each_page_that_it_names_exists() -> None:
+def test_each_page_that_the_readme_names_exists() -> None:
     named = set(re.findall(r"``((?:docs/)?(?:[\w-]+/)*[\w-]+\.(?:rst|md))``", TEXT))
     assert len(named) > 10
     docs = README.parent / "docs"

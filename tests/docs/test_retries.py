@@ -31,7 +31,7 @@ class AskedAgain(Exception):
     """Replaces Celery's own `Retry`, which needs a broker."""
 
 
-def test_celery_is_asked_to_wait_as_long_as_the_endpoint_asks(monta: Emulator) -> None:
+def test_a_celery_task_waits_as_long_as_the_endpoint_asks(monta: Emulator) -> None:
     pytest.importorskip("celery", reason="celery is not installed")
     task = example(PAGE, "celery").run()["count_charges"]
     assert task() > 0

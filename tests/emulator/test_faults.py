@@ -53,7 +53,7 @@ def test_a_fault_with_only_headers_changes_the_normal_reply(monta: Emulator) -> 
 @pytest.mark.parametrize(
     "fault", [Fault(close=True), Fault(close=True, after=True)], ids=["before", "after"]
 )
-def test_a_closed_connection_with_and_without_effect(
+def test_a_connection_may_be_closed_before_or_after_the_effect(
     monta: Emulator, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The client cannot know whether its refresh token is spent."""

@@ -87,7 +87,7 @@ def test_a_restarted_server_has_the_same_url_and_tokens() -> None:
     monta.stop()
 
 
-def test_a_taken_port_is_an_oserror() -> None:
+def test_a_port_in_use_raises_an_oserror() -> None:
     with Emulator() as monta, pytest.raises(OSError, match=r"."):
         Emulator(port=monta.port).start()
 

@@ -411,7 +411,7 @@ class World:
             assert state.failures.last is last
             is_pipeline = not flow.goes_on and failure.kind != "timeout" and waiting
             is_short = failure.kind == "timeout" and effect.timeout < LIVING_LIMIT
-            assert failure.own or is_pipeline or is_short, f"nobody remembers: {failure}"
+            assert failure.own or is_pipeline or is_short, f"not remembered: {failure}"
             heir = max(waiting, key=lambda flight: flight.limit, default=None)
             assert state._flight is heir, "the wrong caller goes on"
         else:
@@ -425,7 +425,7 @@ class World:
                 assert not is_alone, "one broken connection failed a renewal"
             elif failure.kind != "timeout" and waiting:
                 assert flow.flight is not None
-                assert flow.flight.lost == flow.source.policy.attempts, "nobody else tried"
+                assert flow.flight.lost == flow.source.policy.attempts, "no other caller tried"
 
     def _outcome(self, name: str, flow: Flow, effect: Send, fault: str) -> object:
         served, flow.reply = flow.reply, None
@@ -573,12 +573,12 @@ class World:
             assert flow.result == held.header, "a header that the source does not hold"
             # If a reply or on_token took longer than the token is valid, the token has expired.
             in_time = now - flow.sent_at < min(60.0, flow.life)
-            assert held.phase(now) is not Phase.DEAD or not in_time, "a dead token was returned"
+            assert held.phase(now) is not Phase.DEAD or not in_time, "an expired token was returned"
             assert not self._is_refused(index, flow.result), "a refused header was returned"
         if flow.error is not None:
             assert isinstance(flow.error, MontaAuthError | TransportFailure), repr(flow.error)
             if flow.goes_on or not isinstance(was, Send):  # An exception ends this request.
-                assert state.usable(now) is None, "a failure reached a caller past a living token"
+                assert state.usable(now) is None, "a failure reached a caller despite a valid token"
             if isinstance(flow.error, TransportFailure) and "alone" in flow.error.text:
                 text = f"for flow {flow.number} alone"
                 assert flow.error.text == text, "a caller's own failure reached another"
@@ -635,7 +635,7 @@ class World:
             if not flow.ended and isinstance(flow.effect, Wait):
                 flight = flow.effect.flight
                 alive = flight is flow.source._state._flight
-                assert flight.over or alive, f"{flow} waits for what nobody will end"
+                assert flight.over or alive, f"{flow} waits for a flight that will not end"
                 assert not flight.over or flow.woken, f"{flow} was not woken"
         for number, times in self.heard.items():
             brought = sum(counter[f"Bearer access-{number}"] for counter in self.brought)
@@ -667,7 +667,7 @@ class World:
             self.hands.advance(until - self.hands.now)
             self.trace.append(f"time passes to {self.hands.now}")
         else:
-            raise AssertionError(f"not everybody finishes: {self.flows}")
+            raise AssertionError(f"some flows do not finish: {self.flows}")
         frozen = [f for f in self.flows if f.frozen and not f.ended]
         spent = self.server.calls - calls
         assert spent <= 4 * len(self.sources) + 2 * len(frozen), f"{spent} calls to settle"

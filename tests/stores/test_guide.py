@@ -460,7 +460,7 @@ print(requests.get(f"{{requests_monta.PUBLIC_API}}/charge-points", auth=auth).st
     def test_a_statement_has_a_limit(self, store: Any) -> None:
         assert store.run("SHOW statement_timeout") == "900ms"
 
-    def test_rows_of_credentials_that_are_gone_can_be_deleted(self, store: Any, name: str) -> None:
+    def test_rows_of_old_credentials_can_be_deleted(self, store: Any, name: str) -> None:
         (_, delete) = (each.code for each in blocks("guides/fleets.rst", "sql"))
         self._put(store, name, b"record-1")
         for days, expected in ((29, b"record-1"), (2, None)):
@@ -505,7 +505,7 @@ class TestDjango(StoreContract):
         with self.names["records"]() as found:
             found.update(until=past)
 
-    def test_a_view_that_fails_takes_no_record_back(self, store: Any, name: str) -> None:
+    def test_a_failed_view_does_not_roll_back_a_record(self, store: Any, name: str) -> None:
         with self.names["transaction"].atomic():
             lease = store.try_lock(name, 6.0)
             store.save(name, b"record-1", lease)

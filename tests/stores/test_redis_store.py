@@ -410,10 +410,10 @@ def test_a_step_whose_answer_was_lost_can_be_repeated(
     assert not stores.do(proxied.try_lock, NAME, 6.0).doubt
 
 
-def test_after_one_dead_connection_the_next_call_gets_a_new_one(
+def test_after_one_broken_connection_the_next_call_gets_a_new_one(
     proxy: Proxy, stores: Stores
 ) -> None:
-    """This holds for any number of dead connections in the pool."""
+    """This holds for any number of broken connections in the pool."""
     for store in (
         RedisStore(f"redis://127.0.0.1:{proxy.port}"),
         RedisStore(redis.Redis(port=proxy.port, **LIMITS)),
