@@ -256,7 +256,9 @@ def test_a_loop_waits_five_minutes_at_most(monta: Emulator, clock: Clock, run: R
     assert [int(seconds) for seconds in clock.slept] == [300, 300, 300]
 
 
-def test_the_loop_also_waits_for_a_429_of_a_token_call(monta: Emulator, clock: Clock, run: Run) -> None:
+def test_the_loop_also_waits_for_a_429_of_a_token_call(
+    monta: Emulator, clock: Clock, run: Run
+) -> None:
     names = run(LIMITS, "requests")
     names["time"] = SimpleNamespace(sleep=clock.sleep)
     names["auth"].forget()
