@@ -53,9 +53,7 @@ CELERY = """
 import sys, types
 class Celery:
     def __init__(self, name, broker): pass
-    def task(self, **options):
-        assert options == {"autoretry_for": (requests_monta.RateLimitError,), "retry_backoff": 30}
-        return lambda function: function
+    def task(self, function): return function
 sys.modules["celery"] = types.ModuleType("celery")
 sys.modules["celery"].Celery = Celery
 """
