@@ -124,6 +124,43 @@ def test_a_failed_readiness_probe_says_why(monta: Emulator, web: Any) -> None:
     assert monta.count() == 1
 
 
+def test_callers_get_a_503_if_the_secret_is_wrong(monta: Emulator, web: Any) -> None:
+    monta.client_secret = "another"
+    reply = web.get("/charge-points")
+    assert (reply.status_code, "Retry-After" in reply.headers) == (503, False)
+    assert "does not accept this client id and secret" in reply.json()["detail"]
+
+
+def test_callers_get_a_503_and_the_wait_if_there_is_no_token(monta: Emulator, web: Any) -> None:
+    monta.inject(Fault(status=503, headers={"Retry-After": "29.5"}))
+    reply = web.get("/charge-points")
+    assert (reply.status_code, reply.headers["Retry-After"]) == (503, "30")
+    assert reply.json()["detail"].startswith("the token endpoint failed")
+
+
+def test_callers_get_a_502_if_the_api_fails(monta: Emulator, web: Any) -> None:
+    monta.inject(Fault(status=500), path="/charge-points")
+    reply = web.get("/charge-points")
+    assert reply.status_code == 502
+    assert reply.json()["detail"].startswith("Monta failed: HTTPStatusError(")
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_callers_get_a_502_if_the_network_fails(monta: Emulator, web: Any) -> None:
+    monta.stop()
+    try:
+        replies = [web.get("/charge-points")]  # of the token call
+        web.app_state["auth"].forget()
+    finally:
+        monta.start()
+    assert web.get("/charge-points").status_code == 200
+    monta.inject(Fault(close=True), path="/charge-points")
+    replies.append(web.get("/charge-points"))
+    assert [reply.status_code for reply in replies] == [502, 502]
+    details = [reply.json()["detail"].partition("(")[0] for reply in replies]
+    assert details == ["Monta failed: ConnectError", "Monta failed: RemoteProtocolError"]
+
+
 def test_metrics_are_numbers(monta: Emulator, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("fastapi", reason="FastAPI is not installed; it is in tox -e compat")
     testclient: Any = importlib.import_module("fastapi.testclient")
