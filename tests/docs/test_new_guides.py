@@ -161,29 +161,56 @@ def test_callers_get_a_502_if_the_network_fails(monta: Emulator, web: Any) -> No
     assert details == ["Monta failed: ConnectError", "Monta failed: RemoteProtocolError"]
 
 
-def test_metrics_are_numbers(monta: Emulator, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("fastapi", reason="FastAPI is not installed; it is in tox -e compat")
-    testclient: Any = importlib.import_module("fastapi.testclient")
-    names = run(PRODUCTION, "metrics")
-    names["auth"].token()
-    text = testclient.TestClient(names["app"]).get("/metrics").text
-    numbers = dict(line.removeprefix("monta_auth_").split() for line in text.splitlines())
-    assert numbers == {
-        "usable": "1",
-        "fetches": "1",
-        "refreshes": "0",
-        "failures": "0",
-        "refusals": "0",
-        "store_failed": "0",
+def numbers_of(reply: httpx.Response) -> dict[str, float]:
+    """What Prometheus reads from a scrape: counters end with ``_total``, gauges do not."""
+    assert reply.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = reply.text.splitlines()
+    assert lines[::2] == [
+        f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}"
+        for name in (line.split()[0] for line in lines[1::2])
+    ]
+    return {name: float(value) for name, value in (line.split() for line in lines[1::2])}
+
+
+def test_metrics_are_those_of_the_application(monta: Emulator, web: Any) -> None:
+    names = ["usable", "store_failed"]
+    names += [f"{name}_total" for name in ("fetches", "refreshes", "failures", "refusals")]
+    before = numbers_of(web.get("/metrics"))
+    assert before == {f"monta_auth_{name}": 0 for name in names}
+    web.get("/charge-points")
+    monta.revoke_access_tokens()
+    web.get("/charge-points")
+    changed = dict(numbers_of(web.get("/metrics")).items() - before.items())
+    assert {name.removeprefix("monta_auth_"): number for name, number in changed.items()} == {
+        "usable": 1,
+        "fetches_total": 1,
+        "refreshes_total": 1,
+        "refusals_total": 1,
     }
-    assert "usable 0" in capsys.readouterr().out
 
 
-def test_each_field_to_alert_on_is_a_field_of_the_status() -> None:
+def test_prometheus_reads_the_metrics(web: Any) -> None:
+    parser: Any = pytest.importorskip(
+        "prometheus_client.parser", reason="prometheus-client is not installed"
+    )
+    text = web.get("/metrics").text
+    kinds = [(family.name, family.type) for family in parser.text_string_to_metric_families(text)]
+    counters = ["fetches", "refreshes", "failures", "refusals"]
+    assert kinds == [
+        *((f"monta_auth_{name}", "gauge") for name in ("usable", "store_failed")),
+        *((f"monta_auth_{name}", "counter") for name in counters),
+    ]
+
+
+def test_each_metric_to_alert_on_is_served(web: Any) -> None:
     text = (DOCS / PRODUCTION).read_text(encoding="utf-8")
     rows = re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)
-    assert rows == ["usable", "failures", "fetches", "refusals", "store_failure"]
-    assert set(rows) <= monta_auth.Status().to_dict().keys()
+    assert [name.removeprefix("monta_auth_") for name in rows] == [
+        *("usable", "failures_total", "fetches_total", "refusals_total", "store_failed"),
+    ]
+    assert {*rows, "monta_auth_refreshes_total"} <= numbers_of(web.get("/metrics")).keys()
+    fields = re.findall(r"``auth\.status\(\)\.(\w+)``", text)
+    assert {*fields} == {"last_failure", "store_failure"} <= monta_auth.Status().to_dict().keys()
 
 
 def test_a_record_in_json_has_the_fields_of_a_renewal(
