@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ import pytest
 import requests
 
 import aiohttp_monta
+import httpx_monta
 import monta_auth
 from monta_auth._core import drivers
 from monta_auth.emulator import Emulator, Fault
@@ -114,6 +116,25 @@ def test_a_readiness_probe_makes_no_call_while_the_token_is_fresh(
 ) -> None:
     assert [web.get("/ready").status_code for _ in range(20)] == [200] * 20
     assert [call.path for call in monta.calls] == ["/auth/token"]
+
+
+def test_while_the_auth_endpoint_fails_one_probe_in_ten_seconds_makes_a_call(
+    monta: Emulator, web: Any
+) -> None:
+    moment = [0.0]
+    clock = monta_auth.Clock(monotonic=lambda: moment[0] + time.monotonic())
+    policy = monta_auth.RefreshPolicy(attempts=1)
+    source = monta_auth.TokenSource(clock=clock, policy=policy)
+    web.app_state["auth"] = httpx_monta.MontaAuth(source=source)
+    assert web.get("/ready").status_code == 200
+    moment[0] = 56 * 60.0  # four minutes are left
+    monta.inject(Fault(status=503), times=9)
+    calls: list[int] = []
+    for _ in range(4):
+        assert web.get("/ready").status_code == 200
+        calls.append(monta.count("/auth/refresh"))
+        moment[0] += 4
+    assert calls == [1, 1, 1, 2]
 
 
 def test_a_failed_readiness_probe_says_why(monta: Emulator, web: Any) -> None:
