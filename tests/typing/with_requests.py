@@ -106,14 +106,16 @@ def give_wrong_arguments(auth: MontaAuth, pair: TokenSet) -> None:
 
 
 class Sdk(MontaAuthMixin, requests.Session):
-    pass
+    auth: MontaAuth  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 def use_a_mixin(settings: MontaAuthSettings) -> None:
     with Sdk(monta_auth={**settings, "on_token": heard}) as sdk:
-        assert_type(sdk.get(PUBLIC_API + "/charges"), requests.Response)
+        assert_type(sdk.get(sdk.auth.base_url + "/charges"), requests.Response)
     Sdk()
-    MontaAuth(**settings)
+    session = requests.Session()
+    session.auth = auth = MontaAuth(session=session, **settings)
+    assert_type(auth.base_url, str)
     Sdk(monta_auth={"session": sdk})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Sdk(monta_auth={"policy": 1})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Sdk(monta_auth=MontaAuth())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
