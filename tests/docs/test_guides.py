@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -315,6 +316,70 @@ def test_each_error_is_on_the_page_about_errors() -> None:
 
 
 # --- claims on the pages about libraries that no example shows
+
+
+def test_a_wrapped_auth_retries_a_401_in_both_clients(monta: Emulator) -> None:
+    auth = httpx_monta.MontaAuth()
+    wrapped = example("libraries/httpx.rst", "wrap").run()["Traced"](auth)
+    url = f"{monta.base_url}/charges"
+
+    def refused_before() -> None:
+        monta.clear()
+        monta.revoke_access_tokens()
+
+    async def main() -> httpx.Response:
+        async with httpx.AsyncClient(auth=wrapped) as client:
+            return await client.get(url)
+
+    def sync() -> httpx.Response:
+        with httpx.Client(auth=wrapped) as client:
+            return client.get(url)
+
+    for call in (sync, lambda: asyncio.run(main())):
+        refused_before()
+        reply = call()
+        assert (reply.status_code, reply.request.headers["X-Trace"]) == (200, "1")
+        assert [each.path for each in monta.calls] == ["/charges", "/auth/refresh", "/charges"]
+
+
+@pytest.mark.usefixtures("monta")
+def test_a_wrapped_auth_is_closed_with_a_request_that_fails() -> None:
+    closed: list[str] = []
+
+    class Inner(httpx.Auth):
+        def sync_auth_flow(
+            self, request: httpx.Request
+        ) -> Generator[httpx.Request, httpx.Response, None]:
+            try:
+                yield request
+            finally:
+                closed.append("sync")
+
+        async def async_auth_flow(
+            self, request: httpx.Request
+        ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+            try:
+                yield request
+            finally:
+                closed.append("async")
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no network")
+
+    wrapped = example("libraries/httpx.rst", "wrap").run()["Traced"](Inner())
+    transport = httpx.MockTransport(fail)
+    with httpx.Client(auth=wrapped, transport=transport) as client:
+        with pytest.raises(httpx.ConnectError):
+            client.get("https://api.example")
+        assert closed == ["sync"]
+
+    async def main() -> None:
+        async with httpx.AsyncClient(auth=wrapped, transport=transport) as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get("https://api.example")
+            assert closed == ["sync", "async"]
+
+    asyncio.run(main())
 
 
 def test_a_tool_that_creates_many_auth_objects_costs_one_token_call(monta: Emulator) -> None:

@@ -127,12 +127,20 @@ class Traced(httpx.Auth):
         self._auth.sync_auth_flow("GET")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         yield from flow
 
-    def async_auth_flow(
+    async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         flow = self._auth.async_auth_flow(request)
         assert_type(flow, AsyncGenerator[httpx.Request, httpx.Response])
-        return flow
+        try:
+            request = await anext(flow)
+            while True:
+                response = yield request
+                request = await flow.asend(response)
+        except StopAsyncIteration:
+            return
+        finally:
+            await flow.aclose()
 
 
 def give_wrong_arguments(auth: MontaAuth, pair: TokenSet) -> None:
