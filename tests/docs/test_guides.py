@@ -227,10 +227,38 @@ def test_a_token_class_fails_although_its_token_is_valid(monta: Emulator) -> Non
     assert [call.path for call in monta.calls] == ["/auth/token", "/auth/refresh", "/charges"]
 
 
+def test_an_old_header_of_the_session_is_replaced(monta: Emulator) -> None:
+    after = example(A_TOKEN_CLASS, "after").run()["monta"]
+    after.session.headers["Authorization"] = "Bearer old"
+    after.auth.forget()
+    assert after.get("/charges")["data"]
+    assert {call.status for call in monta.calls} == {200}
+    assert tokens(monta) == (2, 0)
+
+
 def test_a_stored_pair_can_be_used(monta: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     example(A_TOKEN_CLASS, "stored").run()
     assert capsys.readouterr().out.startswith("2099-01-01")
     assert monta.calls == ()
+
+
+def test_a_stored_pair_is_what_monta_sends(monta: Emulator) -> None:
+    credentials = {"clientId": "client-id", "clientSecret": "client-secret"}
+    pair = requests.post(f"{monta.base_url}/auth/token", json=credentials, timeout=5).json()
+    monta.clear()
+    stored = {
+        "access-token": pair["accessToken"],
+        "2099-01-01T00:00:00Z": pair["accessTokenExpirationDate"],
+        "refresh-token": pair["refreshToken"],
+        "2099-01-02T00:00:00Z": pair["refreshTokenExpirationDate"],
+    }
+    auth = example(A_TOKEN_CLASS, "stored").run(stored)["auth"]
+    url = f"{monta.base_url}/charges"
+    assert requests.get(url, auth=auth, timeout=5).ok
+    assert tokens(monta) == (0, 0)
+    monta.revoke_access_tokens()
+    assert requests.get(url, auth=auth, timeout=5).ok
+    assert tokens(monta) == (0, 1)
 
 
 @pytest.mark.parametrize("shown", parameters(FROM_AUTHLIB))
