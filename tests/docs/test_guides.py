@@ -76,6 +76,15 @@ def test_an_example_costs_one_token_call(shown: Example, monta: Emulator) -> Non
     assert {call.status for call in monta.calls} == {200}
 
 
+def test_no_page_installs_from_pypi_before_the_first_release() -> None:
+    """Error texts keep the name, and one page quotes them."""
+    pages = [DOCS.parent / "README.rst", *DOCS.rglob("*.rst")]
+    texts = {page.name: page.read_text(encoding="utf-8") for page in pages}
+    assert [name for name, text in texts.items() if "'monta-auth[" in text] == ["errors.rst"]
+    for name in ("README.rst", "start.rst"):
+        assert "The package is not on PyPI yet." in texts[name]
+
+
 @pytest.mark.parametrize(
     ("number", "printed"),
     [
