@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -83,6 +87,28 @@ def test_no_page_installs_from_pypi_before_the_first_release() -> None:
     assert [name for name, text in texts.items() if "'monta-auth[" in text] == ["errors.rst"]
     for name in ("README.rst", "start.rst"):
         assert "The package is not on PyPI yet." in texts[name]
+
+
+def test_the_local_monta_has_the_credentials_of_the_examples() -> None:
+    (shown,) = (each for each in blocks("start.rst", "console") if "emulator" in each.code)
+    setting, python, *arguments, option, port = shlex.split(shown.code.removeprefix("$ "))
+    assert (python, option) == ("python", "--port")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MONTA_")}
+    command = [sys.executable, *arguments]  # on a free port
+    with subprocess.Popen(
+        command, env=ours | dict([setting.split("=")]), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url, *printed = (process.stdout.readline().strip() for _ in range(3))
+            free = str(httpx.URL(url).port)
+            (exports,) = (e.code for e in blocks("start.rst", "sh") if e.name == "local-monta")
+            assert exports.replace(port, free).splitlines()[:2] == printed
+            assert exports.splitlines()[2] == f"export {setting}"
+            auth = requests_monta.MontaAuth("client-id", "client-secret", base_url=url)
+            assert requests.get(f"{url}/charges", auth=auth, timeout=5).ok
+        finally:
+            process.terminate()
 
 
 @pytest.mark.parametrize(
