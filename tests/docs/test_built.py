@@ -34,7 +34,8 @@ _PROMPT = r"\$ |>>> |\.\.\. "
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the pages as HTML. A warning is an error."""
-    folder = tmp_path_factory.mktemp("built")
+    # README.rst says where this is after `tox -e docs`.
+    folder = tmp_path_factory.mktemp("html", numbered=False)
     # -P: Sphinx must read the docstrings of the installed package, not of the folder beside docs/.
     command = [sys.executable, "-P", "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
     result = subprocess.run([*command, DOCS, folder], capture_output=True, text=True, check=False)

@@ -46,6 +46,13 @@ def test_the_page_has_a_row_for_each_check_and_the_workflow_runs_it() -> None:
     assert f"check: [{', '.join(CHECKS)}]\n" in WORKFLOW
 
 
+def test_the_readme_names_the_folder_of_the_built_pages() -> None:
+    (folder,) = re.findall(r"--basetemp=\{env_dir\}/(\w+)", TOX["testenv:docs"]["commands"])
+    assert 'mktemp("html", numbered=False)' in read("tests/docs/test_built.py")
+    assert f"``.tox/docs/{folder}/html/index.html``" in read("README.rst")
+    assert f"``.tox/docs/{folder}/html``" in PAGE
+
+
 def test_the_versions_of_the_tools_are_set_in_one_place() -> None:
     """A newer release may find more faults, but not on a day when no code has changed."""
     tools = TOX["testenv:lint"]["deps"] + TOX["testenv:types"]["deps"]
