@@ -159,6 +159,16 @@ def test_callers_get_a_503_and_the_wait_if_there_is_no_token(monta: Emulator, we
     assert reply.json()["detail"].startswith("the token endpoint failed")
 
 
+def test_the_order_of_the_two_handlers_does_not_matter(monta: Emulator, run: Run) -> None:
+    pytest.importorskip("fastapi", reason="FastAPI is not installed; it is in tox -e compat")
+    testclient: Any = importlib.import_module("fastapi.testclient")
+    app = run(PRODUCTION, "fastapi")["app"]
+    app.exception_handlers = dict(reversed(app.exception_handlers.items()))
+    monta.client_secret = "another"
+    with testclient.TestClient(app) as web:
+        assert web.get("/charge-points").status_code == 503
+
+
 def test_callers_get_a_502_if_the_api_fails(monta: Emulator, web: Any) -> None:
     monta.inject(Fault(status=500), path="/charge-points")
     reply = web.get("/charge-points")
