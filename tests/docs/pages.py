@@ -80,19 +80,30 @@ def parameters(*pages: str) -> list[Any]:
 
 
 def stand_in(monta: Emulator, base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the packages use this base URL for each API, and find the credentials."""
+    """Set the environment as users of the emulator do, and take its base URL for `PARTNER_API`.
+
+    `PUBLIC_API` stays: an example that calls it although ``MONTA_BASE_URL`` is set leaves loopback.
+    """
     monkeypatch.setenv("MONTA_BASE_URL", base_url)
     monkeypatch.setenv("MONTA_CLIENT_ID", monta.client_id)
     monkeypatch.setenv("MONTA_CLIENT_SECRET", monta.client_secret)
     for module in (monta_auth, requests_monta, httpx_monta, httpx2_monta, aiohttp_monta):
-        monkeypatch.setattr(module, "PUBLIC_API", base_url)
         monkeypatch.setattr(module, "PARTNER_API", base_url)
 
 
-def called_by(shown: Example, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Run an example with the emulator instead of Monta. Return the paths that it called."""
+def called_by(
+    shown: Example, monkeypatch: pytest.MonkeyPatch, *, is_public_api: bool = False
+) -> list[str]:
+    """Run an example with the emulator instead of Monta. Return the paths that it called.
+
+    Args:
+        is_public_api: whether its base URL is also that of `PUBLIC_API`.
+    """
     with Emulator(client_id="client-id", client_secret="client-secret") as monta:
         stand_in(monta, monta.base_url, monkeypatch)
+        if is_public_api:
+            for module in (monta_auth, requests_monta, httpx_monta, httpx2_monta, aiohttp_monta):
+                monkeypatch.setattr(module, "PUBLIC_API", monta.base_url)
         shown.run()
         assert {call.status for call in monta.calls} == {200}
         return [call.path for call in monta.calls]

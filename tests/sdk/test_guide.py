@@ -40,7 +40,7 @@ def test_the_example_runs_with_one_token(
 ) -> None:
     for generated in re.findall(r"^from (monta_sdk|monta_api\w*)", shown.code, re.MULTILINE):
         request.getfixturevalue(generated)
-    paths = called_by(shown, monkeypatch)
+    paths = called_by(shown, monkeypatch, is_public_api=True)
 
     assert paths.count("/auth/token") == 1
     assert {*paths} == {"/auth/token", "/charge-points"}
