@@ -10,7 +10,7 @@ from ._auth import MontaAuth
 
 
 class MontaAuthMixin(Mixin):
-    """Add Monta auth to a ``httpx.Client`` or ``AsyncClient`` class. List the mix-in first.
+    """Add Monta auth to a ``httpx.Client`` or ``AsyncClient`` class. List the mix-in first::
 
         class Sdk(MontaAuthMixin, httpx.AsyncClient): ...
 

@@ -1,5 +1,7 @@
 """Use Authlib's clients with Monta: `speak_monta`, and conversions of its ``OAuth2Token``.
 
+For example::
+
     client = speak_monta(OAuth2Session("client-id", "client-secret"))
     client.fetch_token()
     client.get("https://public-api.monta.com/api/v1/charge-points")

@@ -1,5 +1,7 @@
 """Use SDKs from openapi-generator (``-g python``, default library urllib3) with Monta.
 
+For example::
+
     api_client = speak_monta(ApiClient(Configuration(host=PUBLIC_API)), MontaAuth())
     ChargePointsApi(api_client).get_charge_points()
 

@@ -10,7 +10,7 @@ from ._auth import MontaAuth
 
 
 class MontaAuthMixin(Mixin):
-    """Add Monta auth to a class that is a ``requests.Session``. List the mix-in first.
+    """Add Monta auth to a class that is a ``requests.Session``. List the mix-in first::
 
         class Sdk(MontaAuthMixin, requests.Session): ...
 

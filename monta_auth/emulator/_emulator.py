@@ -15,7 +15,7 @@ from ._state import Call, Fault, State
 class Emulator(Settings):
     """A local Monta in this process.
 
-    As a context manager it serves HTTP. `app` works without a server.
+    `app` works without a server. As a context manager, the emulator serves HTTP::
 
         with Emulator(partner=True, quota=100) as monta:
             client = httpx.Client(base_url=monta.base_url)

@@ -99,6 +99,12 @@ def test_each_error_text_has_a_link_to_itself(built: Path) -> None:
     assert links == anchors
 
 
+def test_no_example_is_shown_as_a_quotation(built: Path) -> None:
+    """Without ``::`` before it, an indented example in a docstring is one."""
+    quoting = [file for file in built.rglob("*.html") if "<blockquote>" in file.read_text("utf-8")]
+    assert quoting == []
+
+
 def test_tables_of_text_set_the_widths_of_their_columns(built: Path) -> None:
     """Otherwise a long name takes the space of the sentences beside it."""
     for file in built.rglob("*.html"):
