@@ -2,6 +2,7 @@
 
 Subclass `StoreContract` in your tests and return your store from its fixture::
 
+    import pytest
     from monta_auth.stores.testing import StoreContract
 
     class TestMyStore(StoreContract):

@@ -8,12 +8,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from textwrap import dedent
 from typing import Any
 
 import pytest
 
 from monta_auth import TokenStoreError
-from monta_auth.stores import _check
+from monta_auth.stores import MemoryStore, _check, testing
 from monta_auth.stores.testing import StoreContract
 
 from ..clock import Now
@@ -567,3 +568,10 @@ def test_the_error_of_a_check_says_what_is_wrong(now: Now) -> None:
         _check.check(KeepsWhatWasDeleted(now))
     with pytest.raises(TokenStoreError, match="lost at once"):
         _check.check(ForgetsToSayThatItExtended(now))
+
+
+def test_the_example_of_its_docstring_runs_as_pasted() -> None:
+    _, _, example = (testing.__doc__ or "").partition("::\n")
+    names: dict[str, Any] = {"MyStore": MemoryStore}
+    exec(dedent(example), names)  # noqa: S102 - our own example
+    assert issubclass(names["TestMyStore"], StoreContract)
