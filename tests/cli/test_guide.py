@@ -104,14 +104,12 @@ def test_the_page_shows_every_command() -> None:
 def test_the_commands_print_what_the_page_shows(
     shell: Callable[[str], str], monta: Emulator, state_home: Path
 ) -> None:
-    """In the order of the page. doctor finds an empty store."""
+    """In the order of the page, as a reader would try them."""
     for name, commands in EXAMPLES.items():
         for command in commands:
             line, _, shown = command.partition("\n")
             if name == EMULATOR or ("curl" in line and shutil.which("curl") is None):
                 continue
-            if line.startswith("monta-auth doctor"):
-                shutil.rmtree(state_home, ignore_errors=True)
             printed = as_shown(shell(line), monta, state_home)
             assert unwrapped(printed) == unwrapped(shown)
 
