@@ -12,14 +12,15 @@ from sphinx.util.typing import stringify_annotation
 
 import monta_auth
 
-sys.path.insert(0, str(Path(__file__).parent))  # for _diagrams
+sys.path.insert(0, str(Path(__file__).parent))  # for _diagrams and _markdown
 
 project = "monta-auth"
 author = "monta-auth contributors"
 copyright = "2026, monta-auth contributors"  # noqa: A001 - Sphinx wants this name
 version = release = monta_auth.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "_diagrams"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions += ["_diagrams", "_markdown"]
 # The button copies commands without their prompts and outputs.
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -107,6 +109,17 @@ def called_by(
         shown.run()
         assert {call.status for call in monta.calls} == {200}
         return [call.path for call in monta.calls]
+
+
+def load(name: str) -> Any:
+    """Import a module of docs/, where Sphinx finds it and Python does not."""
+    spec = importlib.util.spec_from_file_location(f"monta_docs{name}", DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def tables(text: str) -> Iterator[list[list[str]]]:

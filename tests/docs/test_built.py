@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from .pages import DOCS, blocks
+from .test_promises import SECURITY
 
 for _package in ("sphinx", "furo", "sphinx_copybutton"):
     pytest.importorskip(_package, reason=f"{_package} is not installed")
@@ -97,6 +98,19 @@ def test_each_error_text_has_a_link_to_itself(built: Path) -> None:
     assert anchors == [block.name for block in blocks("guides/errors.rst", "text")]
     links = re.findall(r'<a class="headerlink" href="#([\w-]+)" title="Link to this text">', page)
     assert links == anchors
+
+
+def test_security_md_is_a_page(built: Path) -> None:
+    page = (built / "security.html").read_text(encoding="utf-8")
+    text = html.unescape(re.sub(r"<[^>]+>", "", page))
+    for line in re.findall(r"^#+ (.+)$|`(test_\w+)`|^    (.+)$", SECURITY, re.MULTILINE):
+        assert "".join(line) in text
+    assert page.count("<table") == SECURITY.count("| --- | --- |\n")
+    for link in re.findall(r"`docs/(\S+)\.rst`", SECURITY):
+        assert f'href="{link}.html"' in page
+    for file in built.rglob("*.html"):
+        links = "SECURITY.md" in file.read_text(encoding="utf-8")
+        assert not links or file.stem in ("security", "contributing", "changelog", "fleets"), file
 
 
 def test_no_example_is_shown_as_a_quotation(built: Path) -> None:

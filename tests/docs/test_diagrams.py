@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import sys
-from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -15,21 +12,9 @@ import pytest
 from monta_auth import RefreshPolicy
 
 from ..core.test_rooms import MAY_USE
-from .pages import DOCS
+from .pages import DOCS, load
 
-
-def _load() -> ModuleType:
-    name = "monta_docs_diagrams"
-    spec = importlib.util.spec_from_file_location(name, DOCS / "_diagrams.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look up their module
-    spec.loader.exec_module(module)
-    return module
-
-
-diagrams: Any = _load()
+diagrams = load("_diagrams")
 NAMES: list[str] = list(diagrams.DIAGRAMS)
 
 
