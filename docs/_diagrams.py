@@ -290,12 +290,12 @@ ARROWS = [
 def flow() -> Drawing:
     drawing = Drawing(
         "flow",
-        "The way of one request",
+        "The flow of one request",
         "A request to a foreign origin goes out without the token. With a fresh token it is "
-        "sent at once. Otherwise one caller renews the token, by the refresh token or else by the "
-        "credentials; if that fails and no token is alive, the request ends with an error. A "
-        "response that is no 401 is yours. After a 401 the token is renewed and the request sent "
-        "once more.",
+        "sent at once. Otherwise one request renews the token, with the refresh token or else with "
+        "the credentials. If that fails and there is no valid token, the request ends with an "
+        "error. You get any response that is not a 401. After a 401, the token is renewed and the "
+        "request is retried once.",
     )
     steps(
         drawing,
@@ -309,17 +309,17 @@ def flow() -> Drawing:
             ),
             Step("Is the token fresh?", "no"),
             Step(
-                "Is somebody renewing it?",
-                "no, so this request does",
+                "Is another request renewing it?",
+                "no: this request does",
                 "yes",
                 "mandatory window or no token: wait\nadvisory window: use the token",
                 "wait",
             ),
             Step(
                 "Renew: POST /auth/refresh\nif that is refused: POST /auth/token",
-                "done, or failed while the token is alive",
+                "done, or failed while the token is valid",
                 "failed",
-                "no living token:\nan error of your library",
+                "no valid token:\nan error of your library",
                 "bad",
             ),
             Step("Send it with the token"),
@@ -327,14 +327,14 @@ def flow() -> Drawing:
                 "401 to this token,\nand can the body be sent again?",
                 "yes",
                 "no",
-                "the response is yours,\nwhatever its status",
+                "you get the response,\nwhatever its status",
                 "good",
             ),
             Step(
-                "Get another token, as above,\nand send it once more",
+                "Get another token, as above,\nand retry once",
                 "",
                 "",
-                "this response is yours,\n401 or not",
+                "you get this response,\n401 or not",
                 "good",
             ),
         ],
@@ -459,13 +459,13 @@ def single_flight(policy: RefreshPolicy = POLICY) -> Drawing:
         "Single flight: one caller renews for all",
         "Caller A needs a token first and leads: it calls Monta. Caller B waits and gets the same "
         "token. If the renewal fails, B gets the same failure, or goes on with the token while "
-        "that is alive. If A is cancelled, B takes over, and a refresh token that A had sent "
+        "that is valid. If A is cancelled, B takes over, and a refresh token that A had sent "
         "counts as spent.",
     )
     chart = Chart(drawing, "caller A", "token source", "caller B", "Monta")
     a, source, b, monta = "caller A", "token source", "caller B", "Monta"
     chart.say(a, source, "a token?")
-    chart.say(source, a, "none is alive: you lead")
+    chart.say(source, a, "no valid token: you lead")
     chart.say(a, monta, "POST /auth/refresh")
     chart.say(b, source, "a token?")
     chart.note(b, "waits: no call")
@@ -476,13 +476,13 @@ def single_flight(policy: RefreshPolicy = POLICY) -> Drawing:
     chart.say(monta, a, f"503, {policy.attempts} times", "line back")
     chart.say(a, source, "failed")
     chart.say(source, b, "the same failure")
-    chart.note(source, "remembered for a moment:\nwho asks now gets it without a call", span=1.4)
+    chart.note(source, "remembered for a moment:\nlater callers get it without a call", span=1.4)
     chart.part("A is cancelled")
     chart.note(a, "cancelled while\nthe call is under way", "bad")
     chart.say(a, source, "gives up")
     chart.say(source, b, "you lead")
     chart.say(b, monta, "POST /auth/token")
-    chart.note(b, "the refresh token may\nhave been used up")
+    chart.note(b, "the refresh token\nmay be spent")
     chart.say(monta, b, "a new pair", "line back")
     chart.finish()
     return drawing
@@ -492,10 +492,11 @@ def refusal(policy: RefreshPolicy = POLICY) -> Drawing:
     drawing = Drawing(
         "refusal",
         "After a 401",
-        "Two requests are refused with token 1. The first to say so has it renewed. The second one "
-        "comes late, finds token 2 in its place and causes no renewal. Each is sent once more. If "
-        f"the API refuses new tokens as well, within {policy.cooldown:g} seconds of their birth, "
-        "two of them begin a cool-down in which the 401 goes to the caller without a renewal.",
+        "Two requests are refused with token 1. The first to report it has it renewed. The second "
+        "one comes late, finds token 2 in its place and causes no renewal. Each is retried once. "
+        f"If the API refuses new tokens as well, within {policy.cooldown:g} s after they were "
+        "issued, two of them begin a cool-down in which the 401 goes to the caller without a "
+        "renewal.",
     )
     first, source, second, monta = "request A", "token source", "request B", "Monta"
     chart = Chart(drawing, first, source, second, monta)
@@ -503,13 +504,13 @@ def refusal(policy: RefreshPolicy = POLICY) -> Drawing:
     chart.say(second, monta, "GET, with token 1")
     chart.say(monta, first, "401", "line back")
     chart.say(first, source, "token 1 was refused")
-    chart.note(source, "it is the current one:\nto be renewed")
+    chart.note(source, "it is the current one:\nrenew it")
     chart.say(first, monta, "POST /auth/refresh: token 2")
-    chart.say(first, monta, "GET once more, with token 2")
+    chart.say(first, monta, "GET again, with token 2")
     chart.say(monta, second, "401", "line back")
     chart.say(second, source, "token 1 was refused")
-    chart.note(source, "it is replaced already:\nno renewal")
-    chart.say(second, monta, "GET once more,\nwith token 2")
+    chart.note(source, "it was already renewed:\nno renewal")
+    chart.say(second, monta, "GET again,\nwith token 2")
     chart.part("An endpoint that refuses every token")
     chart.say(monta, first, "to a later request: 401 to token 2", "line back")
     chart.note(
