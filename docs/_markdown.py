@@ -46,7 +46,8 @@ def _table(block: str) -> str:
     head, rule, *body = rows
     if {len(row) for row in rows} != {len(head)} or {*"".join(rule)} != {"-"}:
         raise ValueError(f"not a table: {block}")
-    text = f".. list-table::\n   :header-rows: 1\n   :widths: {WIDTHS[len(head)]}\n\n"
+    text = f".. list-table::\n   :header-rows: 1\n   :widths: {WIDTHS[len(head)]}\n"
+    text += "   :class: stacked\n\n" if len(head) == 2 else "\n"
     for row in (head, *body):
         text += "   * - " + "\n     - ".join(map(_inline, row)) + "\n"
     return text.rstrip("\n")

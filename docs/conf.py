@@ -123,8 +123,30 @@ def link_texts(app: Any, doctree: Any, page: str) -> None:
             block.parent.insert(block.parent.index(block) + 1, nodes.raw("", link, format="html"))
 
 
+def name_cells(app: Any, doctree: Any, page: str) -> None:
+    """Let tables of three and more columns be stacked on a phone, each cell with its column's name.
+
+    A page gives a table the class ``stacked`` itself if its cells read well without these names.
+    """
+    for table in doctree.findall(nodes.table):
+        (group,) = table.findall(nodes.tgroup)
+        kinds = table["classes"]
+        # Tables of figures have no ":widths:".
+        if group["cols"] < 3 or "stacked" in kinds or "colwidths" not in "".join(kinds):
+            continue
+        kinds += ["stacked", "named"]
+        (head,) = group.findall(nodes.thead)
+        names = [cell.astext() for cell in head.findall(nodes.entry)]
+        (body,) = group.findall(nodes.tbody)
+        for row in body:
+            for name, cell in [*zip(names, row, strict=True)][1:]:
+                if name and cell.children:
+                    cell[0].insert(0, nodes.inline("", f"{name}: ", classes=["column-name"]))
+
+
 def setup(app: Any) -> None:
     app.connect("doctree-resolved", link_texts)
+    app.connect("doctree-resolved", name_cells)
     app.connect("autodoc-process-docstring", mark_arguments, priority=100)  # before napoleon
     # After autodoc's own listener has noted the types of the signature.
     app.connect("autodoc-process-signature", complete_types, priority=900)

@@ -127,6 +127,22 @@ def test_tables_of_text_set_the_widths_of_their_columns(built: Path) -> None:
             assert "table-wrapper docutils" not in text, file
 
 
+def test_on_a_phone_no_table_of_words_is_cut(built: Path) -> None:
+    """One cell is below the other, with the name of its column if it needs that."""
+    wide = 0
+    for file in built.rglob("*.html"):
+        text = file.read_text(encoding="utf-8")
+        for table in re.findall(r"<table .*?</table>", text, re.DOTALL):
+            if table.partition("</tr>")[0].count("<th ") > 2 and file.name != "benchmarks.html":
+                assert "stacked" in table.partition(">")[0], file
+                wide += 1
+    assert wide > 20
+    page = (built / "configuration.html").read_text(encoding="utf-8")
+    assert '<td><p><span class="column-name">default: </span>none</p></td>' in page
+    style = (built / "_static" / "pages.css").read_text(encoding="utf-8")
+    assert ".column-name { display: none; }" in style
+
+
 @pytest.mark.parametrize(
     ("words", "page"),
     [

@@ -82,6 +82,7 @@ def test_texts_are_legible_on_a_phone() -> None:
     css = (DOCS / "_static" / "diagrams.css").read_text(encoding="utf-8")
     assert f"svg.diagram {{ display: block; width: {diagrams.WIDTH}px; height: auto; }}" in css
     assert ".diagram.narrow .small { font-size: 14px; }" in css
+    assert re.search(r"\.diagram-frame:not\(:has\(\.narrow\)\)::before {\s+content: \"Scroll", css)
     charts = [ET.parse(path).getroot() for path in (DOCS / "benchmarks").glob("*.svg")]  # noqa: S314
     assert {chart.get("font-size") for chart in charts} == {"14"}
     for width in (diagrams.NARROW, *(float(chart.get("width", "nan")) for chart in charts)):

@@ -16,7 +16,7 @@ def test_what_it_rewrites() -> None:
     )
     assert as_rst("see `docs/guides/secrets.rst`") == "see :doc:`/guides/secrets`\n"
     assert as_rst("| a | `b` |\n| --- | --- |\n| c |  |") == (
-        ".. list-table::\n   :header-rows: 1\n   :widths: 55 45\n\n"
+        ".. list-table::\n   :header-rows: 1\n   :widths: 55 45\n   :class: stacked\n\n"
         "   * - a\n     - ``b``\n   * - c\n     - \n"
     )
 
