@@ -142,6 +142,9 @@ def test_the_contributing_page_has_the_same_commands() -> None:
     """If there were two ways to run the tests, one would get out of date."""
     page = (README.parent / "docs" / "contributing.rst").read_text(encoding="utf-8")
     assert f"    $ {TESTS}\n    $ {EVERYTHING}\n" in page
+    page = " ".join(page.split())
+    for how_long in re.findall(r"in ((?:less than|about) \w+ minutes)::", TEXT):
+        assert f", in {how_long}" in page
 
 
 def test_the_demo_command_works(tmp_path: Path) -> None:
