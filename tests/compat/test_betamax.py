@@ -26,7 +26,7 @@ COMBINATION = Combination(
     name="betamax",
     with_="requests",
     know="It sees token calls with ``session=`` only. Take the recipe of "
-    ":doc:`/guides/recorders`. A 401 is not mended while it records or plays.",
+    ":doc:`/guides/recorders`. A 401 is not retried while it records or plays.",
 )
 
 (EXAMPLE,) = (each for each in blocks("guides/recorders.rst") if "import betamax" in each.code)

@@ -19,7 +19,7 @@ COMBINATION = Combination(
     name="urllib3 ``Retry``",
     with_="requests",
     know="Leave 401 out of ``status_forcelist``, or set ``raise_on_status=False``: else a 401 "
-    "is an error and is never mended. If it repeats POST, do not give that session as "
+    "is an error and is never retried. If it repeats POST, do not give that session as "
     "``session=``.",
     distribution="urllib3",
 )
