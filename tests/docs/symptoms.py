@@ -22,6 +22,7 @@ from typing import Any
 
 import aiohttp
 import httpx
+import httpx2
 import pytest
 import requests
 
@@ -33,6 +34,8 @@ from monta_auth._core.effects import Wait
 from monta_auth.emulator import Emulator, Fault
 from monta_auth.stores import FileStore, MemoryStore, RedisStore
 from requests_monta import MontaAuth
+
+from ..faults import server
 
 Symptom = Callable[[Emulator, pytest.LogCaptureFixture, Path], str]
 
@@ -154,6 +157,15 @@ def redirected(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> 
     return _error(_auth(monta).token)
 
 
+def refused_call(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    texts: list[str] = []
+    for status in (400, 403):
+        monta.inject(Fault(status=status, body=""))
+        texts.append(_error(_auth(monta, on_token=lambda pair: None).token))
+    assert plain(texts[0], monta, folder).replace("400", "403") == plain(texts[1], monta, folder)
+    return texts[1]
+
+
 def nothing_left(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
     pair = TokenSet("a", None, datetime.now(UTC) - timedelta(hours=1))
     return _error(MontaAuth(base_url=monta.base_url, token=pair).token)
@@ -179,6 +191,76 @@ def refused_connection(monta: Emulator, log: pytest.LogCaptureFixture, folder: P
     with httpx.Client() as client:
         auth = httpx_monta.MontaAuth(monta.client_id, monta.client_secret, base_url=monta.base_url)
         return _error(lambda: client.get(f"{monta.base_url}/charge-points", auth=auth))
+
+
+API = "https://public-api.monta.com/api/v1"
+
+
+def unknown_host(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    def unknown(*args: Any, **settings: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with pytest.MonkeyPatch.context() as patch, httpx.Client() as client:
+        patch.setattr(socket, "getaddrinfo", unknown)
+        auth = httpx_monta.MontaAuth("client-id", "client-secret", base_url=API)
+        return _error(lambda: client.get(f"{API}/charges", auth=auth))
+
+
+def no_response(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    def token_call(adapter: Any) -> str:
+        once = RefreshPolicy(attempts=1)
+        # With on_token, each has a source of its own, which remembers no failure of another.
+        settings = {"base_url": monta.base_url, "on_token": lambda pair: None, "policy": once}
+        auth = adapter.MontaAuth("client-id", "client-secret", **settings)
+        monta.inject(Fault(close=True))
+        return _error(
+            lambda: asyncio.run(auth.token()) if adapter is aiohttp_monta else auth.token()
+        )
+
+    assert "failed: Remote end closed connection without response" in token_call(requests_monta)
+    assert "failed: Server disconnected" in token_call(aiohttp_monta)
+    return token_call(httpx_monta)
+
+
+def refused_proxy(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    return _by_proxy(_closed_port())
+
+
+def proxy_login(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+
+    with server(refuse) as port:
+        return _by_proxy(port)
+
+
+def _by_proxy(port: int) -> str:
+    with pytest.MonkeyPatch.context() as patch, requests.Session() as session:
+        patch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        return _error(_with_session(session).token)
+
+
+def _with_session(session: requests.Session) -> MontaAuth:
+    policy = RefreshPolicy(attempts=1)
+    return MontaAuth("client-id", "client-secret", base_url=API, session=session, policy=policy)
+
+
+NO_FILE = "/etc/ssl/certs/company.pem"
+
+
+def no_ca_file(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    with pytest.MonkeyPatch.context() as patch, requests.Session() as session:
+        patch.setenv("REQUESTS_CA_BUNDLE", NO_FILE)
+        return _error(_with_session(session).token)
+
+
+def no_ca_file_of_httpx(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", NO_FILE)
+        text = _error(httpx2.Client)
+        assert _error(httpx.Client) == text
+        return text
 
 
 def remembered_failure(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
@@ -405,8 +487,15 @@ SYMPTOMS: list[Symptom] = [
     no_api_path,
     web_page,
     redirected,
+    refused_call,
     refused_connection,
     slow_endpoint,
+    unknown_host,
+    no_response,
+    refused_proxy,
+    proxy_login,
+    no_ca_file,
+    no_ca_file_of_httpx,
     remembered_failure,
     no_token_in_time,
     no_home,

@@ -7,11 +7,13 @@ import logging
 import os
 import re
 import shlex
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,14 @@ from typing import Any
 import httpx
 import pytest
 import requests
+import trustme
 
 import httpx_monta
 import monta_auth
 import requests_monta
 from monta_auth.emulator import Emulator, Fault
 
+from ..faults import server
 from .pages import DOCS, Example, blocks, example, parameters
 from .symptoms import SYMPTOMS, Symptom, plain
 
@@ -370,6 +374,27 @@ def test_the_first_look_shows_no_secret(
     for secret in ("client-secret", pair.access_token, pair.refresh_token):
         assert secret is not None
         assert secret not in shown
+
+
+def test_an_expired_ca_of_your_own_looks_like_an_expired_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(trustme, "DEFAULT_EXPIRY", datetime(2020, 1, 1))
+        ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "company.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+
+    def shake_hands(connection: socket.socket) -> None:
+        context.wrap_socket(connection, server_side=True).close()
+
+    with server(shake_hands) as port, requests.Session() as session:
+        session.trust_env, session.verify = False, str(tmp_path / "company.pem")
+        base_url = f"https://127.0.0.1:{port}/api/v1"
+        auth = requests_monta.MontaAuth("client-id", "secret", base_url=base_url, session=session)
+        with pytest.raises(requests.exceptions.SSLError, match="has expired by the clock of this"):
+            auth.token()
 
 
 def test_each_error_is_on_the_page_about_errors() -> None:
