@@ -11,7 +11,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -355,25 +355,43 @@ def test_the_page_quotes_real_texts(
         assert plain(bring_about(monta, caplog, tmp_path), monta, tmp_path) == text.code.strip()
 
 
-def test_the_first_look_shows_no_secret(
-    monta: Emulator,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+@pytest.fixture
+def look(
+    monta: Emulator, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> Iterator[Callable[[], tuple[dict[str, Any], str]]]:
+    """Run the page's first look; return its names and all that it shows."""
+
+    def look() -> tuple[dict[str, Any], str]:
+        names = example(ERRORS, "look").run()
+        return names, capsys.readouterr().out + caplog.text
+
     logger = logging.getLogger("monta_auth")
     level = logger.level
-    try:
-        names = example(ERRORS, "look").run()
-    finally:
-        logger.setLevel(level)
+    yield look
+    logger.setLevel(level)
+
+
+def test_the_first_look_shows_no_secret(look: Callable[[], tuple[dict[str, Any], str]]) -> None:
+    names, shown = look()
     pair = names["auth"].token()
-    shown = capsys.readouterr().out + caplog.text
+    assert "MontaAuth(TokenSource('client-id', base_url='http://127.0.0.1:" in shown
     assert "client_id='client-id'" in shown
     assert "fetches=1" in shown
     assert "kind=mint" in shown
     for secret in ("client-secret", pair.access_token, pair.refresh_token):
         assert secret is not None
         assert secret not in shown
+
+
+def test_the_first_look_shows_the_status_after_a_failure_too(
+    look: Callable[[], tuple[dict[str, Any], str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONTA_CLIENT_SECRET", "not-the-right-one")
+    shown = look()[1]
+    assert "MontaAuth(TokenSource('client-id', base_url='http://127.0.0.1:" in shown
+    assert "\nInvalidCredentialsError 127.0.0.1:" in shown
+    assert "failures=1" in shown
+    assert "not-the-right-one" not in shown
 
 
 def test_an_expired_ca_of_your_own_looks_like_an_expired_certificate(
