@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import re
@@ -27,9 +28,10 @@ import httpx_monta
 import monta_auth
 import requests_monta
 from monta_auth.emulator import Emulator, Fault
+from monta_auth.stores import FileStore
 
 from ..faults import server
-from .pages import DOCS, Example, blocks, example, parameters
+from .pages import DOCS, Example, blocks, example, parameters, table
 from .symptoms import SYMPTOMS, Symptom, plain
 
 A_TOKEN_CLASS = "guides/migrating-from-a-token-class.rst"
@@ -392,6 +394,43 @@ def test_the_first_look_shows_the_status_after_a_failure_too(
     assert "\nInvalidCredentialsError 127.0.0.1:" in shown
     assert "failures=1" in shown
     assert "not-the-right-one" not in shown
+
+
+@pytest.mark.parametrize("page", [ERRORS, "guides/command-line.rst"])
+def test_the_store_of_an_app_is_checked_in_one_line(page: str, tmp_path: Path) -> None:
+    (shown,) = (each for each in blocks(page, "sh") if each.code.startswith("python -c "))
+    python, *rest = shlex.split(shown.code.replace("/var/lib/my-app/monta", str(tmp_path)))
+    assert python == "python"
+
+    def check() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *rest]
+        return subprocess.run(command, capture_output=True, text=True, timeout=25, check=False)
+
+    done = check()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    tmp_path.chmod(0o777)
+    assert "TokenStoreError: try_lock failed: other users can write" in check().stderr
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT])
+def test_the_page_has_a_row_for_each_fault_of_a_disk(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(tmp_path / "monta")
+
+    def fail(path: Any, *rest: Any) -> None:
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(os, "mkdir", fail)
+    monkeypatch.setattr(Path, "exists", lambda path: True)  # of /proc, which allows no directories
+    with pytest.raises(monta_auth.TokenStoreError) as caught:
+        store.check()
+    name = errno.errorcode[code]
+    assert f"({name}) in {tmp_path}/monta" in str(caught.value)
+    rows = table(
+        (DOCS / ERRORS).read_text("utf-8"), "The reason contains", "What to do", having="EROFS"
+    )
+    assert [row for row in rows if f"``{name}``" in row[0]]
 
 
 def test_an_expired_ca_of_your_own_looks_like_an_expired_certificate(
