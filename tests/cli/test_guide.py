@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import requests
 import monta_auth
 from monta_auth import PUBLIC_API
 from monta_auth._cli import doctor, live
+from monta_auth._cli import plain as plain_commands
 from monta_auth.emulator import Emulator
 
+from ..docs.net import Certificates, Way
 from ..docs.pages import DOCS, blocks
 from .harness import MONTA_AUTH, at_a_terminal, plain
 
@@ -148,6 +151,43 @@ def test_the_tables_match_the_code() -> None:
     assert (live.CALLS, live.SPENDING) == (7, 12)
     assert "seven more calls" in TEXT
     assert "at most 12 times" in TEXT
+
+
+@pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="no bash or curl")
+def test_pipefail_shows_that_there_was_no_token(
+    shell: Callable[[str], str], monta: Emulator
+) -> None:
+    assert "``set -o pipefail``" in TEXT
+    pipe = f"monta-auth token --header | curl -s -H @- {monta.base_url}/charges >curl.out"
+    line = f"export MONTA_CLIENT_SECRET=wrong\nbash -c '{{}}{pipe}; echo status $?'"
+    assert shell(line.format("")).splitlines()[-1] == "status 0"
+    assert shell(line.format("set -o pipefail; ")).splitlines()[-1] == "status 3"
+    assert [call.status for call in monta.calls if call.path == "/charges"] == [401, 401]
+
+
+def test_the_doctor_checks_with_the_ca_file_of_httpx(
+    shell: Callable[[str], str], monta: Emulator, tmp_path: Path
+) -> None:
+    doctor = "REQUESTS_CA_BUNDLE=$SSL_CERT_FILE monta-auth doctor"
+    assert f"``{doctor}``" in TEXT
+    certificates = Certificates.make(tmp_path)
+    with Way(monta.port, certificates.context(wants_client=False)).open() as way:
+        settings = (
+            f"unset REQUESTS_CA_BUNDLE CURL_CA_BUNDLE; export SSL_CERT_FILE={certificates.ca}"
+        )
+        settings += f" MONTA_BASE_URL=https://127.0.0.1:{way.front}/api/v1"
+        assert "✗  connection" in shell(f"{settings}\nmonta-auth doctor")
+        assert "✗" not in shell(f"{settings}\n{doctor}")
+
+
+def test_the_page_names_the_extras_of_the_demo(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "monta_auth._cli.demo", None)
+    monkeypatch.delattr("monta_auth._cli.demo", raising=False)
+    assert plain_commands.demo() == 1
+    needed = capsys.readouterr().err.rpartition("pip install '")[2].strip().strip("'")
+    assert f"It needs\n``{needed}``." in TEXT
 
 
 def test_the_commands_of_the_readme_work(shell: Callable[[str], str], monta: Emulator) -> None:
