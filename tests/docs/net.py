@@ -5,7 +5,9 @@ All of it is on loopback. The API's name exists nowhere, so only the proxy leads
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import re
 import select
 import socket
 import socketserver
@@ -55,13 +57,15 @@ class Certificates:
 class Way:
     """The way to an API on a loopback port: a proxy, and TLS behind it.
 
-    Attributes:
-        asked: where the proxy was asked to connect to, once for each connection.
+        Attributes:
+            asked: what the proxy was asked to connect to, once for each connection.
+            users: the user and the password that came with it, as ``user:password``; else empty.
     """
 
     api_port: int
     context: ssl.SSLContext
     asked: list[str] = field(default_factory=list)
+    users: list[str] = field(default_factory=list)
     proxy: str = ""
     front: int = 0
 
@@ -78,6 +82,8 @@ class Way:
         method, target, _ = head.split(b" ", 2)
         assert method == b"CONNECT"
         self.asked.append(target.decode())
+        sent = re.search(rb"^proxy-authorization: basic (\S+)", head, re.IGNORECASE | re.MULTILINE)
+        self.users.append(base64.b64decode(sent[1]).decode() if sent else "")
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         _relay(client, self.front)
 

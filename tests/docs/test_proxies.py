@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import certifi
 import pytest
@@ -100,9 +101,11 @@ def test_requests_and_token_calls_use_the_environments_proxy_and_ca(
     """In a separate process, since some libraries read the environment when they are imported."""
     variable = "REQUESTS_CA_BUNDLE" if library == "requests" else "SSL_CERT_FILE"
     code = _ASYNC if library == "aiohttp" else _SYNC.format(library=library)
+    password = "p@ss/w#rd:%1"
+    proxy = way.proxy.replace("//", f"//user:{quote(password, safe='')}@")
     environment = os.environ | {
         "MONTA_BASE_URL": API,
-        "HTTPS_PROXY": way.proxy,
+        "HTTPS_PROXY": proxy,
         variable: certificates.ca,
     }
     done = subprocess.run(
@@ -116,6 +119,7 @@ def test_requests_and_token_calls_use_the_environments_proxy_and_ca(
     assert done.stdout == "200\n", done.stderr
     assert [call.path for call in monta.calls] == BOTH
     assert {*way.asked} == {f"{HOST}:443"}
+    assert {*way.users} == {f"user:{password}"}
 
 
 @only_tls
