@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import importlib
 import json
 import logging
+import math
 import re
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -23,6 +27,7 @@ import requests
 import aiohttp_monta
 import httpx_monta
 import monta_auth
+import requests_monta
 from monta_auth._core import drivers
 from monta_auth.emulator import Emulator, Fault
 
@@ -283,6 +288,108 @@ def test_a_session_works_with_most_tools(
     run(TOOLS, "session")
     assert capsys.readouterr().out == "24\n"
     assert (monta.count("/auth/token"), monta.count()) == (1, 2)
+
+
+def _in_a_cell(code: str, names: dict[str, Any]) -> None:
+    """Run it as Jupyter runs a cell: in an event loop that runs already."""
+
+    async def run() -> None:
+        cell = compile(code, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        result = eval(cell, names)  # noqa: S307 - our own example
+        if result is not None:
+            await result
+
+    asyncio.run(run())
+
+
+def _in_a_script(code: str, names: dict[str, Any]) -> None:
+    code = re.sub(r"(?m)^frame = await (charges\(.+\))$", r"frame = asyncio.run(\1)", code)
+    exec(code, names)  # noqa: S102 - our own example
+
+
+@pytest.fixture
+def last_months(
+    monta: Emulator, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], list[int]]:
+    """The ids of last month's charges. A stand-in for pandas makes a frame a list of rows."""
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(json_normalize=list))
+    monta.quota = None
+    this_month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    clock.now = this_month.timestamp() + 2 * 86400
+    last_month = f"{this_month - timedelta(days=1):%Y-%m-}"
+
+    def ids() -> list[int]:
+        auth = requests_monta.MontaAuth()
+        url = f"{auth.base_url}/charges?perPage=100"
+        rows = requests.get(url, auth=auth, timeout=10).json()["data"]
+        found = [row["id"] for row in rows if row["createdAt"].startswith(last_month)]
+        assert 20 < len(found) < len(rows)
+        return found
+
+    return ids
+
+
+@pytest.mark.parametrize("run_code", [_in_a_cell, _in_a_script])
+def test_a_notebook_reads_all_charges_of_last_month(
+    run_code: Callable[[str, dict[str, Any]], None],
+    monta: Emulator,
+    clock: Clock,
+    last_months: Callable[[], list[int]],
+) -> None:
+    names: dict[str, Any] = {}
+    run_code(example(TOOLS, "pandas").code.replace("perPage=100", "perPage=4"), names)
+    wanted = last_months()
+    assert [row["id"] for row in names["frame"]] == wanted
+
+    monta.quota, names["asyncio"] = 5, SimpleNamespace(sleep=clock.asleep)
+    clock.now += 60
+    until = names["this_month"] - timedelta(seconds=1)
+    again = asyncio.run(names["charges"](names["last_month"], until))
+    assert [row["id"] for row in again] == wanted
+    assert len(clock.slept) == (math.ceil(len(wanted) / 4) - 1) // 5
+
+
+def test_a_notebook_waits_for_a_token_call_too_but_not_for_ever(
+    monta: Emulator, clock: Clock, last_months: object
+) -> None:
+    names: dict[str, Any] = {}
+    _in_a_cell(example(TOOLS, "pandas").code, names)
+    names["asyncio"] = SimpleNamespace(sleep=clock.asleep)
+    httpx_monta.MontaAuth().forget()
+    monta.inject(Fault(status=429, headers={"Retry-After": "999999"}), times=9)
+    with pytest.raises(monta_auth.RateLimitError):
+        asyncio.run(names["charges"](names["last_month"], names["this_month"]))
+    assert clock.slept == [300] * 3
+
+
+def test_the_first_page_alone_is_no_data_after_a_429(monta: Emulator, run: Run) -> None:
+    names = run(TOOLS, "session")
+    monta.quota = 0
+    with pytest.raises(KeyError, match="'data'"):
+        names["session"].get(names["url"], timeout=10).json()["data"]
+
+
+def test_a_cell_awaits_and_does_not_run_a_loop() -> None:
+    main = "async def main():\n    return 1\n"
+    names: dict[str, Any] = {"asyncio": asyncio}
+    _in_a_cell(f"{main}result = await main()", names)
+    assert names["result"] == 1
+    coroutine = "coroutine = main()\n"
+    with pytest.raises(RuntimeError, match="cannot be called from a running event loop"):
+        _in_a_cell(f"{main}{coroutine}asyncio.run(coroutine)", names)
+    names["coroutine"].close()
+
+
+@pytest.mark.parametrize(("store", "calls"), [("", 2), ("store=FileStore()", 1)])
+def test_a_kernel_that_restarts_fetches_a_token_unless_it_has_a_store(
+    store: str, calls: int, monta: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    code = "from httpx_monta import MontaAuth\nfrom monta_auth.stores import FileStore\n"
+    code += f"for _ in range(2):\n    MontaAuth({store}).token()"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=25)
+    assert monta.count() == calls
 
 
 # --- rate limits
