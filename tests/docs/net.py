@@ -57,9 +57,9 @@ class Certificates:
 class Way:
     """The way to an API on a loopback port: a proxy, and TLS behind it.
 
-        Attributes:
-            asked: what the proxy was asked to connect to, once for each connection.
-            users: the user and the password that came with it, as ``user:password``; else empty.
+    Attributes:
+        asked: what the proxy was asked to connect to, once for each connection.
+        users: the user and the password that came with it, as ``user:password``; else empty.
     """
 
     api_port: int
