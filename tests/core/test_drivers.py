@@ -1265,8 +1265,7 @@ def test_two_hundred_greenlets_cost_one_token_call() -> None:
         import gevent, time
         from monta_auth._core.source import Source
         from monta_auth._core.drivers import drive
-        from monta_auth._core.policy import FINISH
-from monta_auth._core.replies import Reply
+        from monta_auth._core.replies import Reply
 
         source = Source("id", "secret")
         calls = []
