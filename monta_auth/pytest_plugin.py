@@ -73,8 +73,9 @@ def monta_responses(monkeypatch: pytest.MonkeyPatch) -> Iterator[responses.Reque
     """Answer ``/auth/token`` and ``/auth/refresh`` of any host with a ``responses.RequestsMock``.
 
     The tokens are ``monta-access-1``, ``monta-access-2`` and so on, valid for one hour.
-    ``MONTA_CLIENT_ID`` and ``MONTA_CLIENT_SECRET`` are set to made-up values. Unused responses do
-    not fail the test unless you set ``assert_all_requests_are_fired``.
+    ``MONTA_CLIENT_ID`` and ``MONTA_CLIENT_SECRET`` are set to made-up values, and
+    ``MONTA_BASE_URL`` is removed, so that tests do not depend on the environment. Unused
+    responses do not fail the test unless you set ``assert_all_requests_are_fired``.
     """
     responses = _import("responses", "monta_responses")
     pairs = _pairs()
@@ -83,7 +84,7 @@ def monta_responses(monkeypatch: pytest.MonkeyPatch) -> Iterator[responses.Reque
         body, headers = next(pairs)
         return 200, headers, body
 
-    _set_credentials(monkeypatch, "client-id", "client-secret")
+    _set_made_up(monkeypatch)
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         mock.add_callback("POST", _AUTH_CALL, answer, content_type="application/json")
         yield mock
@@ -104,7 +105,7 @@ def monta_respx(monkeypatch: pytest.MonkeyPatch) -> Iterator[respx.MockRouter]:
         return importlib.import_module("httpx").Response(200, headers=headers, text=body)
 
     targets = _HTTPX2_TARGETS if find_spec("httpcore2") else ()
-    _set_credentials(monkeypatch, "client-id", "client-secret")
+    _set_made_up(monkeypatch)
     mocker = respx.mocks.HTTPCoreMocker
     mocker.add_targets(*targets)
     try:
@@ -120,6 +121,11 @@ def _forget_shared_sources() -> None:
     registry = sys.modules.get("monta_auth._core.shared_sources")
     if registry is not None:
         registry.forget_shared_sources()
+
+
+def _set_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set_credentials(monkeypatch, "client-id", "client-secret")
+    monkeypatch.delenv("MONTA_BASE_URL", raising=False)
 
 
 def _set_credentials(monkeypatch: pytest.MonkeyPatch, client_id: str, secret: str) -> None:

@@ -186,8 +186,8 @@ def test_the_page_names_the_extras_of_the_demo(
     monkeypatch.setitem(sys.modules, "monta_auth._cli.demo", None)
     monkeypatch.delattr("monta_auth._cli.demo", raising=False)
     assert plain_commands.demo() == 1
-    needed = capsys.readouterr().err.rpartition("pip install '")[2].strip().strip("'")
-    assert f"It needs\n``{needed}``." in TEXT
+    needed = capsys.readouterr().err.rpartition("pip install 'monta-auth")[2].strip().strip("'")
+    assert f"It needs the extras\n``{needed}``." in TEXT
 
 
 def test_the_commands_of_the_readme_work(shell: Callable[[str], str], monta: Emulator) -> None:

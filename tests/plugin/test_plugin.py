@@ -164,6 +164,26 @@ def test_responses_answers_the_auth_calls(pytester: pytest.Pytester) -> None:
     )
 
 
+def test_the_mocks_do_not_depend_on_the_base_url_of_the_environment(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONTA_BASE_URL", "http://127.0.0.1:9/api/v1")
+    passes(
+        pytester,
+        """
+        import pytest
+        from monta_auth import PUBLIC_API
+        from requests_monta import MontaAuth
+
+        @pytest.mark.parametrize("mock", ["monta_responses", "monta_respx"])
+        def test_it(mock, request):
+            request.getfixturevalue(mock)
+            assert MontaAuth().base_url == PUBLIC_API
+        """,
+        passed=2,
+    )
+
+
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
 def test_respx_answers_the_auth_calls(pytester: pytest.Pytester, library: str) -> None:
     """Also for httpx2, which respx does not support; sync and async."""
