@@ -104,7 +104,10 @@ def me(profile: str | None, base_url: str | None, as_json: bool) -> None:
         told = {name: getattr(application, name) for name in Application._fields}
         show_json({**told, "token": used})
     else:
-        show([*_described(application, account), ("token", _in_words(used))])
+        pair, now = auth.token(), time.time()
+        if used["origin"] != "stored" and pair.issued_at is not None:
+            now = pair.issued_at.timestamp()  # The pair has the server's dates.
+        show([*_described(application, account), ("token", _in_words(used, now))])
 
 
 def _used(status: Status, account: Account) -> dict[str, Any]:
@@ -114,13 +117,13 @@ def _used(status: Status, account: Account) -> dict[str, Any]:
     return {"origin": origin, "store": store, "access_expires_at": status.access_expires_at}
 
 
-def _in_words(used: dict[str, Any]) -> str:
+def _in_words(used: dict[str, Any], now: float) -> str:
     store = used["store"]
     if used["origin"] == "stored":
         text = f"from {store}"
     else:
         text = f"{used['origin']} just now, " + (f"stored in {store}" if store else "not stored")
-    return f"{text}; {_expiry(used['access_expires_at'], time.time())}"
+    return f"{text}; {_expiry(used['access_expires_at'], now)}"
 
 
 def _described(application: Application, account: Account) -> list[tuple[str, str]]:

@@ -86,6 +86,16 @@ def test_me_shows_which_token_it_used_and_when_it_expires(
     assert "the token store failed: " in done.err
 
 
+@pytest.mark.parametrize("offset", [-7200.0, 7200.0])
+def test_me_shows_how_long_the_token_is_valid_although_a_clock_is_wrong(
+    monta: Emulator, run: Run, offset: float
+) -> None:
+    monta.clock_offset = offset
+    fetched, stored = (run("me").out.splitlines()[-1] for _ in range(2))
+    assert fetched.endswith("; expires in 60 minutes")
+    assert stored.endswith("; expires in 60 minutes")
+
+
 def test_me_shows_the_token_and_its_expiry_in_json(
     monta: Emulator, run: Run, state_home: Path
 ) -> None:
