@@ -142,7 +142,7 @@ def test_an_endpoint_that_always_answers_401_costs_three_token_calls(
         assert client.get(monta.url(GOOD)).status_code == 200
     assert monta.mints + monta.refreshes == 3
     assert monta.count("/charges") == 52
-    (warning,) = [r for r in caplog.records if "every new token" in r.getMessage()]
+    (warning,) = [r for r in caplog.records if "two new tokens in a row" in r.getMessage()]
     assert warning.levelno == logging.WARNING
 
 

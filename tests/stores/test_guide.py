@@ -6,6 +6,7 @@ docs/guides/errors.rst: the reasons in its tables are the ones that stores give.
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib
 import json
 import logging
@@ -17,6 +18,7 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -296,6 +298,10 @@ def texts_at_the_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             yield text_of(make)
 
 
+def _raise(error: Exception, *args: object, **kwargs: object) -> None:
+    raise error
+
+
 def reasons(monta: Emulator, server: RedisServer, folder: Path) -> Iterator[str]:
     def ask(url: str) -> str:
         return failure_of(monta, RedisStore(url))
@@ -338,6 +344,11 @@ def reasons(monta: Emulator, server: RedisServer, folder: Path) -> Iterator[str]
         yield failure_of(monta, FileStore(directory))
     else:  # what such a directory of another user would give
         yield failure_of(monta, FileStore("/monta"))
+    for code in (errno.ENOSPC, errno.EROFS, errno.ENOENT):
+        with pytest.MonkeyPatch.context() as patch:
+            full = partial(_raise, OSError(code, os.strerror(code)))
+            patch.setattr("monta_auth.stores._file_store.write", full)
+            yield failure_of(monta, FileStore(folder / "disk"))
     store: Any = MemoryStore()
     store.try_lock = lambda name, seconds: Lost()
     yield failure_of(monta, store)
