@@ -259,7 +259,8 @@ def no_ca_file_of_httpx(monta: Emulator, log: pytest.LogCaptureFixture, folder: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", NO_FILE)
         text = _error(httpx2.Client)
-        assert _error(httpx.Client) == text
+        if httpx.__version__ >= "0.28":  # Older releases ignore a missing file.
+            assert _error(httpx.Client) == text
         return text
 
 
