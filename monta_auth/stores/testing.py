@@ -175,10 +175,11 @@ class StoreContract(Calls):
     ) -> None:
         second = self._take(store, name)
         self._do(second.release)
-        late = self._take(store, name)
+        first = self._take(store, name)
         self._do(second.release)
         assert self._try_lock(other, name) is None, "a second release() must free nothing"
-        self._do(late.extend, self.lease_seconds)
+        self._do(first.release)
+        late = self._take(store, name, self.lease_seconds)
         self._expire()
         successor = self._take(other, name)
         for lease in (late, second, late):
