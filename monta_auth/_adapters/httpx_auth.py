@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, cast, final
 
 from .._core.application import Application, Ask, find_application
 from .._core.arguments import wrong_argument
@@ -234,6 +234,10 @@ class HttpxAuth(AsyncAuth, Generic[Client, AsyncClient, Request, Response]):
 
 
 _SWITCH = "; MontaAuth(client=client) turns this check off where your client uses no such proxy"
+
+
+# Python's errors for wrong arguments name it.
+cast(Any, HttpxAuth).__init__.__qualname__ = "MontaAuth.__init__"
 
 
 def _unwrap(outcome: Reply | Raised) -> Reply:

@@ -242,10 +242,8 @@ def _credentials(case: Case) -> Result:
     assert case.account is not None
     case.auth = case.account.fresh_auth(case.session)
     pair = case.auth.token()
-    life = pair.access_expires_at - pair.issued_at if pair.issued_at else None
-    if life is None:
-        return Result("ok", "accepted")
-    lasts = duration(life.total_seconds())
+    assert pair.issued_at is not None  # the pair was just received
+    lasts = duration((pair.access_expires_at - pair.issued_at).total_seconds())
     return Result("ok", f"accepted; an access token is valid for {lasts}")
 
 
