@@ -12,7 +12,7 @@ from sphinx.util.typing import stringify_annotation
 
 import monta_auth
 
-sys.path.insert(0, str(Path(__file__).parent))  # for _diagrams and _markdown
+sys.path.insert(0, str(Path(__file__).parent))  # for _diagrams
 
 project = "monta-auth"
 author = "monta-auth contributors"
@@ -20,7 +20,7 @@ copyright = "2026, monta-auth contributors"  # noqa: A001 - Sphinx wants this na
 version = release = monta_auth.__version__
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
-extensions += ["_diagrams", "_markdown"]
+extensions += ["_diagrams", "myst_parser"]
 # The button copies commands without their prompts and outputs.
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
@@ -123,6 +123,17 @@ def link_texts(app: Any, doctree: Any, page: str) -> None:
             block.parent.insert(block.parent.index(block) + 1, nodes.raw("", link, format="html"))
 
 
+def set_widths(app: Any, doctree: Any, page: str) -> None:
+    """Set the widths of columns, in percent, in the tables of SECURITY.md: Markdown has none."""
+    for group in doctree.findall(nodes.tgroup) if page == "security" else ():
+        group.parent["classes"] = ["colwidths-given"]
+        if group["cols"] == 2:
+            group.parent["classes"].append("stacked")
+        widths = {2: (55, 45), 4: (16, 30, 30, 24)}[group["cols"]]
+        for column, width in zip(group.findall(nodes.colspec), widths, strict=True):
+            column["colwidth"] = width
+
+
 def name_cells(app: Any, doctree: Any, page: str) -> None:
     """Let tables of three and more columns be stacked on a phone, each cell with its column's name.
 
@@ -146,6 +157,7 @@ def name_cells(app: Any, doctree: Any, page: str) -> None:
 
 def setup(app: Any) -> None:
     app.connect("doctree-resolved", link_texts)
+    app.connect("doctree-resolved", set_widths)
     app.connect("doctree-resolved", name_cells)
     app.connect("autodoc-process-docstring", mark_arguments, priority=100)  # before napoleon
     # After autodoc's own listener has noted the types of the signature.
