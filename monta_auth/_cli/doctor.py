@@ -142,7 +142,7 @@ def _store(case: Case) -> Result:
         operation, failed, rest = at_a_shell(str(error)).rpartition(" failed: ")
         what, _, advice = rest.rpartition(": ")
         return Result("failed", operation + failed + (what or advice), advice if what else "")
-    return Result("ok", f"{case.account.store_path} holds {stored}")
+    return Result("ok", f"{case.account.store_path} has {stored} for these credentials")
 
 
 def _redis(case: Case) -> Result:

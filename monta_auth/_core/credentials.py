@@ -108,9 +108,10 @@ def _checked(value: object, name: str, variable: str | None = None) -> str:
         raise ConfigurationError(f"{name} is empty{advice}")
     position = _misplaced(value)
     if position is not None:
+        is_quoted = len(value) > 1 and (value[position], value[-1]) in _QUOTES
         raise ConfigurationError(
             f"{name} has {_name(value[position])} at position {position + 1}, probably from "
-            f"copying: remove it{end}"
+            f"copying: remove {'both quotes' if is_quoted else 'it'}{end}"
         )
     return value
 

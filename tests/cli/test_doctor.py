@@ -56,7 +56,7 @@ def test_doctor_finds_nothing_if_nothing_is_wrong(
     assert lines == [
         f"✓  base URL       {monta.base_url}",
         "✓  environment    client id my-client, from the environment",
-        f"✓  store          {state_home / 'monta-auth'} holds no token",
+        f"✓  store          {state_home / 'monta-auth'} has no token for these credentials",
         "✓  proxy          none is set for 127.0.0.1",
         "✓  host name      127.0.0.1 is 127.0.0.1",
         "✓  connection     127.0.0.1 answers",
@@ -86,7 +86,7 @@ def test_a_nearly_reached_rate_limit_is_a_warning(monta: Emulator, examine: Exam
 
 def test_a_stored_token_is_found(run: Run, examine: Examine) -> None:
     run("token", shows_token=True)
-    assert examine()["store"][1].endswith("/monta-auth holds a token")
+    assert examine()["store"][1].endswith("/monta-auth has a token for these credentials")
 
 
 def test_no_credentials(monta: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,11 @@ def test_a_directory_that_is_missing_can_be_made(
     found: Callable[..., Found], state_home: Path
 ) -> None:
     assert not state_home.exists()
-    assert found("store") == ("ok", f"{state_home / 'monta-auth'} holds no token", "")
+    assert found("store") == (
+        "ok",
+        f"{state_home / 'monta-auth'} has no token for these credentials",
+        "",
+    )
     assert list((state_home / "monta-auth").iterdir()) == []
 
 
