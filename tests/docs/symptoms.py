@@ -29,7 +29,7 @@ import requests
 import aiohttp_monta
 import httpx_monta
 import requests_monta
-from monta_auth import RefreshPolicy, TokenSet, TokenSource
+from monta_auth import Clock, RefreshPolicy, TokenSet, TokenSource
 from monta_auth._core.effects import Wait
 from monta_auth.emulator import Emulator, Fault
 from monta_auth.stores import FileStore, MemoryStore, RedisStore
@@ -285,16 +285,20 @@ def slow_endpoint(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) 
 
 def no_token_in_time(monta: Emulator, log: pytest.LogCaptureFixture, folder: Path) -> str:
     """The leader and the caller that takes over both stop running. The third one has no time."""
+    moment, running = [0.0], [0.0]  # the clock stands still until the third one comes
     source = TokenSource(
         monta.client_id,
         monta.client_secret,
         base_url=monta.base_url,
         policy=RefreshPolicy(deadline=0.05),
+        clock=Clock(monotonic=lambda: moment[0] + running[0] * time.monotonic()),
     )
     leader, successor = (source._source.acquire(blocking=False) for _ in range(2))
     copy_context().run(next, leader)
-    while isinstance(copy_context().run(next, successor), Wait):
-        time.sleep(0.005)  # until half of the deadline has passed
+    assert isinstance(copy_context().run(next, successor), Wait)
+    moment[0] = 0.03  # more than half of the deadline has passed
+    assert not isinstance(copy_context().run(next, successor), Wait)
+    moment[0], running[0] = 0.03 - time.monotonic(), 1.0
 
     async def main() -> str:
         auth = httpx_monta.MontaAuth(source=source)
