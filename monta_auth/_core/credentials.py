@@ -45,6 +45,14 @@ class Credentials:
         return f"Credentials({self.client_id!r}, <secret>)"
 
 
+def shortened(client_id: str) -> str:
+    """Return enough of a client id to recognize it in errors and logs.
+
+    If the user swapped client id and secret, it is the secret.
+    """
+    return client_id if len(client_id) <= 12 else f"{client_id[:8]}..."
+
+
 def find_credentials(client_id: str | None, secret: ClientSecret | None) -> Credentials | None:
     """Return credentials from the arguments or the environment, or None if there are none.
 
@@ -61,9 +69,10 @@ def find_credentials(client_id: str | None, secret: ClientSecret | None) -> Cred
     if secret is None:
         secret = hidden(os.environ.get("MONTA_CLIENT_SECRET")) or None
         if secret and client_id and known_id and client_id != known_id:
+            passed, known = shortened(client_id), shortened(known_id)
             raise ConfigurationError(
-                f"client_id={client_id!r} was passed, but MONTA_CLIENT_SECRET belongs to "
-                f"MONTA_CLIENT_ID={known_id!r}: pass client_secret= too, or leave client_id= out"
+                f"client_id={passed!r} was passed, but MONTA_CLIENT_SECRET belongs to "
+                f"MONTA_CLIENT_ID={known!r}: pass client_secret= too, or leave client_id= out"
             )
     if client_id is None:
         client_id = known_id

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
+from .credentials import shortened
 from .effects import Call, Steps, Turn
 from .errors import Failure, MontaAuthError, TransportFailure, class_name, in_words
 from .flight import Flight, Superseded, led_here
@@ -189,7 +190,7 @@ class Leader:
             "request_id": safe_text(renewal.request_id, self._terms.refusals.secrets),
             "duration": round(now - started, 3),
             "token": fingerprint(held.pair.access_token) if held is not None else None,
-            "client_id": credentials.client_id if credentials is not None else None,
+            "client_id": shortened(credentials.client_id) if credentials is not None else None,
         }
         line = " ".join(f"{name}={_word(value)}" for name, value in fields.items())
         extra = {f"monta_auth.{name}": value for name, value in (*fields.items(), ("error", error))}

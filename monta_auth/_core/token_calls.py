@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
+from .credentials import shortened
 from .errors import (
     InvalidCredentialsError,
     InvalidTokenResponseError,
@@ -188,7 +189,7 @@ def read_refused_refresh(reply: Reply, request: TokenRequest) -> TokenEndpointEr
 def read_refusal(reply: Reply, request: TokenRequest, client_id: str) -> InvalidCredentialsError:
     """Return the error for a 401 of ``/auth/token``."""
     what = (
-        f"{request.host} does not accept client id {client_id!r} with this secret: "
+        f"{request.host} does not accept client id {shortened(client_id)!r} with this secret: "
         "they are wrong, were deleted, or are the credentials of another environment"
     )
     return error_of(reply, InvalidCredentialsError, what, request.secrets)

@@ -5,7 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from monta_auth import ConfigurationError
-from monta_auth._core.credentials import Credentials, find_credentials, missing, returned_secret
+from monta_auth._core.credentials import (
+    Credentials,
+    find_credentials,
+    missing,
+    returned_secret,
+    shortened,
+)
 
 SECRET = "s3cr3t-0f-the-client"
 
@@ -92,6 +98,12 @@ def test_a_pair_as_client_id_is_refused_without_quoting_it(
     assert str(caught.value) == (
         "client_id must be a string, not tuple: write MontaAuth(client_id, client_secret)"
     )
+
+
+def test_errors_and_logs_show_only_the_start_of_a_long_client_id() -> None:
+    """If id and secret are swapped, it is the secret."""
+    assert shortened("my-client-id") == "my-client-id"
+    assert shortened("f81d4fae-7dec-11d0-a765-00a0c91e6bf6") == "f81d4fae..."
 
 
 def test_a_client_id_cannot_be_a_callable() -> None:

@@ -1713,6 +1713,19 @@ def test_an_outage_while_the_token_is_valid_is_a_warning_and_an_info_at_its_end(
     assert messages(caplog) == ["WARNING", "INFO"]
 
 
+def test_a_client_id_that_was_swapped_with_the_secret_is_not_shown(
+    hands: Hands, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "monta_auth")
+    secret = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
+    source = make_source(hands, client_id=secret, client_secret="client-1")
+    error = Caller(source).resume(error_reply(401)).error
+    (record,) = caplog.records
+    for text in (str(error), caplog.text, str(vars(record)), str(source.status())):
+        assert secret not in text
+    assert "client id 'f81d4fae...'" in str(error)
+
+
 def test_a_record_has_a_field_for_each_fact(
     hands: Hands, source: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
