@@ -51,6 +51,12 @@ def _block_network(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_block_network)
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one worker more than there are cores, because tests of sockets and processes wait."""
+    return (os.cpu_count() or 1) + 1
+
+
 # When all cores are busy, an example and its generation may take long.
 settings.register_profile(
     "busy", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
