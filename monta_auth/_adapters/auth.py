@@ -45,7 +45,7 @@ def is_refused(
 
 def wrong_library(auth: object, request: object) -> ConfigurationError:
     """Return the error for an auth object that was passed to the wrong library."""
-    mine, other = _package(type(auth)), _package(type(request))
+    mine, other = package_of(type(auth)), package_of(type(request))
     if mine == f"{other}_monta":
         return ConfigurationError(
             "a MontaAuth is not to be called: pass it as auth=; in a wrapper of your own, write "
@@ -58,12 +58,13 @@ def wrong_library(auth: object, request: object) -> ConfigurationError:
 def check_response(response: object, kind: type) -> None:
     """Raise a TypeError if a response is from another library."""
     if not isinstance(response, kind):
-        expected, given = _package(kind), type(response)
-        text = f"retry_after takes a response of {expected}, not {_package(given)}.{given.__name__}"
-        raise TypeError(text + _right_import(_package(given), "retry_after"))
+        expected, given = package_of(kind), type(response)
+        got = package_of(given)
+        text = f"retry_after takes a response of {expected}, not {got}.{given.__name__}"
+        raise TypeError(text + _right_import(got, "retry_after"))
 
 
-def _package(kind: type) -> str:
+def package_of(kind: type) -> str:
     return kind.__module__.partition(".")[0]
 
 
@@ -210,7 +211,7 @@ class BaseAuth:
     def __repr__(self) -> str:
         # Error trackers also show objects whose constructor raised.
         what = repr(self.source) if hasattr(self, "source") else "unfinished"
-        return f"{_package(type(self))}.{type(self).__qualname__}({what})"
+        return f"{package_of(type(self))}.{type(self).__qualname__}({what})"
 
     def __copy__(self) -> Self:
         twin = object.__new__(type(self))

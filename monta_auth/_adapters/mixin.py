@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from .._core.errors import ConfigurationError
 from .._core.secret import with_hidden_secret
+from .auth import package_of
 
 if TYPE_CHECKING:
     from .settings import MontaAuthSettings
@@ -43,9 +44,8 @@ class Mixin:
             raise ConfigurationError("monta_auth= takes a dict, such as {'client_id': ...}")
         monta_auth = cast("MontaAuthSettings", with_hidden_secret(monta_auth or {}))
         if not isinstance(self, self._clients):
-            package = self._monta_auth.__module__.partition(".")[0]
-            library = self._clients[0].__module__.partition(".")[0]
-            names = " or ".join(f"{library}.{client.__name__}" for client in self._clients)
+            package = package_of(self._monta_auth)
+            names = " or ".join(f"{package_of(each)}.{each.__name__}" for each in self._clients)
             raise TypeError(
                 f"the MontaAuthMixin of {package} is for classes that derive from {names}; "
                 f"{type(self).__name__} does not"
