@@ -14,6 +14,7 @@ from .. import (
 )
 from .._adapters.reasons import certificate_reason, reason
 from .._core.errors import TransportFailure
+from .._core.token_calls import TRY_LATER
 from ..stores._files import EXAMPLE
 
 FAILED, USAGE, CREDENTIALS, RATE_LIMIT, NETWORK = 1, 2, 3, 4, 5
@@ -95,7 +96,7 @@ def _ours(error: MontaAuthError) -> Failed:
     if isinstance(error, InvalidTokenResponseError):
         return Failed(text, f"check that the base URL is for the API, {LOGIN_PAGE}")
     if error.retryable:
-        return Failed(text.replace("; try again later", ""), "try again later")
+        return Failed(text.replace(TRY_LATER, ""), "try again later")
     if error.status in (400, 403):
         advice = "read Monta's message; if it does not help, give the request-id to Monta's support"
         return Failed(text, advice)

@@ -36,6 +36,8 @@ from .tokens import TokenSet, is_token, parse_date, whole_number
 
 Kind = Literal["mint", "refresh"]
 
+TRY_LATER = "; try again later"
+
 
 class TokenRequest:
     """A call to ``/auth/token`` ("mint") or ``/auth/refresh`` ("refresh"). Its repr hides the body.
@@ -145,7 +147,7 @@ def read_error(reply: Reply, request: TokenRequest, wall: float) -> TokenEndpoin
         )
     elif retryable:
         what = f"the token endpoint of {request.host} failed"
-        what += "" if hint else "; try again later"
+        what += "" if hint else TRY_LATER
     elif 300 <= reply.status < 400:
         what = (
             f"the token endpoint of {request.host} redirects, but redirects are not followed with "
