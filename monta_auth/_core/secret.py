@@ -138,9 +138,12 @@ def hidden_arguments(client_id: T, client_secret: S, token: P) -> tuple[T, S, P]
 
 def with_hidden_secret(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return these settings with the values of `hidden_arguments` hidden."""
-    names = ("client_id", "client_secret", "token")
-    values = hidden_arguments(*(settings.get(name) for name in names))
-    return {**settings, **{k: v for k, v in zip(names, values, strict=True) if k in settings}}
+    hide = {
+        "client_id": _without_container,
+        "client_secret": hidden_argument,
+        "token": hidden_argument,
+    }
+    return {k: hide[k](v) if k in hide else v for k, v in settings.items()}
 
 
 def in_clear(value: object) -> Any:
