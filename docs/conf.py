@@ -125,7 +125,9 @@ def link_texts(app: Any, doctree: Any, page: str) -> None:
 
 def set_widths(app: Any, doctree: Any, page: str) -> None:
     """Set the widths of columns, in percent, in the tables of SECURITY.md: Markdown has none."""
-    for group in doctree.findall(nodes.tgroup) if page == "security" else ():
+    if page != "security":
+        return
+    for group in doctree.findall(nodes.tgroup):
         group.parent["classes"] = ["colwidths-given"]
         if group["cols"] == 2:
             group.parent["classes"].append("stacked")

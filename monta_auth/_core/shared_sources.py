@@ -1,7 +1,7 @@
 """The sources that this process shares.
 
 ``requests.get(url, auth=MontaAuth(...))`` in a loop makes a new auth object each time, and all of
-them must use one token pair. A source lives as long as its auth objects. A few live longer: those
+them must use one token pair. A source lives as long as its auth objects. `KEPT` live longer: those
 whose tokens live longest and, among equals, those used last.
 """
 

@@ -173,16 +173,16 @@ class StoreContract(Calls):
     def test_a_second_or_late_release_takes_nothing_from_the_successor(
         self, store: Any, other: Any, name: str
     ) -> None:
-        second = self._take(store, name)
-        self._do(second.release)
-        first = self._take(store, name)
-        self._do(second.release)
+        released = self._take(store, name)
+        self._do(released.release)
+        held = self._take(store, name)
+        self._do(released.release)
         assert self._try_lock(other, name) is None, "a second release() must free nothing"
-        self._do(first.release)
+        self._do(held.release)
         late = self._take(store, name, self.lease_seconds)
         self._expire()
         successor = self._take(other, name)
-        for lease in (late, second, late):
+        for lease in (late, released, late):
             self._do(lease.release)
             assert self._try_lock(store, name) is None, "a late release() must free nothing"
         assert self._do(successor.extend, LONG), "a late release() must leave the successor's lease"
